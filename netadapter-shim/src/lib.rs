@@ -1,0 +1,1 @@
+//! NetAdapterCx's half: adapters, packet queues, rings and system buffers.

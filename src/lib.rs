@@ -1,0 +1,1 @@
+//! umnet: a virtio network card driven from user mode.

@@ -1,0 +1,3 @@
+//! The `umnet` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Driver side of virtio-net: rings, initialisation and transports.

@@ -1,0 +1,1 @@
+//! Boots guests in QEMU and runs scenarios over the built umnet.
