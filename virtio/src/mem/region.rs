@@ -133,10 +133,11 @@ impl DmaSlice {
     /// The piece as `vm-memory` sees foreign memory.
     #[inline]
     pub fn bytes(&self) -> VolatileSlice<'_> {
+        let start = self.region.map.as_mut_ptr().wrapping_add(self.offset);
         // SAFETY: `slice` keeps offset + len within the region, whose mapping lives as long
         // as the `Arc` this borrow holds; a VolatileSlice is made for memory that others
         // write, and nothing here ever forms a reference into the mapping.
-        unsafe { VolatileSlice::new(self.region.map.as_mut_ptr().add(self.offset), self.len) }
+        unsafe { VolatileSlice::new(start, self.len) }
     }
 
     /// The bytes `offset..offset + len` of the piece as `vm-memory` sees foreign memory.
