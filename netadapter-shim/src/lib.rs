@@ -17,6 +17,7 @@
 pub mod abi;
 mod adapter;
 mod buffer_pool;
+pub mod frame_layout;
 pub mod os;
 mod port;
 mod queue;
