@@ -16,6 +16,7 @@
 //! the copy is checked, and only the copy is used. What a device says wrongly is a
 //! [`DeviceFault`], which never panics; what the machine refuses is a [`TransportError`].
 
+pub mod init;
 pub mod mem;
 pub mod net;
 pub mod queue;

@@ -149,6 +149,15 @@ impl DmaSlice {
         }
     }
 
+    /// Makes every byte zero.
+    pub fn clear(&self) {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        for offset in (0..self.len).step_by(ZEROS.len()) {
+            let len = ZEROS.len().min(self.len - offset);
+            self.range(offset, len).copy_from(&ZEROS[..len]);
+        }
+    }
+
     /// Loads a 16-bit value; `order` as for atomics.
     #[inline]
     pub fn load_u16(&self, offset: usize, order: Ordering) -> u16 {
@@ -262,6 +271,17 @@ mod tests {
         assert!(slice.slice(4000, 97).is_err());
         assert!(slice.slice(usize::MAX, 2).is_err());
         assert!(slice.slice(4096, 0).is_ok());
+    }
+
+    #[test]
+    fn clearing_reaches_the_last_byte_and_none_beyond() {
+        let slice = region(12288);
+        slice.range(0, 12288).copy_from(&[7u8; 12288]);
+        slice.slice(0, 8193).unwrap().clear();
+        let mut bytes = [1u8; 12288];
+        slice.range(0, 12288).copy_to(&mut bytes);
+        assert!(bytes[..8193].iter().all(|&b| b == 0));
+        assert!(bytes[8193..].iter().all(|&b| b == 7));
     }
 
     #[test]

@@ -1,0 +1,1 @@
+//! System ports: the network stack's seat.
