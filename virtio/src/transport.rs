@@ -3,6 +3,8 @@
 //! The rest of the crate knows only the traits here. A transport moves values and checks
 //! what the machine answers; it does not know what the values mean.
 
+pub mod in_process;
+
 use std::io;
 
 use std::sync::Arc;
