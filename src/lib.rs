@@ -1,1 +1,4 @@
 //! umnet: a virtio network card driven from user mode.
+
+pub mod exit;
+pub mod host;
