@@ -99,7 +99,14 @@ impl Interfaces {
     fn addresses_of(&mut self, link: &Link) -> Result<Vec<Address>, HostError> {
         let mut addresses = self.addresses()?;
         addresses.retain(|a| a.interface() == link.index && !a.is_made_by_kernel(link.mac));
-        Ok(addresses)
+        // The kernel lists IPv4 addresses oldest first and IPv6 addresses newest first. Which one
+        // packets leave with depends on it, so both are kept oldest first, as they were set.
+        let (mut v6, mut oldest_first): (Vec<_>, Vec<_>) = addresses
+            .into_iter()
+            .partition(|a| matches!(a.ip(), Some(IpAddr::V6(_))));
+        v6.reverse();
+        oldest_first.append(&mut v6);
+        Ok(oldest_first)
     }
 
     fn routes_of(&mut self, link: &Link) -> Result<Vec<Route>, HostError> {
