@@ -5,6 +5,7 @@
 
 mod address;
 pub mod binding;
+pub mod doctor;
 mod error;
 mod files;
 mod holders;

@@ -15,7 +15,7 @@ use crate::exit::{Exit, Explain};
 #[non_exhaustive]
 pub enum HostError {
     /// No virtio-net card goes by this name.
-    #[error("no virtio-net card is {device}: {reason}")]
+    #[error("{device} is no virtio-net card that umnet can find: {reason}")]
     NoSuchCard {
         /// What was asked for.
         device: DeviceSpec,

@@ -13,6 +13,10 @@ use super::pci::{Generation, GroupMember, IommuGroup, VFIO_DRIVER, VirtioNetCard
 use super::{Host, HostError, IfName, PciAddress, files};
 use crate::exit::{Exit, Explain};
 
+/// What mends a kernel without VFIO.
+pub(super) const NEEDS_VFIO_KERNEL: &str =
+    "boot a kernel that has VFIO (Debian: sudo apt install linux-image-amd64)";
+
 /// A reason why a card cannot, or should not, be taken.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -152,10 +156,7 @@ impl Explain for Obstacle {
                 })
                 .collect::<Vec<_>>()
                 .join("; "),
-            Self::NoVfio { .. } => {
-                "boot a kernel that has VFIO (Debian: sudo apt install linux-image-amd64)"
-                    .to_owned()
-            }
+            Self::NoVfio { .. } => NEEDS_VFIO_KERNEL.to_owned(),
             Self::InUse { holders, .. } => stop(holders.iter()),
             Self::Running { holder, device } => {
                 format!("umnet status {device}, or stop it: {}", stop([holder]))
@@ -342,7 +343,7 @@ impl Host {
         files::read(&self.path("proc/sys/kernel/osrelease")).unwrap_or_default()
     }
 
-    fn has_module_file(&self, module: &str) -> bool {
+    pub(super) fn has_module_file(&self, module: &str) -> bool {
         let dir = Path::new("lib/modules").join(self.kernel_release());
         let index = files::read(&self.path(dir.join("modules.dep"))).unwrap_or_default();
         // A line is `path/name.ko[.xz]: what it needs`; underscore and dash are the same.
