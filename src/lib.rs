@@ -9,11 +9,18 @@
 //! knows packets and the system; this crate is the only place where both meet.
 
 pub mod card;
+pub mod cli;
+pub mod config;
+pub mod control;
 pub mod copy;
 pub mod driver;
+pub mod exit;
 pub mod fault;
+pub mod host;
 pub mod offload;
+pub mod run;
 pub mod rx_queue;
+pub mod selftest;
 pub mod slots;
 pub mod stats;
 pub mod tx_queue;
