@@ -3,6 +3,8 @@
 //! The rest of the crate knows only the traits here. A transport moves values and checks
 //! what the machine answers; it does not know what the values mean.
 
+pub mod vfio;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
