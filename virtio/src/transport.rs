@@ -4,6 +4,7 @@
 //! what the machine answers; it does not know what the values mean.
 
 pub mod in_process;
+pub mod vfio;
 
 use std::io;
 
