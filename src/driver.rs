@@ -20,7 +20,7 @@ use netadapter_shim::abi::{
     NetPacketFilterFlags as Filter, NtStatus,
 };
 use netadapter_shim::{
-    Adapter, AdapterError, AdapterEvents, AdapterStatistics, OffloadGsoCapabilities,
+    Adapter, AdapterConfig, AdapterError, AdapterEvents, AdapterStatistics, OffloadGsoCapabilities,
     OffloadTxChecksumCapabilities, PacketQueue, QueueInit, ReceiveFilter,
     ReceiveFilterCapabilities, RxCapabilities, SystemPort, TxCapabilities,
 };
@@ -44,6 +44,15 @@ pub enum DriverError {
     /// The adapter.
     #[error(transparent)]
     Adapter(#[from] AdapterError),
+}
+
+/// How a card and its adapter are driven.
+#[derive(Clone, Debug, Default)]
+pub struct DriverConfig {
+    /// Queue sizes, features, deadlines.
+    pub card: CardConfig,
+    /// System buffers, execution contexts, the verifier.
+    pub adapter: AdapterConfig,
 }
 
 /// Counters of a device's queues; they go on over every recovery.
@@ -123,6 +132,7 @@ pub struct Driver {
     reports: Receiver<Report>,
     /// The address set by the system, if it is not the device's own.
     mac: Option<[u8; 6]>,
+    mtu: u32,
     resets: u64,
     started: bool,
 }
@@ -134,12 +144,13 @@ impl Driver {
     /// [`DriverError`]; the device is reset and dropped.
     pub fn start(
         transport: Box<dyn Transport>,
-        mut config: CardConfig,
+        mut config: DriverConfig,
         port: Box<dyn SystemPort>,
     ) -> Result<Self, DriverError> {
         let fault_event = new_event()?;
-        config.disabled = FeatureSet(config.disabled.0 | beyond(port.as_ref()).0);
-        let mut card = Card::new(transport, config)?;
+        let disabled = &mut config.card.disabled;
+        *disabled = FeatureSet(disabled.0 | beyond(port.as_ref()).0);
+        let mut card = Card::new(transport, config.card)?;
         let mut started = card.start()?;
         let wake = fault_event.try_clone().map_err(event_error)?;
         let (faults, reports) = FaultSink::new(move || drop(wake.write(1)));
@@ -155,7 +166,8 @@ impl Driver {
             features: started.info.features,
             frame_limit: started.info.frame_limit,
         });
-        let adapter = Adapter::new(Box::new(Events(Arc::clone(&shared))), port);
+        let events = Box::new(Events(Arc::clone(&shared)));
+        let adapter = Adapter::new(events, port, config.adapter)?;
         let mut driver = Self {
             card,
             adapter,
@@ -166,6 +178,7 @@ impl Driver {
             fault_event,
             reports,
             mac: None,
+            mtu: started.info.mtu().into(),
             resets: 0,
             started: false,
         };
@@ -202,6 +215,11 @@ impl Driver {
         self.mac.or(self.config.mac)
     }
 
+    /// The MTU that the interface should have, in bytes of payload.
+    pub fn mtu(&self) -> u32 {
+        self.mtu
+    }
+
     /// How often the device was reset after a fault.
     pub fn resets(&self) -> u64 {
         self.resets
@@ -215,6 +233,11 @@ impl Driver {
     /// Counters of the adapter.
     pub fn adapter_statistics(&self) -> AdapterStatistics {
         self.adapter.statistics()
+    }
+
+    /// Bytes of memory set aside for system buffers.
+    pub fn pool_bytes(&self) -> usize {
+        self.adapter.pool_bytes()
     }
 
     /// Readable when the device's configuration changed; then call
@@ -275,6 +298,7 @@ impl Driver {
     /// [`DriverError`], as for [`Driver::recover`].
     pub fn set_mtu(&mut self, mtu: u32) -> Result<(), DriverError> {
         self.pause()?;
+        self.mtu = mtu;
         self.adapter.set_link_layer_mtu_size(mtu)?;
         self.resume()
     }
@@ -330,7 +354,7 @@ impl Driver {
     /// Device brought up again, queues created, control state replayed.
     fn resume(&mut self) -> Result<(), DriverError> {
         let started = self.card.start()?;
-        self.config_interrupt = started.config_interrupt;
+        // The configuration interrupt is the same event as before.
         self.config = started.info.config;
         self.info = started.info;
         *self.shared.hand_over() = HandOver {

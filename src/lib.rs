@@ -18,6 +18,7 @@ pub mod exit;
 pub mod fault;
 pub mod host;
 pub mod offload;
+pub mod recovery;
 pub mod run;
 pub mod rx_queue;
 pub mod selftest;

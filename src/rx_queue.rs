@@ -324,7 +324,7 @@ impl PacketQueue for RxQueue {
         let (packets, fragments) = (rings.packet_ring(), rings.fragment_ring());
         let mut packet = packets.begin_index();
         while packet != packets.end_index() {
-            rings.set_packet(packet, NetPacket::ignored());
+            rings.set_packet(packet, rings.packet(packet).with_ignore(true));
             packet = packets.increment_index(packet);
         }
         let mut fragment = fragments.begin_index();

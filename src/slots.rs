@@ -1,9 +1,9 @@
 //! The DMA frame slots of one queue: where header and frame lie, and which slots are free.
 
+use virtio::DmaSlice;
 use virtio::mem::OutOfRegion;
 use virtio::net::VirtioNetHdr;
 use virtio::queue::{Part, SlotId, SlotLayout};
-use virtio::{DmaRegion, DmaSlice};
 use vm_memory::VolatileSlice;
 
 /// Where the header starts in a slot: such that the frame after it starts on a 16-byte boundary
@@ -178,7 +178,7 @@ impl Carver {
 mod tests {
     use std::sync::Arc;
 
-    use virtio::Iova;
+    use virtio::{DmaRegion, Iova};
 
     use super::*;
 
