@@ -220,7 +220,7 @@ pub(crate) mod tests {
     /// A TCP header with `options` bytes of options.
     pub(crate) fn tcp_segment(options: usize, payload: &[u8]) -> Vec<u8> {
         let mut segment = vec![0; 20 + options];
-        segment[12] = ((20 + options) / 4 << 4) as u8;
+        segment[12] = (((20 + options) / 4) << 4) as u8;
         segment.extend(payload);
         segment
     }
