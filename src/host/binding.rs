@@ -12,7 +12,7 @@ use super::state::{DeviceLock, DeviceState, Purpose};
 use super::{Host, HostError, IfName, PciAddress, files};
 
 /// How long a driver may take to let go of a card or to start on it.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(5);
 /// How long udev may take to give a new interface its name.
 const UDEV_DEADLINE: Duration = Duration::from_secs(2);
 
