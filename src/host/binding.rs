@@ -78,19 +78,19 @@ impl Binding {
     ) -> Result<Self, HostError> {
         let lock = DeviceLock::acquire(host, &card.address.to_string())?;
         // Now that nobody else can change it, look once more.
-        let card = host.card(card.address)?;
+        let card = settle(host, host.card(card.address)?)?;
         let group = check(host, &card, options.force)?;
-        let earlier = DeviceState::load(host, card.address)?;
-        let (state, ours) = match earlier {
-            Some(state) if card.on_vfio() => {
+        let (state, ours) = match DeviceState::load(host, card.address)? {
+            Some(state) => {
+                bind_to_vfio(host, &card, group)?;
                 let ours = state.purpose == Purpose::Run;
                 (state, ours)
             }
             None if card.on_vfio() => (as_it_is(host, &card, Purpose::Bind)?, false),
-            _ => (
-                hand_over(host, &card, group, options.purpose)?,
-                options.purpose == Purpose::Run,
-            ),
+            None => {
+                let state = hand_over(host, &card, group, options.purpose)?;
+                (state, options.purpose == Purpose::Run)
+            }
         };
         Ok(Self {
             host: host.clone(),
@@ -149,6 +149,23 @@ pub fn release(host: &Host, card: &VirtioNetCard) -> Result<Option<Released>, Ho
     }
 }
 
+/// Ends what a crash left half done: where the kernel's driver is back already, the interface gets
+/// its name and addresses. Where it is not, the record is still the right one to take the card by.
+fn settle(host: &Host, card: VirtioNetCard) -> Result<VirtioNetCard, HostError> {
+    let Some(state) = DeviceState::load(host, card.address)? else {
+        return Ok(card);
+    };
+    if card.driver.is_none() || card.on_vfio() {
+        return Ok(card);
+    }
+    log::warn!(
+        "{}: an earlier umnet did not give it back to the end; doing so now",
+        card.address
+    );
+    give_back(host, &state, Restore::Everything)?;
+    host.card(card.address)
+}
+
 /// The card's group, if nothing is in the way.
 fn check(host: &Host, card: &VirtioNetCard, force: bool) -> Result<u32, HostError> {
     for obstacle in host.obstacles(card)? {
@@ -202,11 +219,13 @@ fn hand_over(
 
 fn bind_to_vfio(host: &Host, card: &VirtioNetCard, group: u32) -> Result<(), HostError> {
     host.load_vfio()?;
-    host.reserve(card.address, VFIO_DRIVER)?;
-    if card.driver.is_some() {
-        host.unbind(card.address)?;
+    if !card.on_vfio() {
+        host.reserve(card.address, VFIO_DRIVER)?;
+        if card.driver.is_some() {
+            host.unbind(card.address)?;
+        }
+        host.probe(card.address)?;
     }
-    host.probe(card.address)?;
     let file = host.group_file(group);
     let what = format!(
         "vfio-pci to take {} and {} to appear",
