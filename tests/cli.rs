@@ -214,6 +214,12 @@ fn a_card_in_use_names_who_has_it() {
         5,
         &["process 4242 (testpmd)", "kill 4242"],
     );
+    refused(
+        &machine,
+        &["release", CARD.address],
+        5,
+        &["process 4242 (testpmd)"],
+    );
 }
 
 #[test]

@@ -81,8 +81,12 @@ impl Binding {
         let card = settle(host, host.card(card.address)?)?;
         let group = check(host, &card, options.force)?;
         let (state, ours) = match DeviceState::load(host, card.address)? {
-            Some(state) => {
+            Some(mut state) => {
                 bind_to_vfio(host, &card, group)?;
+                if state.purpose == Purpose::Run && options.purpose == Purpose::Bind {
+                    state.purpose = Purpose::Bind;
+                    state.save(host)?;
+                }
                 let ours = state.purpose == Purpose::Run;
                 (state, ours)
             }
@@ -138,10 +142,15 @@ impl Binding {
 ///
 /// # Errors
 ///
-/// [`super::obstacle::Obstacle::Running`] while an umnet drives it, [`HostError::NotHeld`] if
-/// somebody else handed it to vfio-pci, or what failed.
+/// [`super::obstacle::Obstacle::Running`] while an umnet drives it,
+/// [`super::obstacle::Obstacle::InUse`] while another process has it open,
+/// [`HostError::NotHeld`] if somebody else handed it to vfio-pci, or what failed.
 pub fn release(host: &Host, card: &VirtioNetCard) -> Result<Option<Released>, HostError> {
     let _lock = DeviceLock::acquire(host, &card.address.to_string())?;
+    // The kernel would wait for them to let go.
+    if let Some(obstacle) = host.in_use(card) {
+        return Err(obstacle.into());
+    }
     match DeviceState::load(host, card.address)? {
         Some(state) => give_back(host, &state, Restore::Everything).map(Some),
         None if card.on_vfio() => Err(HostError::NotHeld(card.address)),

@@ -246,7 +246,7 @@ impl Host {
         })
     }
 
-    fn in_use(&self, card: &VirtioNetCard) -> Option<Obstacle> {
+    pub(super) fn in_use(&self, card: &VirtioNetCard) -> Option<Obstacle> {
         let holders = self.holders(card);
         (!holders.is_empty()).then_some(Obstacle::InUse {
             card: card.address,
