@@ -3,8 +3,13 @@
 //! The order is what makes it safe to die anywhere: look, lock, remember on disk, then change;
 //! and on the way back change, then forget.
 
+mod restore;
+mod sysfs;
+
 use std::path::PathBuf;
 use std::time::Duration;
+
+use restore::restore_interface;
 
 use super::interface::{InterfaceSnapshot, Interfaces};
 use super::pci::{VFIO_DRIVER, VirtioNetCard};
@@ -13,8 +18,6 @@ use super::{Host, HostError, IfName, PciAddress, files};
 
 /// How long a driver may take to let go of a card or to start on it.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// How long udev may take to give a new interface its name.
-const UDEV_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How to take a card.
 #[derive(Debug, Clone, Copy)]
@@ -275,75 +278,4 @@ fn give_back(host: &Host, state: &DeviceState, restore: Restore) -> Result<Relea
 
 fn name(driver: Option<&str>) -> &str {
     driver.unwrap_or("no driver")
-}
-
-/// Waits for the kernel's interface and makes it what it was. Returns its name.
-fn restore_interface(
-    host: &Host,
-    card: PciAddress,
-    snapshot: &InterfaceSnapshot,
-    restore: Restore,
-) -> Result<(Option<String>, usize), HostError> {
-    let what = format!("the kernel's interface on {card}");
-    let present = || host.card(card).ok()?.interface().map(str::to_owned);
-    let mut current = files::wait_for(&what, DEADLINE, present)?;
-    if restore == Restore::DriverOnly {
-        return Ok((Some(current), 0));
-    }
-    let wanted = snapshot.name.as_str();
-    if current != wanted && host.path("run/udev/control").exists() {
-        // udev may be about to give the same name; whoever comes second would fail.
-        let named = || present().filter(|name| name == wanted);
-        current = files::wait_for(&what, UDEV_DEADLINE, named)
-            .or_else(|_| files::wait_for(&what, DEADLINE, present))?;
-    }
-    let mut interfaces = Interfaces::open()?;
-    let Some(link) = interfaces.find(&current)? else {
-        log::warn!("{card}: interface {current} is in another network namespace");
-        return Ok((Some(current), 0));
-    };
-    if current != wanted && interfaces.find(wanted)?.is_some() {
-        log::warn!(
-            "{card}: the name {wanted} is taken; its interface stays {current}, without its old \
-             addresses (sudo ip link del {wanted}, then rename it)"
-        );
-        return Ok((Some(current), 0));
-    }
-    let refused = interfaces.apply(link.index, snapshot)?;
-    Ok((Some(wanted.to_owned()), refused))
-}
-
-impl Host {
-    fn driver_of(&self, card: PciAddress) -> Option<String> {
-        files::link_target(&self.pci_dir(card).join("driver"))
-    }
-
-    /// Says which driver alone may have the card; with an empty name, any that fits.
-    fn reserve(&self, card: PciAddress, driver: &str) -> Result<(), HostError> {
-        let file = self.pci_dir(card).join("driver_override");
-        files::write(&file, &format!("{driver}\n"), DEADLINE)
-    }
-
-    fn unbind(&self, card: PciAddress) -> Result<(), HostError> {
-        let file = self.pci_dir(card).join("driver/unbind");
-        files::write(&file, &card.to_string(), DEADLINE)
-    }
-
-    fn probe(&self, card: PciAddress) -> Result<(), HostError> {
-        let file = self.path("sys/bus/pci/drivers_probe");
-        files::write(&file, &card.to_string(), DEADLINE)
-    }
-
-    /// Gives the card to `driver`: lets the kernel choose first, as it did at boot.
-    fn bind(&self, card: PciAddress, driver: &str) -> Result<(), HostError> {
-        self.probe(card)?;
-        if self.driver_of(card).is_none() {
-            let file = self.path("sys/bus/pci/drivers").join(driver).join("bind");
-            files::write(&file, &card.to_string(), DEADLINE)?;
-        }
-        files::wait_for(&format!("{driver} to take {card}"), DEADLINE, || {
-            self.driver_of(card).filter(|present| present == driver)
-        })
-        .map(drop)
-    }
 }
