@@ -281,10 +281,15 @@ fn a_release_cut_short_is_ended_before_the_card_is_taken_again() {
             machine.file("run/umnet/0001:02:03.0.json", &text);
             let path = machine.path("sys/bus/pci/devices/0001:02:03.0/virtio0/net");
             std::fs::rename(path.join(COMES_BACK_AS), path.join(CARD.interface)).unwrap();
-            sh("ip addr flush dev umnetcard0; ip link set umnetcard0 down mtu 1500");
+            sh(
+                "ip addr flush dev umnetcard0; ip link set umnetcard0 down mtu 1500; \
+                ip addr add 198.51.100.77/32 dev umnetcard0",
+            );
             let again = machine.umnet(&["bind", CARD.interface, "--force"]);
             assert_eq!(again.code, 0, "{again:?}");
             assert_eq!(machine.umnet(&["release", CARD.interface]).code, 0);
+            // What it was given since then is there as well; without that, all is as before.
+            sh("ip addr del 198.51.100.77/32 dev umnetcard0");
             assert_eq!(seen(), before);
         },
     );
