@@ -5,6 +5,7 @@
 
 mod address;
 pub mod binding;
+mod checks;
 pub mod doctor;
 mod error;
 mod files;

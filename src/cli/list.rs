@@ -96,7 +96,7 @@ fn row(entry: &Entry) -> Vec<String> {
 
 fn verdict(entry: &Entry) -> String {
     match entry.obstacles.first() {
-        None if entry.held_by_umnet => "it has it".to_owned(),
+        None if entry.held_by_umnet => "umnet has it".to_owned(),
         None => "yes".to_owned(),
         Some(first) if first.obstacle.yields_to_force() => format!("with --force: {}", first.text),
         Some(first) => format!("no: {}", first.text),

@@ -108,3 +108,60 @@ fn check_name(config: &RunConfig, card: Option<&VirtioNetCard>) -> Result<(), Ho
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::super::{Cli, Verb};
+    use super::*;
+
+    fn config(line: &str, file: &str) -> RunConfig {
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let Verb::Run(args) = cli.verb else {
+            panic!("{line}");
+        };
+        let file = ConfigFile::parse(Path::new("test.toml"), file).unwrap();
+        let from_file = file.settings_for(&args.device, None).unwrap();
+        args.settings()
+            .or(from_file)
+            .into_run(Host::at("/nowhere"), args.device)
+    }
+
+    #[test]
+    fn without_options_everything_is_taken_over_and_given_back() {
+        let config = config("umnet run eth1", "");
+        assert!(config.adopt && !config.keep_interface && !config.force);
+        assert_eq!(
+            (config.ifname, config.rx_ring, config.mtu),
+            (None, None, None)
+        );
+        assert!(config.offload.tx_tso && config.feature.event_idx);
+    }
+
+    #[test]
+    fn every_option_reaches_the_run() {
+        let config = config(
+            "umnet run 0000:00:03.0 --ifname lan0 --no-adopt --keep-interface --force \
+             --rx-ring 1024 --tx-ring 64 --mtu 9000",
+            "",
+        );
+        assert_eq!(config.device.to_string(), "0000:00:03.0");
+        assert_eq!(config.ifname.unwrap().as_str(), "lan0");
+        assert!(!config.adopt && config.keep_interface && config.force);
+        assert_eq!(
+            (config.rx_ring, config.tx_ring, config.mtu),
+            (Some(1024), Some(64), Some(9000))
+        );
+    }
+
+    #[test]
+    fn options_come_before_the_file() {
+        let file = "[defaults]\nrx_ring = 8\ntx_ring = 16\nkeep_interface = true\nadopt = false";
+        let config = config("umnet run eth1 --rx-ring 32", file);
+        assert_eq!((config.rx_ring, config.tx_ring), (Some(32), Some(16)));
+        assert!(config.keep_interface && !config.adopt);
+    }
+}

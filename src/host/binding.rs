@@ -3,8 +3,13 @@
 //! The order is what makes it safe to die anywhere: look, lock, remember on disk, then change;
 //! and on the way back change, then forget.
 
+mod restore;
+mod sysfs;
+
 use std::path::PathBuf;
 use std::time::Duration;
+
+use restore::restore_interface;
 
 use super::interface::{InterfaceSnapshot, Interfaces};
 use super::pci::{VFIO_DRIVER, VirtioNetCard};
@@ -12,9 +17,7 @@ use super::state::{DeviceLock, DeviceState, Purpose};
 use super::{Host, HostError, IfName, PciAddress, files};
 
 /// How long a driver may take to let go of a card or to start on it.
-const DEADLINE: Duration = Duration::from_secs(10);
-/// How long udev may take to give a new interface its name.
-const UDEV_DEADLINE: Duration = Duration::from_secs(2);
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// How to take a card.
 #[derive(Debug, Clone, Copy)]
@@ -78,19 +81,23 @@ impl Binding {
     ) -> Result<Self, HostError> {
         let lock = DeviceLock::acquire(host, &card.address.to_string())?;
         // Now that nobody else can change it, look once more.
-        let card = host.card(card.address)?;
+        let card = settle(host, host.card(card.address)?)?;
         let group = check(host, &card, options.force)?;
-        let earlier = DeviceState::load(host, card.address)?;
-        let (state, ours) = match earlier {
-            Some(state) if card.on_vfio() => {
+        let (state, ours) = match DeviceState::load(host, card.address)? {
+            Some(mut state) => {
+                bind_to_vfio(host, &card, group)?;
+                if state.purpose == Purpose::Run && options.purpose == Purpose::Bind {
+                    state.purpose = Purpose::Bind;
+                    state.save(host)?;
+                }
                 let ours = state.purpose == Purpose::Run;
                 (state, ours)
             }
             None if card.on_vfio() => (as_it_is(host, &card, Purpose::Bind)?, false),
-            _ => (
-                hand_over(host, &card, group, options.purpose)?,
-                options.purpose == Purpose::Run,
-            ),
+            None => {
+                let state = hand_over(host, &card, group, options.purpose)?;
+                (state, options.purpose == Purpose::Run)
+            }
         };
         Ok(Self {
             host: host.clone(),
@@ -138,15 +145,37 @@ impl Binding {
 ///
 /// # Errors
 ///
-/// [`super::obstacle::Obstacle::Running`] while an umnet drives it, [`HostError::NotHeld`] if
-/// somebody else handed it to vfio-pci, or what failed.
+/// [`super::obstacle::Obstacle::Running`] while an umnet drives it,
+/// [`super::obstacle::Obstacle::InUse`] while another process has it open,
+/// [`HostError::NotHeld`] if somebody else handed it to vfio-pci, or what failed.
 pub fn release(host: &Host, card: &VirtioNetCard) -> Result<Option<Released>, HostError> {
     let _lock = DeviceLock::acquire(host, &card.address.to_string())?;
+    // The kernel would wait for them to let go.
+    if let Some(obstacle) = host.in_use(card) {
+        return Err(obstacle.into());
+    }
     match DeviceState::load(host, card.address)? {
         Some(state) => give_back(host, &state, Restore::Everything).map(Some),
         None if card.on_vfio() => Err(HostError::NotHeld(card.address)),
         None => Ok(None),
     }
+}
+
+/// Ends what a crash left half done: where the kernel's driver is back already, the interface gets
+/// its name and addresses. Where it is not, the record is still the right one to take the card by.
+fn settle(host: &Host, card: VirtioNetCard) -> Result<VirtioNetCard, HostError> {
+    let Some(state) = DeviceState::load(host, card.address)? else {
+        return Ok(card);
+    };
+    if card.driver.is_none() || card.on_vfio() {
+        return Ok(card);
+    }
+    log::warn!(
+        "{}: an earlier umnet did not give it back to the end; doing so now",
+        card.address
+    );
+    give_back(host, &state, Restore::Everything)?;
+    host.card(card.address)
 }
 
 /// The card's group, if nothing is in the way.
@@ -202,11 +231,13 @@ fn hand_over(
 
 fn bind_to_vfio(host: &Host, card: &VirtioNetCard, group: u32) -> Result<(), HostError> {
     host.load_vfio()?;
-    host.reserve(card.address, VFIO_DRIVER)?;
-    if card.driver.is_some() {
-        host.unbind(card.address)?;
+    if !card.on_vfio() {
+        host.reserve(card.address, VFIO_DRIVER)?;
+        if card.driver.is_some() {
+            host.unbind(card.address)?;
+        }
+        host.probe(card.address)?;
     }
-    host.probe(card.address)?;
     let file = host.group_file(group);
     let what = format!(
         "vfio-pci to take {} and {} to appear",
@@ -247,75 +278,4 @@ fn give_back(host: &Host, state: &DeviceState, restore: Restore) -> Result<Relea
 
 fn name(driver: Option<&str>) -> &str {
     driver.unwrap_or("no driver")
-}
-
-/// Waits for the kernel's interface and makes it what it was. Returns its name.
-fn restore_interface(
-    host: &Host,
-    card: PciAddress,
-    snapshot: &InterfaceSnapshot,
-    restore: Restore,
-) -> Result<(Option<String>, usize), HostError> {
-    let what = format!("the kernel's interface on {card}");
-    let present = || host.card(card).ok()?.interface().map(str::to_owned);
-    let mut current = files::wait_for(&what, DEADLINE, present)?;
-    if restore == Restore::DriverOnly {
-        return Ok((Some(current), 0));
-    }
-    let wanted = snapshot.name.as_str();
-    if current != wanted && host.path("run/udev/control").exists() {
-        // udev may be about to give the same name; whoever comes second would fail.
-        let named = || present().filter(|name| name == wanted);
-        current = files::wait_for(&what, UDEV_DEADLINE, named)
-            .or_else(|_| files::wait_for(&what, DEADLINE, present))?;
-    }
-    let mut interfaces = Interfaces::open()?;
-    let Some(link) = interfaces.find(&current)? else {
-        log::warn!("{card}: interface {current} is in another network namespace");
-        return Ok((Some(current), 0));
-    };
-    if current != wanted && interfaces.find(wanted)?.is_some() {
-        log::warn!(
-            "{card}: the name {wanted} is taken; its interface stays {current}, without its old \
-             addresses (sudo ip link del {wanted}, then rename it)"
-        );
-        return Ok((Some(current), 0));
-    }
-    let refused = interfaces.apply(link.index, snapshot)?;
-    Ok((Some(wanted.to_owned()), refused))
-}
-
-impl Host {
-    fn driver_of(&self, card: PciAddress) -> Option<String> {
-        files::link_target(&self.pci_dir(card).join("driver"))
-    }
-
-    /// Says which driver alone may have the card; with an empty name, any that fits.
-    fn reserve(&self, card: PciAddress, driver: &str) -> Result<(), HostError> {
-        let file = self.pci_dir(card).join("driver_override");
-        files::write(&file, &format!("{driver}\n"), DEADLINE)
-    }
-
-    fn unbind(&self, card: PciAddress) -> Result<(), HostError> {
-        let file = self.pci_dir(card).join("driver/unbind");
-        files::write(&file, &card.to_string(), DEADLINE)
-    }
-
-    fn probe(&self, card: PciAddress) -> Result<(), HostError> {
-        let file = self.path("sys/bus/pci/drivers_probe");
-        files::write(&file, &card.to_string(), DEADLINE)
-    }
-
-    /// Gives the card to `driver`: lets the kernel choose first, as it did at boot.
-    fn bind(&self, card: PciAddress, driver: &str) -> Result<(), HostError> {
-        self.probe(card)?;
-        if self.driver_of(card).is_none() {
-            let file = self.path("sys/bus/pci/drivers").join(driver).join("bind");
-            files::write(&file, &card.to_string(), DEADLINE)?;
-        }
-        files::wait_for(&format!("{driver} to take {card}"), DEADLINE, || {
-            self.driver_of(card).filter(|present| present == driver)
-        })
-        .map(drop)
-    }
 }

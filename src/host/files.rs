@@ -75,6 +75,7 @@ pub(super) fn write(path: &Path, value: &str, deadline: Duration) -> Result<(), 
 fn write_now(path: &Path, value: &str) -> io::Result<()> {
     OpenOptions::new()
         .write(true)
+        .truncate(true)
         .open(path)?
         .write_all(value.as_bytes())
 }

@@ -22,6 +22,12 @@ impl Host {
     /// The SSH session this process runs in. Looks through the environment of the processes
     /// above as well, because sudo clears ours.
     pub(super) fn ssh_session(&self) -> Option<SshSession> {
+        if let Some(own) = std::env::var("SSH_CONNECTION")
+            .ok()
+            .and_then(|v| session(&v))
+        {
+            return Some(own);
+        }
         let mut pid = process::id();
         for _ in 0..MAX_ANCESTORS {
             let environment =

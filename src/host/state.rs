@@ -214,7 +214,8 @@ fn try_lock(path: &Path) -> io::Result<Attempt> {
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut pid = String::new();
             file.read_to_string(&mut pid)?;
-            return Ok(Attempt::HeldBy(pid.trim().parse().unwrap_or(0)));
+            // Nobody's yet: the other one is between locking and writing.
+            return Ok(pid.trim().parse().map_or(Attempt::Gone, Attempt::HeldBy));
         }
         Err(e) => return Err(e.into()),
     }

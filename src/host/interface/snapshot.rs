@@ -1,33 +1,20 @@
 //! All an interface carries, taken from one and given to another.
 //!
-//! Addresses and routes are kept as the kernel's own messages, so that nothing is lost in
-//! translation: only what belongs to the old interface (its number, counters, flags that the
-//! kernel sets itself) is changed before they are handed back.
+//! Only what belongs to the old interface (its number, counters, flags that the kernel sets
+//! itself) is changed before addresses and routes are handed back.
 
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_core::{Emitable, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, Parseable};
-use netlink_packet_route::AddressFamily;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage as Message;
-use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol,
-    AddressScope,
-};
+use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkFlags;
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteType,
-};
 use serde::{Deserialize, Serialize};
 
-use super::{Interfaces, Link, failed};
+use super::{Address, Interfaces, Link, Route, failed};
 use crate::host::{HostError, IfName, MacAddress};
-
-/// Routing table of local and broadcast addresses; the kernel fills it by itself.
-const TABLE_LOCAL: u32 = 255;
-/// Ticks a second of the times in `struct rta_cacheinfo`.
-const USER_HZ: u32 = 100;
 
 /// An interface with all it carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +77,7 @@ impl Interfaces {
             .dump(Message::GetAddress(AddressMessage::default()))
             .map_err(failed("list addresses"))?;
         let addresses = answers.into_iter().filter_map(|answer| match answer {
-            Message::NewAddress(message) => Some(Address(message)),
+            Message::NewAddress(message) => Some(Address::new(message)),
             _ => None,
         });
         Ok(addresses.collect())
@@ -110,7 +97,7 @@ impl Interfaces {
     }
 
     fn routes_of(&mut self, link: &Link) -> Result<Vec<Route>, HostError> {
-        let routes = self.routes()?.into_iter().map(Route);
+        let routes = self.routes()?.into_iter().map(Route::new);
         let mut routes: Vec<Route> = routes.filter(|route| route.leaves_by(link.index)).collect();
         // A gateway can only be named once the route to it stands.
         routes.sort_by_key(Route::has_gateway);
@@ -127,7 +114,21 @@ impl Interfaces {
     ///
     /// [`HostError::Netlink`] if name, MAC, MTU or state cannot be set.
     pub fn apply(&mut self, index: u32, snapshot: &InterfaceSnapshot) -> Result<usize, HostError> {
-        self.apply_name(index, snapshot.name.as_str())?;
+        self.apply_as(index, &snapshot.name, snapshot)
+    }
+
+    /// As [`Self::apply`], but under another name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::apply`].
+    pub fn apply_as(
+        &mut self,
+        index: u32,
+        name: &IfName,
+        snapshot: &InterfaceSnapshot,
+    ) -> Result<usize, HostError> {
+        self.apply_name(index, name.as_str())?;
         self.apply_link(index, snapshot)?;
         self.apply_addresses(index, snapshot)
     }
@@ -230,292 +231,5 @@ fn refusal(interface: &str, what: &dyn fmt::Display, result: io::Result<()>) -> 
             log::warn!("{interface}: cannot restore {what}: {e}");
             1
         }
-    }
-}
-
-/// An address of an interface.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Record", into = "Record")]
-pub struct Address(AddressMessage);
-
-impl Address {
-    /// The address itself.
-    pub fn ip(&self) -> Option<IpAddr> {
-        let local = self
-            .0
-            .attributes
-            .iter()
-            .find_map(|attribute| match attribute {
-                AddressAttribute::Local(ip) => Some(*ip),
-                _ => None,
-            });
-        local.or_else(|| {
-            self.0
-                .attributes
-                .iter()
-                .find_map(|attribute| match attribute {
-                    AddressAttribute::Address(ip) => Some(*ip),
-                    _ => None,
-                })
-        })
-    }
-
-    /// Index of the interface it was taken from.
-    pub(super) fn interface(&self) -> u32 {
-        self.0.header.index
-    }
-
-    /// Length of the network prefix in bits.
-    pub fn prefix_len(&self) -> u8 {
-        self.0.header.prefix_len
-    }
-
-    /// Whether this is the link-local address the kernel makes again by itself. Kernels before
-    /// 5.18 do not say so; there it is known by its making from the MAC address.
-    fn is_made_by_kernel(&self, mac: Option<MacAddress>) -> bool {
-        let Some(IpAddr::V6(ip)) = self.ip() else {
-            return false;
-        };
-        if self.0.header.scope != AddressScope::Link {
-            return false;
-        }
-        let by_kernel = AddressAttribute::Protocol(AddressProtocol::LinkLocal);
-        self.0.attributes.contains(&by_kernel)
-            || mac.is_some_and(|mac| ip.octets()[8..] == eui64(mac))
-    }
-
-    /// The message that gives the address to interface `index`.
-    fn on(&self, index: u32, old_name: &IfName, new_name: &str) -> AddressMessage {
-        let mut message = self.0.clone();
-        message.header.index = index;
-        let flags = self.flags() & !MADE_BY_KERNEL;
-        // It was ours a moment ago; looking for duplicates would only keep it unused for a second.
-        let flags = match message.header.family {
-            AddressFamily::Inet6 => flags | AddressFlags::Nodad,
-            _ => flags,
-        };
-        message.header.flags = AddressHeaderFlags::from_bits_truncate(flags.bits() as u8);
-        message
-            .attributes
-            .retain(|a| !matches!(a, AddressAttribute::Flags(_)));
-        for attribute in &mut message.attributes {
-            if let AddressAttribute::Label(label) = attribute {
-                *label = relabel(label, old_name.as_str(), new_name);
-            }
-        }
-        message.attributes.push(AddressAttribute::Flags(flags));
-        message
-    }
-
-    fn flags(&self) -> AddressFlags {
-        let wide = self
-            .0
-            .attributes
-            .iter()
-            .find_map(|attribute| match attribute {
-                AddressAttribute::Flags(flags) => Some(*flags),
-                _ => None,
-            });
-        wide.unwrap_or(AddressFlags::from_bits_retain(
-            self.0.header.flags.bits().into(),
-        ))
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.ip() {
-            Some(ip) => write!(f, "{ip}/{}", self.prefix_len()),
-            None => write!(f, "address of family {:?}", self.0.header.family),
-        }
-    }
-}
-
-/// Flags that tell how an address fared, not what it is.
-const MADE_BY_KERNEL: AddressFlags = AddressFlags::Secondary
-    .union(AddressFlags::Tentative)
-    .union(AddressFlags::Dadfailed)
-    .union(AddressFlags::Deprecated)
-    .union(AddressFlags::Permanent)
-    .union(AddressFlags::StablePrivacy);
-
-/// The label of an IPv4 address begins with the interface's name: `eth0:web` follows to `eth1:web`.
-fn relabel(label: &str, old_name: &str, new_name: &str) -> String {
-    match label.strip_prefix(old_name) {
-        Some(rest) => format!("{new_name}{rest}"),
-        None => new_name.to_owned(),
-    }
-}
-
-/// Interface identifier made from a MAC address (RFC 4291 appendix A).
-fn eui64(mac: MacAddress) -> [u8; 8] {
-    let [a, b, c, d, e, f] = mac.0;
-    [a ^ 2, b, c, 0xff, 0xfe, d, e, f]
-}
-
-/// A route through an interface.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Record", into = "Record")]
-pub struct Route(RouteMessage);
-
-impl Route {
-    /// Whether the route leaves by this interface alone and somebody set it. Those the kernel
-    /// makes from the addresses come back with the addresses.
-    fn leaves_by(&self, index: u32) -> bool {
-        let header = &self.0.header;
-        let by_kernel = header.protocol == RouteProtocol::Kernel;
-        let ours = self.0.attributes.contains(&RouteAttribute::Oif(index));
-        let cloned = header.flags.contains(RouteFlags::Cloned);
-        let local = self.table() == TABLE_LOCAL
-            || matches!(
-                header.kind,
-                RouteType::Local | RouteType::Broadcast | RouteType::Anycast
-            );
-        ours && !by_kernel && !local && !cloned
-    }
-
-    fn table(&self) -> u32 {
-        let wide = self
-            .0
-            .attributes
-            .iter()
-            .find_map(|attribute| match attribute {
-                RouteAttribute::Table(table) => Some(*table),
-                _ => None,
-            });
-        wide.unwrap_or(self.0.header.table.into())
-    }
-
-    fn has_gateway(&self) -> bool {
-        let through =
-            |a: &RouteAttribute| matches!(a, RouteAttribute::Gateway(_) | RouteAttribute::Via(_));
-        self.0.attributes.iter().any(through)
-    }
-
-    /// The message that lays the route through interface `index`.
-    fn on(&self, index: u32) -> RouteMessage {
-        let mut message = self.0.clone();
-        message.header.flags &= RouteFlags::Onlink;
-        let mut expires = None;
-        message.attributes.retain_mut(|attribute| match attribute {
-            RouteAttribute::Oif(oif) => {
-                *oif = index;
-                true
-            }
-            RouteAttribute::CacheInfo(info) => {
-                expires = Some(info.expires / USER_HZ).filter(|left| *left > 0);
-                false
-            }
-            // Gone with the old interface; gateway and interface are given beside it.
-            RouteAttribute::NhId(_) => false,
-            _ => true,
-        });
-        if let (Some(left), AddressFamily::Inet6) = (expires, message.header.address_family) {
-            message.attributes.push(RouteAttribute::Expires(left));
-        }
-        message
-    }
-}
-
-impl fmt::Display for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_destination(f, &self.0)?;
-        for attribute in &self.0.attributes {
-            match attribute {
-                RouteAttribute::Gateway(via) => write!(f, " via {}", Ip(via))?,
-                RouteAttribute::Priority(metric) => write!(f, " metric {metric}")?,
-                _ => {}
-            }
-        }
-        match self.table() {
-            table if table == u32::from(RouteHeader::RT_TABLE_MAIN) => Ok(()),
-            table => write!(f, " table {table}"),
-        }
-    }
-}
-
-fn write_destination(f: &mut fmt::Formatter<'_>, route: &RouteMessage) -> fmt::Result {
-    let destination = route
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            RouteAttribute::Destination(to) => Some(to),
-            _ => None,
-        });
-    match destination {
-        Some(to) => write!(f, "{}/{}", Ip(to), route.header.destination_prefix_length),
-        None => f.write_str("default"),
-    }
-}
-
-struct Ip<'a>(&'a RouteAddress);
-
-impl fmt::Display for Ip<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            RouteAddress::Inet(ip) => ip.fmt(f),
-            RouteAddress::Inet6(ip) => ip.fmt(f),
-            other => write!(f, "{other:?}"),
-        }
-    }
-}
-
-/// How addresses and routes stand in a state file: a line for people, the message for the kernel.
-#[derive(Serialize, Deserialize)]
-struct Record {
-    text: String,
-    netlink: String,
-}
-
-impl Record {
-    fn new(text: String, message: &impl Emitable) -> Self {
-        let mut bytes = vec![0; message.buffer_len()];
-        message.emit(&mut bytes);
-        let netlink = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { text, netlink }
-    }
-
-    fn message<M: Parseable<[u8]>>(&self) -> Result<M, String> {
-        let bytes = unhex(&self.netlink).ok_or("not hexadecimal")?;
-        M::parse(&bytes).map_err(|e| e.to_string())
-    }
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let pairs = text.as_bytes().chunks(2);
-    pairs
-        .map(|pair| match *pair {
-            [high, low] => u8::try_from(digit(high)? << 4 | digit(low)?).ok(),
-            _ => None,
-        })
-        .collect()
-}
-
-impl From<Address> for Record {
-    fn from(address: Address) -> Self {
-        Self::new(address.to_string(), &address.0)
-    }
-}
-
-impl TryFrom<Record> for Address {
-    type Error = String;
-
-    fn try_from(record: Record) -> Result<Self, String> {
-        record.message().map(Self)
-    }
-}
-
-impl From<Route> for Record {
-    fn from(route: Route) -> Self {
-        Self::new(route.to_string(), &route.0)
-    }
-}
-
-impl TryFrom<Record> for Route {
-    type Error = String;
-
-    fn try_from(record: Record) -> Result<Self, String> {
-        record.message().map(Self)
     }
 }

@@ -1,4 +1,6 @@
+use super::super::{FeatureSettings, OffloadSettings};
 use super::*;
+use crate::host::Host;
 
 fn parse(text: &str) -> Result<ConfigFile, ConfigError> {
     ConfigFile::parse(Path::new("test.toml"), text)
