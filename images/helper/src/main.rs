@@ -3,6 +3,7 @@
 //! Statically linked and without dependencies on the guest's file system, so the same binary also
 //! runs on the host, in a network namespace, as the other end of a measurement.
 
+mod serve;
 mod traffic;
 
 use std::process::ExitCode;
@@ -12,12 +13,14 @@ guest-runner: the helper inside umnet's test images
 
 usage: guest-runner <part> [options]
 
+  serve     run commands for the test harness, over a virtio-serial port
   traffic   send, receive and measure TCP and UDP   (guest-runner traffic --help)
 ";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     match words.next().as_deref() {
+        Some("serve") => serve::main(words),
         Some("traffic") => traffic::main(words),
         Some("--help" | "-h" | "help") => {
             print!("{HELP}");
