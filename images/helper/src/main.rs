@@ -4,9 +4,10 @@
 //! runs on the host, in a network namespace, as the other end of a measurement.
 
 mod serve;
-mod traffic;
 
 use std::process::ExitCode;
+
+use guest_runner::traffic;
 
 const HELP: &str = "\
 guest-runner: the helper inside umnet's test images

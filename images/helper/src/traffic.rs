@@ -85,8 +85,8 @@ impl Report {
     }
 }
 
-/// Runs `guest-runner traffic <words>`.
-pub(crate) fn main(words: impl Iterator<Item = String>) -> ExitCode {
+/// Runs `guest-runner traffic <words>`; other programs may offer the same words.
+pub fn main(words: impl Iterator<Item = String>) -> ExitCode {
     let mut words = words.peekable();
     let name = words.next().unwrap_or_default();
     let asks_help = words.peek().is_some_and(|word| word == "--help");

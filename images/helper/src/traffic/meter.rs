@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::args::Args;
+use super::args::{Args, usage};
 use super::error::{TrafficError, socket};
 use super::sockets::Deadline;
 
@@ -67,7 +67,7 @@ impl Window {
         let window = Self::from_args(args)?;
         match window.length {
             Some(_) => Ok(window),
-            None => Err(super::args::usage("--seconds is missing".to_owned())),
+            None => Err(usage("--seconds is missing".to_owned())),
         }
     }
 
@@ -208,17 +208,18 @@ struct InterfaceSample {
 const STATISTICS: [&str; 4] = ["rx_packets", "rx_bytes", "tx_packets", "tx_bytes"];
 
 impl InterfaceSample {
+    /// From `/proc/net/dev`, which knows the caller's network namespace; `/sys/class/net` shows
+    /// that of whoever mounted it.
     fn take(name: &str) -> Result<Self, TrafficError> {
-        let mut values = [0; 4];
-        for (value, file) in values.iter_mut().zip(STATISTICS) {
-            let path = format!("/sys/class/net/{name}/statistics/{file}");
-            let text = std::fs::read_to_string(&path).map_err(socket(format!("read {path}")))?;
-            *value = text.trim().parse().unwrap_or(0);
+        let table =
+            std::fs::read_to_string("/proc/net/dev").map_err(socket("read /proc/net/dev"))?;
+        match counters_of(name, &table) {
+            Some(values) => Ok(Self {
+                at: Instant::now(),
+                values,
+            }),
+            None => Err(usage(format!("--interface {name}: no such interface"))),
         }
-        Ok(Self {
-            at: Instant::now(),
-            values,
-        })
     }
 
     fn rates_since(&self, open: &Self) -> Value {
@@ -231,6 +232,29 @@ impl InterfaceSample {
         }
         facts
     }
+}
+
+/// The columns of one line: eight about receiving, then eight about sending.
+fn counters_of(name: &str, table: &str) -> Option<[u64; 4]> {
+    let columns = |line: &str| {
+        Some(
+            line.trim_start()
+                .strip_prefix(name)?
+                .strip_prefix(':')?
+                .to_owned(),
+        )
+    };
+    let line = table.lines().find_map(columns)?;
+    let values: Vec<u64> = line
+        .split_whitespace()
+        .map_while(|word| word.parse().ok())
+        .collect();
+    Some([
+        *values.get(1)?,
+        *values.first()?,
+        *values.get(9)?,
+        *values.get(8)?,
+    ])
 }
 
 pub(super) fn per_second(count: u64, seconds: f64) -> f64 {
@@ -294,6 +318,13 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_is_found_by_its_whole_name() {
+        let table = " face |bytes packets\n  tap10: 1 2 0 0 0 0 0 0 3 4 0\n   tap1:50 6 0 0 0 0 0 0 70 8 0\n";
+        assert_eq!(counters_of("tap1", table), Some([6, 50, 8, 70]));
+        assert_eq!(counters_of("tap", table), None);
+    }
+
+    #[test]
     fn nothing_to_count_ends_at_the_deadline() {
         let mut window = window(0, Some(100));
         window.deadline = Deadline::after(Duration::from_millis(50));
@@ -311,7 +342,7 @@ mod tests {
 
     #[test]
     fn the_loops_own_error_is_the_one_reported() {
-        let failing = |_: &Counters| Err(super::super::args::usage("broken".to_owned()));
+        let failing = |_: &Counters| Err(usage("broken".to_owned()));
         let error = window(0, Some(100)).measure(failing).unwrap_err();
         assert!(error.to_string().starts_with("broken"), "{error}");
     }

@@ -191,12 +191,24 @@ fn join(udp: &UdpSocket, group: IpAddr, interface: &str) -> Result<(), TrafficEr
     joined.map_err(socket(format!("join {group} on {interface}")))
 }
 
+/// From the table of IPv6 addresses, which knows the caller's network namespace: an interface that
+/// can join an IPv6 group has at least one.
 fn interface_index(name: &str) -> Result<u32, TrafficError> {
-    let path = format!("/sys/class/net/{name}/ifindex");
-    let text = std::fs::read_to_string(&path).map_err(socket(format!("read {path}")))?;
-    text.trim()
-        .parse()
-        .map_err(|_| usage(format!("--group-on {name}: no index in {path}")))
+    const TABLE: &str = "/proc/net/if_inet6";
+    let table = std::fs::read_to_string(TABLE).map_err(socket(format!("read {TABLE}")))?;
+    let mut rows = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let index = rows
+        .find(|row| row.last() == Some(&name))
+        .and_then(|row| row.get(1).copied());
+    index
+        .and_then(|index| u32::from_str_radix(index, 16).ok())
+        .ok_or_else(|| {
+            usage(format!(
+                "--group-on {name}: no interface of that name has IPv6"
+            ))
+        })
 }
 
 fn announce(addr: io::Result<SocketAddr>) {
