@@ -54,7 +54,7 @@ mod vm;
 pub use accel::Accel;
 pub use error::{Error, Result};
 pub use guest::{Guest, Job};
-pub use host_net::HostNet;
+pub use host_net::{HostJob, HostNet};
 pub use image::Image;
 pub use lab::{Lab, margin, scenario};
 pub use machine::{Iommu, Machine};

@@ -119,8 +119,8 @@ impl Report {
     }
 }
 
-/// A figure with about three significant digits, thousands apart.
-fn figure(value: f64) -> String {
+/// A figure as tables show it: with about three significant digits, thousands apart.
+pub fn figure(value: f64) -> String {
     match value.abs() {
         size if size < 10.0 => format!("{value:.2}"),
         size if size < 100.0 => format!("{value:.1}"),
