@@ -160,18 +160,16 @@ fn in_deterministic_time_the_same_work_takes_the_same_time() {
         let vm = lab.boot(Machine::new().icount())?;
         let work = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done";
         let clock = "awk '{print $1 * 1000}' /proc/uptime";
-        let mut took = Vec::new();
-        for _ in 0..3 {
+        let round = || {
             let times = vm.guest.ok(&format!("{clock}; {work}; {clock}"));
             let times: Vec<f64> = times.lines().map(|line| line.parse().unwrap()).collect();
-            took.push(times[1] - times[0]);
-        }
-        let (least, most) = (
-            took.iter().copied().fold(f64::MAX, f64::min),
-            took.iter().copied().fold(0.0, f64::max),
-        );
-        // The clock itself counts in steps of 10 ms.
-        assert!(most - least <= 20.0, "{took:?} ms");
+            times[1] - times[0]
+        };
+        // Kernels finish their own start behind the first rounds (6.12 for about a second).
+        (round(), round());
+        let (first, second) = (round(), round());
+        // The clock counts in steps of 10 ms.
+        assert!((first - second).abs() <= 20.0, "{first} and {second} ms");
         Ok(())
     });
 }
