@@ -13,7 +13,8 @@ const MAX_VECTORS: u32 = 256;
 /// How often the kernel may answer that it has fewer vectors than it said before.
 const MAX_ATTEMPTS: usize = 4;
 
-/// The MSI-X vectors of a device.
+/// The MSI-X vectors of a device; by default there are none.
+#[derive(Default)]
 pub(super) struct MsixVectors {
     events: Vec<Option<OwnedFd>>,
 }
