@@ -235,7 +235,7 @@ impl Transport for VfioPci {
             .checked_add(bytes.len())
             .is_none_or(|end| end > limit);
         match &self.config {
-            Some(config) if !outside => read_field(config, offset, bytes),
+            Some(config) if !outside => config.read_field(offset, bytes),
             _ => Err(TransportError::OutOfRange {
                 device: self.name.to_string(),
                 offset,
@@ -331,32 +331,6 @@ fn read_layout(
     })?;
     log::debug!("{name}: {layout:x?}");
     Ok(layout)
-}
-
-/// Reads a field with one access if it has a width for that, else byte by byte: the fields of
-/// other lengths are arrays of bytes (§ *Device Configuration Space*).
-fn read_field(
-    config: &RegisterBlock,
-    offset: usize,
-    bytes: &mut [u8],
-) -> Result<(), TransportError> {
-    let width = match bytes.len() {
-        2 => Some(Width::U16),
-        4 => Some(Width::U32),
-        _ => None,
-    };
-    match width.filter(|&width| offset.is_multiple_of(width as usize)) {
-        Some(width) => {
-            let word = config.read(offset, width)?.to_le_bytes();
-            bytes.copy_from_slice(&word[..width as usize]);
-        }
-        None => {
-            for (i, byte) in bytes.iter_mut().enumerate() {
-                *byte = config.read_u8(offset + i)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 fn failure(device: &str, operation: &str) -> impl FnOnce(io::Error) -> TransportError {

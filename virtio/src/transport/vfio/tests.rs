@@ -20,6 +20,10 @@ fn device(stuck: &[(usize, u32)]) -> (VfioPci, [Arc<FakeRegisters>; 3]) {
     let notify = FakeRegisters::new(64, &[]);
     let config = FakeRegisters::new(24, &[(8, 0x0201), (12, 0x0403_0201)]);
     let device = Arc::new(Device::new(no_device().into()));
+    let addresses = info::IommuInfo {
+        page_size: 4096,
+        ranges: None,
+    };
     let window = |offset, len| Window {
         bar: 4,
         offset,
@@ -37,7 +41,7 @@ fn device(stuck: &[(usize, u32)]) -> (VfioPci, [Arc<FakeRegisters>; 3]) {
         notify: notify.clone(),
         config: Some(RegisterBlock::new(&name, "config", config.clone())),
         vectors: MsixVectors::default(),
-        mappings: DmaMappings::new(Container::new(no_device().into()), Default::default()),
+        mappings: DmaMappings::new(Container::new(no_device().into()), addresses),
         space: ConfigSpace::at(&device, 0),
         device,
         name,
