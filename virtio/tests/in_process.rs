@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Nic, RX_HEADER, Shape, driver_ok, negotiate, open_queue, part};
-use virtio::net::FeatureSet;
+use virtio::net::{FeatureSet, VirtioNetHdr};
 use virtio::queue::SlotId;
 use virtio::spec::feature::*;
 use virtio::spec::net::feature::*;
@@ -180,7 +180,12 @@ fn a_driver_without_guest_csum_gets_complete_checksums() {
     let mut frame = frame_of(61);
     frame[22..24].copy_from_slice(&[0, 0]);
     port.inject(&Frame::with_header(
-        [1, 0, 0, 0, 0, 0, 20, 0, 2, 0, 0, 0],
+        VirtioNetHdr {
+            flags: 1,
+            csum_start: 20,
+            csum_offset: 2,
+            ..Default::default()
+        },
         &frame,
     ));
     nic.device.settle();
@@ -202,7 +207,12 @@ fn a_driver_is_not_given_what_it_did_not_accept() {
         PLAIN.with(VIRTIO_NET_F_GUEST_CSUM),
     );
     port.inject(&Frame::with_header(
-        [1, 1, 54, 0, 100, 0, 34, 0, 16, 0, 0, 0],
+        VirtioNetHdr {
+            flags: 1,
+            gso_type: 1,
+            gso_size: 100,
+            ..Default::default()
+        },
         &frame_of(1000),
     ));
     nic.device.settle();

@@ -1,14 +1,17 @@
 //! The data path of the device: frames out, frames in, commands.
 
+use std::sync::Arc;
+
 use vm_memory::{Bytes, GuestAddress};
 
 use super::Frame;
-use super::check::{self, Parsed, Violation};
+use super::check::{self, Violation};
 use super::config::Role;
 use super::registers::Core;
 use super::ring::{Chain, Memory, Ring};
+use crate::net::VirtioNetHdr;
 use crate::spec::net::feature::*;
-use crate::spec::net::{MAX_LARGE_FRAME, ctrl, header};
+use crate::spec::net::{MAX_LARGE_FRAME, ctrl};
 use crate::spec::status;
 
 /// What a device has done since it was made.
@@ -102,7 +105,7 @@ impl Core {
         i: usize,
         serve: fn(&mut Self, usize, Chain<'_>) -> Result<u32, Violation>,
     ) -> Result<bool, Violation> {
-        let memory = self.memory.clone();
+        let memory = Arc::clone(&self.memory);
         for served in 0..BUDGET {
             self.rings[i].disable_doorbell(&memory);
             let Some(chain) = self.rings[i].take(&memory)? else {
@@ -120,21 +123,15 @@ impl Core {
     }
 
     fn transmit_one(&mut self, i: usize, chain: Chain<'_>) -> Result<u32, Violation> {
-        let mut frame = std::mem::take(&mut self.traffic.leaving);
-        gather(&self.rings[i], chain, &mut frame)?;
-        let section = "Packet Transmission";
-        let wrong = check::transmitted(
-            frame.header(),
-            frame.payload(),
-            self.accepted,
-            self.config.mtu,
-        );
-        for what in wrong {
-            self.violations.add(Violation::new(section, what));
+        let frame = &mut self.traffic.leaving;
+        gather(&self.rings[i], chain, frame)?;
+        let mtu = self.config.mtu;
+        for what in check::transmitted(frame.header(), frame.payload(), self.accepted, mtu) {
+            self.violations
+                .add(Violation::new("Packet Transmission", what));
         }
-        self.link.send(&frame);
+        self.link.send(frame);
         self.traffic.counters.tx_frames += 1;
-        self.traffic.leaving = frame;
         Ok(0)
     }
 
@@ -172,7 +169,7 @@ impl Core {
         if self.rings[i].index != 0 {
             return Ok(false);
         }
-        let memory = self.memory.clone();
+        let memory = Arc::clone(&self.memory);
         let mut served = 0;
         while served < BUDGET && !self.rings[i].starved && self.next_arriving() {
             self.rings[i].disable_doorbell(&memory);
@@ -198,20 +195,20 @@ impl Core {
     /// Fits the frame to what the driver accepted; whether it can be given to it.
     fn prepare(&mut self) -> bool {
         let (frame, accepted) = (&mut self.traffic.arriving, self.accepted);
-        let parsed = Parsed::new(frame.header());
+        let header = frame.header();
         if self.config.filters && !self.control.passes(frame.payload(), self.config.mac) {
             self.traffic.counters.rx_filtered += 1;
             return false;
         }
-        if !check::may_coalesce(parsed.gso_type, accepted, frame.payload()) {
+        if !check::may_coalesce(header.gso_type, accepted, frame.payload()) {
             self.traffic.counters.rx_unsupported += 1;
             return false;
         }
         if !accepted.has(VIRTIO_NET_F_GUEST_CSUM) {
-            if parsed.needs_csum() {
-                check::complete_checksum(&parsed, frame.payload_mut());
+            if check::needs_csum(&header) {
+                check::complete_checksum(&header, frame.payload_mut());
             }
-            frame.set_header([0; header::SIZE]);
+            frame.set_header(VirtioNetHdr::default());
         }
         true
     }
@@ -240,13 +237,15 @@ impl Core {
             }
         }
         if let Some(first) = first {
-            let mut head = traffic.arriving.header();
-            head[10..12].copy_from_slice(&(traffic.filled.len() as u16).to_le_bytes());
-            scatter(ring, first, &head, least)?;
+            let header = VirtioNetHdr {
+                num_buffers: traffic.filled.len() as u16,
+                ..traffic.arriving.header()
+            };
+            scatter(ring, first, &header.to_bytes(), least)?;
         }
         ring.complete(memory, &traffic.filled);
         traffic.counters.rx_frames += 1;
-        traffic.counters.rx_bytes += (bytes.len() - header::SIZE) as u64;
+        traffic.counters.rx_bytes += (bytes.len() - VirtioNetHdr::SIZE) as u64;
         Ok(true)
     }
 
@@ -261,12 +260,12 @@ impl Core {
             VIRTIO_NET_F_GUEST_USO6,
         ];
         if accepted.has(VIRTIO_NET_F_MRG_RXBUF) {
-            header::SIZE
+            VirtioNetHdr::SIZE
         } else if large.into_iter().any(|bit| accepted.has(bit)) {
             // 1.2 says 65562 here and 65601 elsewhere; the smaller one is wrong by either.
             65_562
         } else if accepted.has(VIRTIO_NET_F_MTU) {
-            header::SIZE + 14 + usize::from(self.config.mtu)
+            VirtioNetHdr::SIZE + 14 + usize::from(self.config.mtu)
         } else {
             1526
         }
@@ -286,8 +285,8 @@ fn gather(ring: &Ring, chain: Chain<'_>, frame: &mut Frame) -> Result<(), Violat
         }
         read_onto(bytes, memory, part.addr(), part.len())?;
     }
-    let short = bytes.len() < header::SIZE;
-    bytes.resize(bytes.len().max(header::SIZE), 0);
+    let short = bytes.len() < VirtioNetHdr::SIZE;
+    bytes.resize(bytes.len().max(VirtioNetHdr::SIZE), 0);
     if short {
         let what = format!("queue {index}: a transmit buffer is shorter than its header");
         return Err(Violation::new("Packet Transmission", what));
@@ -302,7 +301,7 @@ fn read_onto(
     len: u32,
 ) -> Result<(), Violation> {
     let start = bytes.len();
-    if start + len as usize > MAX_LARGE_FRAME + header::SIZE {
+    if start + len as usize > MAX_LARGE_FRAME + VirtioNetHdr::SIZE {
         return Err(Violation::new(
             "Message Framing",
             format!("a buffer of {len} bytes and more is too large"),

@@ -29,7 +29,8 @@ pub(super) struct Core {
     pub(super) status: u8,
     pub(super) accepted: FeatureSet,
     pub(super) generation: u8,
-    pub(super) memory: Memory,
+    /// Shared so that a queue can be served while the rest changes.
+    pub(super) memory: Arc<Memory>,
     pub(super) rings: Vec<Ring>,
     pub(super) link: Box<dyn Link>,
     pub(super) control: ControlState,
@@ -54,7 +55,7 @@ impl Core {
             status: 0,
             accepted: FeatureSet::EMPTY,
             generation: 0,
-            memory: Memory::new(),
+            memory: Arc::default(),
             rings: Vec::new(),
             link,
             control: ControlState::default(),
@@ -153,7 +154,7 @@ impl Core {
     /// The driver has let go of the device.
     pub(super) fn unplug(&mut self) {
         self.reset();
-        self.memory = Memory::new();
+        self.memory = Arc::default();
     }
 
     pub(super) fn read_config_generation(&mut self) -> u8 {
@@ -310,7 +311,7 @@ impl Core {
                     .map_err(|e| e.to_string())
             })
             .map_err(|e| self.unusable(format!("a DMA region cannot be mapped: {e}")))?;
-        self.memory = mapped;
+        self.memory = Arc::new(mapped);
         self.next_iova = iova + region.len() as u64 + GUARD;
         Ok(Iova(iova))
     }
@@ -320,14 +321,15 @@ impl Core {
             .check(!self.rings.is_empty(), "Device Reset", || {
                 format!("{iova} is taken away from a running device")
             });
-        let region = vm_memory::GuestMemoryBackend::find_region(&self.memory, GuestAddress(iova.0));
+        let region =
+            vm_memory::GuestMemoryBackend::find_region(&*self.memory, GuestAddress(iova.0));
         let removed = region
             .filter(|region| region.start_addr().0 == iova.0)
             .map(GuestMemoryRegion::len)
             .and_then(|len| self.memory.remove_region(GuestAddress(iova.0), len).ok());
         match removed {
             Some((memory, _)) => {
-                self.memory = memory;
+                self.memory = Arc::new(memory);
                 Ok(())
             }
             None => Err(self.unusable(format!("{iova} is not the start of a mapping"))),
