@@ -13,6 +13,7 @@ use super::check::{Violation, Violations};
 use super::config::DeviceConfig;
 use super::control::ControlState;
 use super::event;
+use super::faults::Telling;
 use super::nic::Traffic;
 use super::ring::{Memory, Ring};
 use crate::mem::{DmaRegion, Iova};
@@ -37,6 +38,7 @@ pub(super) struct Core {
     pub(super) traffic: Traffic,
     pub(super) violations: Violations,
     pub(super) bells: Arc<Bells>,
+    pub(super) telling: Telling,
     vectors: Vec<Option<EventFd>>,
     config_vector: Option<u16>,
     next_iova: u64,
@@ -62,6 +64,7 @@ impl Core {
             traffic: Traffic::default(),
             violations: Violations::default(),
             bells,
+            telling: Telling::default(),
             vectors,
             config_vector: None,
             next_iova: FIRST_IOVA,
@@ -69,6 +72,7 @@ impl Core {
     }
 
     pub(super) fn read_device_features(&mut self) -> Result<FeatureSet, TransportError> {
+        self.here()?;
         Ok(self.config.offered)
     }
 
@@ -85,13 +89,33 @@ impl Core {
         self.accepted = features;
     }
 
-    pub(super) fn read_status(&self) -> u8 {
-        self.status
+    pub(super) fn read_status(&self) -> Result<u8, TransportError> {
+        self.here()?;
+        let stuck = if self.never_resets() {
+            status::ACKNOWLEDGE
+        } else {
+            0
+        };
+        Ok(self.status | stuck)
+    }
+
+    pub(super) fn read_queue_count(&self) -> Result<u16, TransportError> {
+        self.here()?;
+        Ok(self.config.queue_sizes.len() as u16)
+    }
+
+    pub(super) fn read_max_queue_size(&self, queue: u16) -> Result<u16, TransportError> {
+        self.here()?;
+        Ok(self.config.max_queue_size(queue))
     }
 
     /// § *Device Status Field*: bits are only ever added, in order; 0 resets.
     pub(super) fn write_status(&mut self, value: u8) {
+        if value == 0 && self.never_resets() {
+            return;
+        }
         if value == 0 {
+            self.lie_at_reset();
             return self.reset();
         }
         let (section, old) = ("Device Status Field", self.status);
@@ -115,6 +139,9 @@ impl Core {
         if self.status & !old & status::DRIVER_OK != 0 {
             self.bells.set_live(true);
             self.bells.wake();
+            if self.demands_reset_always() {
+                self.demand_reset();
+            }
         }
     }
 
@@ -139,7 +166,7 @@ impl Core {
                     )
                 });
         }
-        !bad && self.accepted.has(VIRTIO_F_VERSION_1)
+        !bad && self.accepted.has(VIRTIO_F_VERSION_1) && !self.refuses_features()
     }
 
     pub(super) fn reset(&mut self) {
@@ -157,8 +184,12 @@ impl Core {
         self.memory = Arc::default();
     }
 
-    pub(super) fn read_config_generation(&mut self) -> u8 {
-        self.generation
+    pub(super) fn read_config_generation(&mut self) -> Result<u8, TransportError> {
+        self.here()?;
+        if self.moves_generation() {
+            self.generation = self.generation.wrapping_add(1);
+        }
+        Ok(self.generation)
     }
 
     pub(super) fn read_config(
@@ -166,6 +197,7 @@ impl Core {
         offset: usize,
         bytes: &mut [u8],
     ) -> Result<(), TransportError> {
+        self.here()?;
         let limit = self.config.config_len;
         let end = offset.checked_add(bytes.len()).filter(|&end| end <= limit);
         if end.is_none() {
@@ -218,6 +250,9 @@ impl Core {
             Ok(ring) => self.rings.push(ring),
             Err(violation) => self.violations.add(violation),
         }
+        if self.interrupts_early() {
+            self.raise(setup.vector);
+        }
         Ok(())
     }
 
@@ -244,13 +279,11 @@ impl Core {
             source,
         };
         let place = &mut self.vectors[usize::from(vector)];
-        if place.is_none() {
-            *place = Some(EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(io)?);
-        }
-        match place {
-            Some(event) => event::duplicate(event).map_err(io),
-            None => unreachable!("made above"),
-        }
+        let event = match place {
+            Some(event) => event,
+            None => place.insert(EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(io)?),
+        };
+        event::duplicate(event).map_err(io)
     }
 
     pub(super) fn enable_config_interrupt(&mut self, vector: u16) -> Result<(), TransportError> {
@@ -261,6 +294,9 @@ impl Core {
 
     /// Raises interrupt `vector`; whether anybody can hear it.
     pub(super) fn raise(&mut self, vector: Option<u16>) -> bool {
+        if self.interrupts_never() {
+            return false;
+        }
         let event = vector.and_then(|vector| self.vectors.get(usize::from(vector))?.as_ref());
         let Some(event) = event else { return false };
         self.traffic.counters.interrupts += 1;
