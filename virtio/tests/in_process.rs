@@ -69,7 +69,7 @@ fn frames_go_out_and_come_back_unchanged() {
 fn a_frame_may_fill_many_buffers_and_says_how_many() {
     let port = Port::default();
     let features = EVENTS.with(VIRTIO_NET_F_MRG_RXBUF);
-    let mut nic = Nic::with_rx_slots(DeviceConfig::default(), port.clone(), features, 128);
+    let mut nic = Nic::with_slots(DeviceConfig::default(), port.clone(), features, 128, 128);
     let frame = frame_of(128 * 9);
     port.inject(&Frame::plain(&frame));
     nic.rx.vq.arm(10).unwrap();
