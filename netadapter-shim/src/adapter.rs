@@ -14,17 +14,23 @@
 //! does not go away while the device is reset and its queues are rebuilt.
 
 mod capabilities;
+mod datapath;
 mod error;
 mod offloads;
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::abi::{
     FailureCode, NetAdapterLinkLayerAddress, NetAdapterLinkLayerCapabilities, NetAdapterLinkState,
     NetIfMediaConnectState, NtStatus,
 };
+use crate::execution::{ExecutionConfig, ExecutionContext, Faults};
 use crate::port::SystemPort;
-use crate::queue::{PacketQueue, QueueInit};
+use crate::queue::{PacketQueue, QueueFault, QueueInit};
 use crate::ring::Extensions;
-use crate::stats::AdapterStatistics;
+use crate::stats::{AdapterStatistics, Counters};
 use capabilities::invalid;
 pub use capabilities::{
     OffloadGsoCapabilities, OffloadRscCapabilities, OffloadTxChecksumCapabilities, ReceiveFilter,
@@ -80,6 +86,36 @@ impl Settings {
     }
 }
 
+/// How an adapter is built; what a client wishes comes first.
+#[derive(Clone, Debug)]
+pub struct AdapterConfig {
+    /// The threads.
+    pub execution: ExecutionConfig,
+    /// Pairs of queues, if client and port have as many.
+    pub queue_pairs: usize,
+    /// Elements of a Tx ring if the client has no wish.
+    pub tx_ring: u32,
+    /// Elements of an Rx ring if the client has no wish.
+    pub rx_ring: u32,
+    /// Whether clients are held to the ring contract around every call.
+    pub verifier: bool,
+    /// How long a queue may take to do what it is asked.
+    pub deadline: Duration,
+}
+
+impl Default for AdapterConfig {
+    fn default() -> Self {
+        Self {
+            execution: ExecutionConfig::default(),
+            queue_pairs: 1,
+            tx_ring: 64,
+            rx_ring: 64,
+            verifier: cfg!(debug_assertions),
+            deadline: Duration::from_secs(2),
+        }
+    }
+}
+
 /// A network adapter: a client driver between its device and a system port.
 pub struct Adapter {
     events: Box<dyn AdapterEvents>,
@@ -90,12 +126,29 @@ pub struct Adapter {
     active: ActiveOffloads,
     interface_started: bool,
     io_started: bool,
+    config: AdapterConfig,
+    contexts: Vec<(usize, ExecutionContext)>,
+    counters: Vec<Arc<Counters>>,
+    faults: Arc<Faults>,
+    pool_bytes: usize,
 }
 
 impl Adapter {
     /// An adapter that has stated nothing yet.
-    pub fn new(events: Box<dyn AdapterEvents>, port: Box<dyn SystemPort>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// No more file descriptors.
+    pub fn new(
+        events: Box<dyn AdapterEvents>,
+        port: Box<dyn SystemPort>,
+        config: AdapterConfig,
+    ) -> Result<Self, AdapterError> {
+        let faults = Faults::new().map_err(|source| AdapterError::Execution {
+            operation: "create an eventfd",
+            queue: 0,
+            source,
+        })?;
+        Ok(Self {
             events,
             port,
             settings: Settings::default(),
@@ -104,7 +157,12 @@ impl Adapter {
             active: ActiveOffloads::default(),
             interface_started: false,
             io_started: false,
-        }
+            config,
+            contexts: Vec::new(),
+            counters: Vec::new(),
+            faults,
+            pool_bytes: 0,
+        })
     }
 
     /// `NetAdapterSetDataPathCapabilities`
@@ -354,7 +412,28 @@ impl Adapter {
 
     /// Counters of all queues.
     pub fn statistics(&self) -> AdapterStatistics {
-        AdapterStatistics::default()
+        let queues = self.counters.iter().map(|counters| counters.snapshot());
+        AdapterStatistics {
+            queues: queues.collect(),
+        }
+    }
+
+    /// Becomes readable when a queue has broken the ring contract and is not
+    /// called any more; see [`Self::take_faults`].
+    pub fn fault_event(&self) -> RawFd {
+        self.faults.event().as_raw_fd()
+    }
+
+    /// What has gone wrong since the last call: the number of the pair and the
+    /// fault.
+    pub fn take_faults(&self) -> Vec<(usize, QueueFault)> {
+        self.faults.take()
+    }
+
+    /// Memory set aside for system buffers, in bytes; pages never touched do
+    /// not count against the process.
+    pub fn pool_bytes(&self) -> usize {
+        self.pool_bytes
     }
 
     /// The offloads in use; settled by [`Self::start`].
@@ -439,14 +518,12 @@ impl Adapter {
         self.tear_down_queues()?;
         self.build_queues()
     }
+}
 
-    fn build_queues(&mut self) -> Result<(), AdapterError> {
-        let _ = self.settings.extensions();
-        Ok(())
-    }
-
-    fn tear_down_queues(&mut self) -> Result<(), AdapterError> {
-        Ok(())
+impl Drop for Adapter {
+    fn drop(&mut self) {
+        // Errors were logged on the way; there is nobody left to tell.
+        let _ = self.tear_down_queues();
     }
 }
 

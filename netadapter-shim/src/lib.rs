@@ -17,17 +17,27 @@
 pub mod abi;
 mod adapter;
 mod buffer_pool;
+mod execution;
+pub mod frame_layout;
+mod offload;
 pub mod os;
+mod os_ring;
 mod port;
 mod queue;
 mod ring;
 mod stats;
+#[cfg(test)]
+mod test_random;
+mod verifier;
 mod wake;
 
 pub use adapter::*;
 pub use buffer_pool::SystemBuffer;
+pub use execution::ExecutionConfig;
+pub use offload::{pseudo_sum_with_length, pseudo_sum_without_length};
 pub use port::{PortOffloads, PortQueue, RxFrame, SystemPort, TxFrame};
-pub use queue::{Direction, Notifier, PacketQueue, QueueInit, RingInfo};
+pub use queue::{Direction, Notifier, PacketQueue, QueueFault, QueueInit, RingInfo};
 pub use ring::{Extensions, NetRing, NetRings};
 pub use stats::{AdapterStatistics, QueueStatistics};
+pub use verifier::Violation;
 pub use vm_memory::VolatileSlice;

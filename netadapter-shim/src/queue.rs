@@ -1,12 +1,24 @@
 //! Packet queues: what a client driver implements and what it is given to
 //! build one. (netadaptercx.md §2.3, §3.5)
 
+mod client;
+mod pair;
+mod rx;
+mod tx;
+
 use std::sync::Arc;
 
 use vmm_sys_util::eventfd::EventFd;
 
+use crate::abi::FailureCode;
+use crate::os_ring::BeginOutOfRange;
 use crate::ring::{Extensions, NetRings};
+use crate::verifier::Violation;
 pub use crate::wake::Notifier;
+pub(crate) use client::ClientHalf;
+pub(crate) use pair::QueuePair;
+pub(crate) use rx::RxQueue;
+pub(crate) use tx::{TxCoverage, TxQueue};
 
 /// Which way frames of a queue go, seen from the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,5 +135,38 @@ impl QueueInit {
 
     pub(crate) fn into_interrupts(self) -> Vec<Arc<EventFd>> {
         self.interrupts
+    }
+}
+
+/// The client broke the ring contract; its queue is not called any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueueFault {
+    /// The verifier saw it.
+    #[error("{0}")]
+    Verifier(Violation),
+    /// An index the framework cannot work with.
+    #[error("{} ({})", .0, FailureCode::InvalidRingBeginIndex)]
+    Index(String),
+}
+
+impl From<Violation> for QueueFault {
+    fn from(violation: Violation) -> Self {
+        Self::Verifier(violation)
+    }
+}
+
+impl From<BeginOutOfRange> for QueueFault {
+    fn from(fault: BeginOutOfRange) -> Self {
+        Self::Index(fault.to_string())
+    }
+}
+
+impl QueueFault {
+    /// Microsoft's name for the rule that was broken.
+    pub fn failure_code(&self) -> FailureCode {
+        match self {
+            Self::Verifier(violation) => violation.code,
+            Self::Index(_) => FailureCode::InvalidRingBeginIndex,
+        }
     }
 }

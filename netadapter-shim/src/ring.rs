@@ -19,7 +19,8 @@ mod memory;
 use vm_memory::VolatileSlice;
 
 use crate::abi::{
-    NetFragment, NetPacket, NetPacketChecksum, NetPacketGso, NetPacketPartialChecksum, NetPacketRsc,
+    NetExtension, NetExtensionType, NetFragment, NetPacket, NetPacketChecksum, NetPacketGso,
+    NetPacketPartialChecksum, NetPacketRsc,
 };
 use crate::buffer_pool::{BufferId, BufferPool, empty_slice};
 pub(crate) use element::ElementLayout;
@@ -184,6 +185,12 @@ impl<'a> NetRings<'a> {
         self.store_words(index, 0, packet.to_words());
     }
 
+    /// Marks a received packet as returned unused. Only the Ignore bit may
+    /// change on such a packet.
+    pub fn ignore_packet(&self, index: u32) {
+        self.set_packet(index, self.packet(index).with_ignore(true));
+    }
+
     /// Copies a fragment element out.
     pub fn fragment(&self, index: u32) -> NetFragment {
         NetFragment(self.set.fragments.load_u64(index, 0))
@@ -255,6 +262,30 @@ impl<'a> NetRings<'a> {
     pub fn set_partial(&self, index: u32, partial: NetPacketPartialChecksum) {
         if let Some(at) = self.set.packet_layout.partial {
             self.store_words(index, at, partial.to_words());
+        }
+    }
+
+    /// `NetTxQueueGetExtension` and `NetRxQueueGetExtension`: where a C client
+    /// finds an extension of the given name and type, of at least the given
+    /// version. Zeros if it is not registered, which is no error (trap 12).
+    pub fn extension(&self, name: &str, version: u32, kind: NetExtensionType) -> NetExtension {
+        let places = [
+            (&self.set.packet_layout, &self.set.packets),
+            (&self.set.fragment_layout, &self.set.fragments),
+        ];
+        let found = places.iter().find_map(|(layout, ring)| {
+            let offset = layout.query(name, version, kind)?;
+            Some((
+                ring.elements_address() + offset as usize,
+                ring.stride() as usize,
+            ))
+        });
+        match found {
+            Some((base, stride)) => NetExtension {
+                reserved: [base, stride, 0, 0],
+                enabled: 1,
+            },
+            None => NetExtension::default(),
         }
     }
 
@@ -366,6 +397,23 @@ mod tests {
         assert_eq!(view.gso(0).mss(), 0);
         assert_eq!(view.rsc(0), NetPacketRsc::default());
         assert_eq!(view.packet(0), NetPacket::default());
+    }
+
+    #[test]
+    fn extension_tells_where_or_is_zero() {
+        let set = rings(Extensions {
+            checksum: true,
+            gso: false,
+            rsc: false,
+        });
+        let view = NetRings::new(&set);
+        let found = view.extension("ms_packet_checksum", 1, NetExtensionType::PACKET);
+        let address = view.extension("ms_fragment_virtualaddress", 1, NetExtensionType::FRAGMENT);
+        assert_eq!((found.enabled, found.reserved[1]), (1, 32));
+        assert_eq!(found.reserved[0], set.packets.elements_address() + 28);
+        assert_eq!(address.reserved[0], set.fragments.elements_address() + 8);
+        let absent = view.extension("ms_packet_gso", 1, NetExtensionType::PACKET);
+        assert_eq!((absent.enabled, absent.reserved), (0, [0; 4]));
     }
 
     #[test]

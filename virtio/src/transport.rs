@@ -4,10 +4,13 @@
 //! what the machine answers; it does not know what the values mean.
 
 pub mod in_process;
+pub mod vfio;
 
 use std::io;
-use std::os::fd::OwnedFd;
+
 use std::sync::Arc;
+
+use vmm_sys_util::eventfd::EventFd;
 
 use crate::mem::{DmaRegion, Iova};
 use crate::net::FeatureSet;
@@ -70,7 +73,7 @@ pub trait Transport: Send {
 
     /// The event that fires when the device raises interrupt `vector`. Non-blocking; made on
     /// first use and the same afterwards.
-    fn interrupt(&mut self, vector: u16) -> Result<OwnedFd, TransportError>;
+    fn interrupt(&mut self, vector: u16) -> Result<EventFd, TransportError>;
 
     /// Routes configuration changes to interrupt `vector`.
     fn enable_config_interrupt(&mut self, vector: u16) -> Result<(), TransportError>;

@@ -19,6 +19,7 @@ abi_enum! {
 
 /// NET_EXTENSION as a C client holds it.
 #[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct NetExtension {
     /// `[0]` address of the extension of element 0, `[1]` stride.
     pub reserved: [usize; 4],

@@ -188,11 +188,6 @@ impl NetPacket {
         }
     }
 
-    /// A packet that carries nothing: the way Rx packets are given back unused.
-    pub fn ignored() -> Self {
-        Self::default().with_ignore(true)
-    }
-
     /// Tx: the framework could not translate the packet. Rx: returned unused.
     pub fn ignore(self) -> bool {
         self.bits & IGNORE != 0

@@ -173,6 +173,11 @@ impl RingMemory {
         self.stride
     }
 
+    /// Address of element 0, for clients that compute addresses themselves.
+    pub(crate) fn elements_address(&self) -> usize {
+        self.base.as_ptr() as usize + NetRingHeader::BUFFER_OFFSET
+    }
+
     /// Reads one word of the head, `word` below 16; 0 beyond it.
     pub(crate) fn load_head(&self, word: usize) -> u32 {
         if word >= NetRingHeader::BUFFER_OFFSET / 4 {
@@ -195,7 +200,7 @@ impl RingMemory {
     /// The word of the head at `offset`, which callers keep below
     /// `BUFFER_OFFSET` and a multiple of 4.
     fn atomic(&self, offset: usize) -> &AtomicU32 {
-        assert!(offset + 4 <= NetRingHeader::BUFFER_OFFSET && offset % 4 == 0);
+        assert!(offset + 4 <= NetRingHeader::BUFFER_OFFSET && offset.is_multiple_of(4));
         // SAFETY: the assertion keeps the word inside the head, which every
         // ring has.
         let word = unsafe { self.base.add(offset) };
@@ -207,7 +212,7 @@ impl RingMemory {
     /// The address of `length` bytes at `offset` of an element. `None` if they
     /// do not lie inside the element or are not aligned to their length.
     fn locate(&self, element: u32, offset: u32, length: u32) -> Option<NonNull<u8>> {
-        if offset + length > self.stride || offset % length != 0 {
+        if offset + length > self.stride || !offset.is_multiple_of(length) {
             return None;
         }
         let start = (element & self.mask) as usize * self.stride as usize + offset as usize;

@@ -20,7 +20,6 @@ mod check;
 mod config;
 mod control;
 mod device;
-mod event;
 pub mod faults;
 mod frame;
 mod link;
@@ -38,11 +37,12 @@ pub use link::{Cable, Echo, Link, Port, Sink, Waker};
 pub use nic::Counters;
 pub use pcap::PcapWriter;
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use self::bell::Bells;
 use super::{Doorbell, QueueSetup, Transport, TransportError};
+use vmm_sys_util::eventfd::EventFd;
+
 use crate::mem::{DmaRegion, Iova};
 use crate::net::FeatureSet;
 
@@ -142,7 +142,7 @@ impl Transport for InProcess {
         self.device.core().vector_count()
     }
 
-    fn interrupt(&mut self, vector: u16) -> Result<OwnedFd, TransportError> {
+    fn interrupt(&mut self, vector: u16) -> Result<EventFd, TransportError> {
         self.device.core().interrupt(vector)
     }
 

@@ -3,8 +3,6 @@
 
 pub mod random;
 
-use std::fs::File;
-use std::io::Read;
 use std::sync::Arc;
 
 use virtio::net::FeatureSet;
@@ -13,6 +11,7 @@ use virtio::spec::status::*;
 use virtio::transport::Doorbell;
 use virtio::transport::in_process::{Device, DeviceConfig, InProcess, Link};
 use virtio::{DmaRegion, DmaSlice, Transport, Virtqueue};
+use vmm_sys_util::eventfd::EventFd;
 
 /// A queue with its slots, its doorbell and its interrupt.
 pub struct Queue {
@@ -20,7 +19,7 @@ pub struct Queue {
     pub slots: DmaSlice,
     pub stride: usize,
     pub bell: Box<dyn Doorbell>,
-    pub interrupt: File,
+    pub interrupt: EventFd,
 }
 
 /// How the slots of a queue are made.
@@ -56,7 +55,7 @@ pub fn open_queue(
         parts: shape.parts,
     };
     let vq = Virtqueue::new(&memory, size, event_idx, &slots, layout).unwrap();
-    let interrupt = File::from(transport.interrupt(index).unwrap());
+    let interrupt = transport.interrupt(index).unwrap();
     let bell = transport
         .enable_queue(&vq.setup(index, Some(index)))
         .unwrap();
@@ -112,7 +111,7 @@ impl Queue {
 
     /// Whether an interrupt has come since the last look.
     pub fn interrupted(&mut self) -> bool {
-        self.interrupt.read(&mut [0; 8]).is_ok()
+        self.interrupt.read().is_ok()
     }
 }
 

@@ -1,7 +1,6 @@
 //! The device's registers: status, features, configuration, queues, interrupts, memory.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryRegion, GuestRegionMmap, MmapRegion};
@@ -12,7 +11,6 @@ use super::bell::Bells;
 use super::check::{Violation, Violations};
 use super::config::DeviceConfig;
 use super::control::ControlState;
-use super::event;
 use super::faults::Telling;
 use super::nic::Traffic;
 use super::ring::{Memory, Ring};
@@ -270,7 +268,7 @@ impl Core {
         self.vectors.len() as u16
     }
 
-    pub(super) fn interrupt(&mut self, vector: u16) -> Result<OwnedFd, TransportError> {
+    pub(super) fn interrupt(&mut self, vector: u16) -> Result<EventFd, TransportError> {
         self.check_vector(Some(vector))?;
         let name = &self.config.name;
         let io = |source: io::Error| TransportError::Io {
@@ -283,7 +281,7 @@ impl Core {
             Some(event) => event,
             None => place.insert(EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(io)?),
         };
-        event::duplicate(event).map_err(io)
+        event.try_clone().map_err(io)
     }
 
     pub(super) fn enable_config_interrupt(&mut self, vector: u16) -> Result<(), TransportError> {
