@@ -51,18 +51,20 @@ pub enum Outcome {
     Drop,
     /// The queue stops with a `DeviceFault`, the device is reset, and what follows passes.
     Break,
-    /// The driver does not start, and says why.
+    /// The driver does not start, or not again after a reset, and says why.
     Refuse,
     /// The driver starts with less, or with a value of its own.
     Adapt,
     /// Frames pass as if nothing had been said.
     Ignore,
-    /// A command or a step fails with an error that says what was answered; frames pass.
+    /// A command fails with an error that says what was answered; frames pass.
     Fail,
     /// A wait ends when its time is up.
     TimeOut,
     /// The driver notices, resets the device, and what follows passes.
     Reset,
+    /// The driver resets the device in vain, and stops trying after a while, saying so.
+    GiveUp,
     /// The device counts as removed.
     Gone,
 }
