@@ -4,6 +4,7 @@
 //! group    address ─► group ─► container ─► descriptors, or somebody else opened them
 //! info     what the kernel says of regions and address ranges
 //! pci      what the device says of its structures: checked, on a private copy
+//! config_space  the copy it is checked on; the command register
 //! regs     a window of a BAR, mapped or through VFIO
 //! common   the common configuration, field by field
 //! irq      MSI-X vectors as eventfds
@@ -15,6 +16,7 @@
 //! IOMMU, which [`VfioParts::open`] refuses.
 
 mod common;
+mod config_space;
 mod dma;
 mod group;
 mod info;
@@ -25,19 +27,19 @@ mod sys;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vfio_bindings::bindings::vfio::*;
+use vfio_bindings::bindings::vfio::VFIO_DEVICE_FLAGS_RESET;
 
 pub use group::VfioParts;
 
 use self::common::CommonConfig;
+use self::config_space::{ConfigSpace, bar_regions};
 use self::dma::DmaMappings;
 use self::info::RegionInfo;
 use self::irq::MsixVectors;
-use self::pci::{BAR_COUNT, CONFIG_LEN, Layout, Window, header};
+use self::pci::{Layout, PciFault, Window};
 use self::regs::{RegisterBlock, Registers, Width};
 use self::sys::{Container, Device};
 use vmm_sys_util::eventfd::EventFd;
@@ -64,7 +66,7 @@ pub struct VfioPci {
     config: Option<RegisterBlock>,
     vectors: MsixVectors,
     mappings: DmaMappings,
-    pci: PciConfig,
+    space: ConfigSpace,
     device: Arc<Device>,
     _group: Option<OwnedFd>,
 }
@@ -87,15 +89,13 @@ impl VfioPci {
         let name: Arc<str> = parts.address.into();
         let failed = |operation| failure(&name, operation);
         let device = Arc::new(Device::new(parts.device));
-        let pci = PciConfig::open(&device).map_err(failed("finding the configuration space"))?;
+        let space = ConfigSpace::open(&device).map_err(failed("finding configuration space"))?;
         let bars = bar_regions(&device).map_err(failed("asking for the BARs"))?;
-        let layout = read_layout(&name, &pci, &bars)?;
-        pci.update_command(header::COMMAND_MEMORY | header::COMMAND_MASTER, 0)
-            .map_err(failed("turning bus mastering on"))?;
+        let layout = read_layout(&name, &space, &bars)?;
+        space.enable().map_err(failed("turning bus mastering on"))?;
         let container = Container::new(parts.container);
-        let addresses = container
-            .iommu_info()
-            .map_err(failed("asking for device addresses"))?;
+        let addresses = container.iommu_info();
+        let addresses = addresses.map_err(failed("asking for device addresses"))?;
         let open = |window: Window| {
             let region = &bars[usize::from(window.bar)];
             regs::open(&device, region, window, &layout.msix)
@@ -107,7 +107,7 @@ impl VfioPci {
             config: layout.device.map(|window| block("config", window)),
             vectors: MsixVectors::enable(&device).map_err(failed("enabling MSI-X"))?,
             mappings: DmaMappings::new(container, addresses),
-            pci,
+            space,
             _group: parts.group,
             name,
             layout,
@@ -129,19 +129,31 @@ impl VfioPci {
         failure(&self.name, operation)
     }
 
-    /// Resets the device, both as virtio and as PCI function.
+    /// Resets the device as virtio and, where it can be, as PCI function. One of them done is
+    /// enough: while a device is being unplugged, the kernel refuses the second.
     fn reset(&self) -> Result<(), TransportError> {
-        let confirmed = self.reset_virtio();
-        let flags = self
-            .device
-            .flags()
-            .map_err(self.failed("asking for reset"))?;
-        if flags & VFIO_DEVICE_FLAGS_RESET == 0 {
-            return confirmed;
+        let virtio = self.reset_virtio();
+        let function = self.reset_function();
+        let function = function.map_err(self.failed("resetting the PCI function"));
+        for refused in [virtio.as_ref().err(), function.as_ref().err()]
+            .into_iter()
+            .flatten()
+        {
+            log::debug!("{refused}");
         }
-        self.device
-            .reset()
-            .map_err(self.failed("resetting the PCI function"))
+        match function {
+            Ok(true) => Ok(()),
+            _ => virtio,
+        }
+    }
+
+    /// Whether it was reset: not every function can be.
+    fn reset_function(&self) -> io::Result<bool> {
+        let can_reset = self.device.flags()? & VFIO_DEVICE_FLAGS_RESET != 0;
+        if can_reset {
+            self.device.reset()?;
+        }
+        Ok(can_reset)
     }
 
     fn reset_virtio(&self) -> Result<(), TransportError> {
@@ -162,12 +174,12 @@ impl VfioPci {
     /// that did not stop.
     fn stop(&mut self) {
         let interrupts = self.vectors.disable(&self.device);
+        let reset = self.reset();
+        let mastering = self.space.disable_bus_mastering();
         let steps = [
             interrupts.map_err(self.failed("disabling interrupts")),
-            self.reset(),
-            self.pci
-                .update_command(0, header::COMMAND_MASTER)
-                .map_err(self.failed("turning bus mastering off")),
+            reset,
+            mastering.map_err(self.failed("turning bus mastering off")),
             self.mappings
                 .unmap_all()
                 .map_err(failure(&self.name, "unmapping memory")),
@@ -225,7 +237,7 @@ impl Transport for VfioPci {
             .checked_add(bytes.len())
             .is_none_or(|end| end > limit);
         match &self.config {
-            Some(config) if !outside => read_field(config, offset, bytes),
+            Some(config) if !outside => config.read_field(offset, bytes),
             _ => Err(TransportError::OutOfRange {
                 device: self.name.to_string(),
                 offset,
@@ -302,89 +314,25 @@ impl Doorbell for PciDoorbell {
     }
 }
 
-/// PCI configuration space, through VFIO.
-struct PciConfig {
-    device: Arc<Device>,
-    offset: u64,
-}
-
-impl PciConfig {
-    fn open(device: &Arc<Device>) -> io::Result<Self> {
-        let region = device.region_info(VFIO_PCI_CONFIG_REGION_INDEX)?;
-        Ok(Self {
-            device: Arc::clone(device),
-            offset: region.offset,
-        })
-    }
-
-    /// A private copy of the part that holds capabilities.
-    fn read(&self) -> io::Result<[u8; CONFIG_LEN]> {
-        let mut copy = [0; CONFIG_LEN];
-        self.device.file().read_exact_at(&mut copy, self.offset)?;
-        Ok(copy)
-    }
-
-    /// Sets and clears bits of the command register.
-    fn update_command(&self, set: u16, clear: u16) -> io::Result<()> {
-        let at = self.offset + header::COMMAND as u64;
-        let mut command = [0; 2];
-        self.device.file().read_exact_at(&mut command, at)?;
-        let updated = (u16::from_le_bytes(command) | set) & !clear;
-        self.device.file().write_all_at(&updated.to_le_bytes(), at)
-    }
-}
-
-fn bar_regions(device: &Device) -> io::Result<Vec<RegionInfo>> {
-    (0..BAR_COUNT as u32)
-        .map(|bar| device.region_info(VFIO_PCI_BAR0_REGION_INDEX + bar))
-        .collect()
-}
-
-fn read_layout(name: &str, pci: &PciConfig, bars: &[RegionInfo]) -> Result<Layout, TransportError> {
-    let config = pci
+fn read_layout(
+    name: &str,
+    space: &ConfigSpace,
+    bars: &[RegionInfo],
+) -> Result<Layout, TransportError> {
+    let copy = space
         .read()
-        .map_err(failure(name, "reading the configuration space"))?;
-    let mut bar_len = [0; BAR_COUNT];
-    for (len, bar) in bar_len.iter_mut().zip(bars) {
-        *len = bar.size;
-    }
-    let layout = Layout::parse(&config, &bar_len).map_err(|fault| match fault {
-        pci::PciFault::Absent => TransportError::Gone {
-            device: name.to_owned(),
-        },
+        .map_err(failure(name, "reading configuration space"))?;
+    let bar_len = bars.iter().map(|bar| bar.size).collect::<Vec<u64>>();
+    let device = name.to_owned();
+    let layout = Layout::parse(&copy, &bar_len).map_err(|fault| match fault {
+        PciFault::Absent => TransportError::Gone { device },
         fault => TransportError::Unusable {
-            device: name.to_owned(),
+            device,
             reason: fault.to_string(),
         },
     })?;
     log::debug!("{name}: {layout:x?}");
     Ok(layout)
-}
-
-/// Reads a field with one access if it has a width for that, else byte by byte: the fields of
-/// other lengths are arrays of bytes (§ *Device Configuration Space*).
-fn read_field(
-    config: &RegisterBlock,
-    offset: usize,
-    bytes: &mut [u8],
-) -> Result<(), TransportError> {
-    let width = match bytes.len() {
-        2 => Some(Width::U16),
-        4 => Some(Width::U32),
-        _ => None,
-    };
-    match width.filter(|&width| offset.is_multiple_of(width as usize)) {
-        Some(width) => {
-            let word = config.read(offset, width)?.to_le_bytes();
-            bytes.copy_from_slice(&word[..width as usize]);
-        }
-        None => {
-            for (i, byte) in bytes.iter_mut().enumerate() {
-                *byte = config.read_u8(offset + i)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 fn failure(device: &str, operation: &str) -> impl FnOnce(io::Error) -> TransportError {
@@ -395,3 +343,6 @@ fn failure(device: &str, operation: &str) -> impl FnOnce(io::Error) -> Transport
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -216,6 +216,35 @@ mod tests {
     }
 
     #[test]
+    fn a_mapping_that_the_system_refuses_takes_no_address() {
+        let region = Arc::new(DmaRegion::new(4096).unwrap());
+        let not_vfio = region.file().try_clone().unwrap();
+        let container = Container::new(not_vfio.into());
+        let info = IommuInfo {
+            page_size: 4096,
+            ranges: None,
+        };
+        let mut mappings = DmaMappings::new(container, info);
+        let refused = mappings.map(&region).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::ENOTTY));
+        assert!(mappings.space.taken.is_empty() && mappings.regions.is_empty());
+    }
+
+    #[test]
+    fn a_region_that_is_not_whole_pages_of_the_iommu_is_refused() {
+        let region = Arc::new(DmaRegion::new(4096).unwrap());
+        let container = Container::new(region.file().try_clone().unwrap().into());
+        let large_pages = IommuInfo {
+            page_size: 2 * MIB,
+            ranges: None,
+        };
+        let refused = DmaMappings::new(container, large_pages)
+            .map(&region)
+            .unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
     fn a_lack_of_locked_memory_says_what_to_type() {
         let refused = || io::Error::from_raw_os_error(libc::ENOMEM);
         let text = explain(refused(), 8 * MIB, Some(64 * 1024)).to_string();

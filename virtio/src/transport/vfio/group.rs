@@ -139,14 +139,17 @@ impl Roots<'_> {
         let path = Path::new(self.dev).join(name);
         let opened = File::options().read(true).write(true).open(&path);
         opened.map(OwnedFd::from).map_err(|e| {
+            let path = path.display();
             let remedy = match e.kind() {
-                ErrorKind::NotFound => "type: modprobe -a vfio_iommu_type1 vfio-pci",
-                ErrorKind::PermissionDenied => "type: sudo umnet ..., or own that file",
-                ErrorKind::ResourceBusy => "another process has it; fuser -v names that process",
-                _ => "see the kernel's log: dmesg",
+                ErrorKind::NotFound => "type: modprobe -a vfio_iommu_type1 vfio-pci".to_owned(),
+                ErrorKind::PermissionDenied => {
+                    format!("run as root, or type: sudo chown $USER {path}")
+                }
+                ErrorKind::ResourceBusy => format!("another process has it; type: fuser -v {path}"),
+                _ => "see the kernel's log: dmesg".to_owned(),
             };
             Failed {
-                operation: format!("opening {}", path.display()),
+                operation: format!("opening {path}"),
                 source: io::Error::new(e.kind(), format!("{e}; {remedy}")),
             }
         })

@@ -107,7 +107,7 @@ fn sparse_areas(cap: &[u8]) -> Vec<Range<u64>> {
 }
 
 /// The I/O address space of a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct IommuInfo {
     /// The smallest page that can be mapped.
     pub(super) page_size: u64,
@@ -260,6 +260,17 @@ mod tests {
         assert_eq!(info.mappable, vec![0x1000..0x2000]);
     }
 
+    #[test]
+    fn a_sparse_area_past_the_end_of_all_addresses_is_left_out() {
+        let caps = [
+            header(VFIO_REGION_INFO_CAP_SPARSE_MMAP, 0),
+            word(1, 0),
+            u64::MAX,
+            2,
+        ];
+        assert!(region(MMAP | CAPS, 32, 8, &caps).mappable.is_empty());
+    }
+
     fn iommu(flags: u32, page_sizes: u64, caps: &[u64]) -> IommuInfo {
         let mut words = vec![word(0, flags), page_sizes, word(24, 0)];
         words.extend(caps);
@@ -267,14 +278,16 @@ mod tests {
     }
 
     #[test]
-    fn address_ranges_are_listed_with_their_hole() {
+    fn address_ranges_are_listed_with_their_hole_and_without_empty_ones() {
         let caps = [
             header(VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 0),
-            word(2, 0),
+            word(3, 0),
             0,
             0xfedf_ffff,
             0xfef0_0000,
             0x7f_ffff_ffff,
+            2,
+            1,
         ];
         let flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
         let info = iommu(flags, 0x4020_1000, &caps);

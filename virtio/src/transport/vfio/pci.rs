@@ -72,7 +72,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Reads the capabilities in `config`; `bar_len` are the sizes of the BARs, 0 for none.
-    pub(super) fn parse(config: &[u8], bar_len: &[u64; BAR_COUNT]) -> Result<Self, PciFault> {
+    pub(super) fn parse(config: &[u8], bar_len: &[u64]) -> Result<Self, PciFault> {
         let id = identify(config)?;
         let found = Found::walk(config, bar_len)?;
         if id == DEVICE_ID_NET_TRANSITIONAL && found.seen == 0 {
@@ -191,7 +191,7 @@ struct Found {
 }
 
 impl Found {
-    fn walk(config: &[u8], bar_len: &[u64; BAR_COUNT]) -> Result<Self, PciFault> {
+    fn walk(config: &[u8], bar_len: &[u64]) -> Result<Self, PciFault> {
         let mut found = Self::default();
         let status = u16_at(config, header::STATUS).ok_or(PciFault::Truncated)?;
         if status & header::STATUS_CAPABILITIES == 0 {
@@ -213,7 +213,7 @@ impl Found {
         }
     }
 
-    fn take(&mut self, capability: &[u8], config: &[u8], bar_len: &[u64; BAR_COUNT]) {
+    fn take(&mut self, capability: &[u8], config: &[u8], bar_len: &[u64]) {
         let bars = Bars { config, bar_len };
         match capability.first() {
             Some(&cap::VENDOR_SPECIFIC) => self.take_virtio(capability, bars),
@@ -237,7 +237,7 @@ impl Found {
 #[derive(Clone, Copy)]
 struct Bars<'a> {
     config: &'a [u8],
-    bar_len: &'a [u64; BAR_COUNT],
+    bar_len: &'a [u64],
 }
 
 impl Bars<'_> {

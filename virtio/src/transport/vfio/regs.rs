@@ -260,6 +260,25 @@ impl RegisterBlock {
         self.write_u32(offset + 4, (value >> 32) as u32)
     }
 
+    /// Reads a field with one access if it has a width for that, else byte by byte: fields of
+    /// other lengths are arrays of bytes (§ *Device Configuration Space*).
+    pub(super) fn read_field(&self, offset: usize, bytes: &mut [u8]) -> Result<(), TransportError> {
+        let width = match bytes.len() {
+            2 => Some(Width::U16),
+            4 => Some(Width::U32),
+            _ => None,
+        };
+        if let Some(width) = width.filter(|&width| offset.is_multiple_of(width as usize)) {
+            let word = self.read(offset, width)?.to_le_bytes();
+            bytes.copy_from_slice(&word[..width as usize]);
+            return Ok(());
+        }
+        for (at, byte) in (offset..).zip(bytes) {
+            *byte = self.read_u8(at)?;
+        }
+        Ok(())
+    }
+
     fn failed(&self, doing: &str, offset: usize, source: io::Error) -> TransportError {
         TransportError::Io {
             device: self.device.to_string(),

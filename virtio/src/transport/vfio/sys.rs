@@ -56,14 +56,13 @@ impl Container {
 
     pub(super) fn has_extension(&self, extension: u32) -> io::Result<bool> {
         // SAFETY: the argument is a number.
-        let answer =
-            unsafe { ioctl_with_val(&self.0, VFIO_CHECK_EXTENSION(), u64::from(extension)) };
+        let answer = unsafe { ioctl_with_val(&self.0, VFIO_CHECK_EXTENSION(), extension.into()) };
         checked(answer).map(|answer| answer > 0)
     }
 
     pub(super) fn set_iommu(&self, kind: u32) -> io::Result<()> {
         // SAFETY: the argument is a number.
-        checked(unsafe { ioctl_with_val(&self.0, VFIO_SET_IOMMU(), u64::from(kind)) })?;
+        checked(unsafe { ioctl_with_val(&self.0, VFIO_SET_IOMMU(), kind.into()) })?;
         Ok(())
     }
 
@@ -98,7 +97,11 @@ impl Container {
         // SAFETY: `unmap` is the structure that the call reads and whose size it updates; argsz
         // is its length, and without flags the kernel expects nothing after it.
         checked(unsafe { ioctl_with_mut_ref(&self.0, VFIO_IOMMU_UNMAP_DMA(), &mut unmap) })?;
-        Ok(())
+        if unmap.size == size {
+            return Ok(());
+        }
+        let text = format!("{} bytes of {size} were unmapped", unmap.size);
+        Err(io::Error::other(text))
     }
 }
 

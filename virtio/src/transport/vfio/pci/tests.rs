@@ -104,6 +104,16 @@ fn a_transitional_device_is_taken_by_its_modern_capabilities_only() {
 }
 
 #[test]
+fn a_capability_list_that_the_status_denies_is_not_walked() {
+    let config = Config::honest().with(header::STATUS, &[0, 0]);
+    let expected = PciFault::Missing {
+        structure: "common configuration",
+        unfit: None,
+    };
+    assert_eq!(config.parse(), Err(expected));
+}
+
+#[test]
 fn a_capability_list_without_end_is_refused() {
     let to_itself = Config::honest().with(MSIX_AT + cap::NEXT, &[MSIX_AT as u8]);
     assert_eq!(to_itself.parse(), Err(PciFault::EndlessList));

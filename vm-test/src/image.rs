@@ -1,0 +1,136 @@
+//! The guest image: what `images/build` made, plus the binaries under test as a second archive, which
+//! the kernel unpacks over the first. So the big one stays cached while umnet changes.
+
+use crate::cpio::Archive;
+use crate::{Error, Result};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where cargo leaves static binaries.
+const STATIC: &str = "target/x86_64-unknown-linux-gnu/release";
+
+/// A finished guest image.
+#[derive(Debug, Clone)]
+pub struct Image {
+    directory: PathBuf,
+    release: String,
+}
+
+impl Image {
+    /// The image of the kernel that `KERNEL` names, or of the default one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it was not built, or not to its end.
+    pub fn find() -> Result<Self> {
+        let kernel = std::env::var("KERNEL").unwrap_or_default();
+        let directory = repository().join("target/images").join(&kernel);
+        let release = std::fs::read_to_string(directory.join("release")).unwrap_or_default();
+        // The recipe writes the stamp last.
+        if release.is_empty() || !directory.join("stamp").exists() {
+            let build = if kernel.is_empty() {
+                String::new()
+            } else {
+                format!("KERNEL={kernel} ")
+            };
+            let why = format!(
+                "no guest image in {}; type: {build}images/build",
+                directory.display()
+            );
+            return Err(Error::Unavailable(why));
+        }
+        Ok(Self {
+            directory,
+            release: release.trim().to_string(),
+        })
+    }
+
+    /// The guest kernel's release, as `uname -r` says it.
+    pub fn kernel_release(&self) -> &str {
+        &self.release
+    }
+
+    pub(crate) fn kernel(&self) -> PathBuf {
+        self.directory.join("vmlinuz")
+    }
+
+    /// Writes the initramfs: the image and the binaries over it.
+    pub(crate) fn write_initrd(&self, path: &Path) -> Result<()> {
+        let what = || format!("writing {}", path.display());
+        let base = self.directory.join("base.cpio");
+        std::fs::copy(&base, path).map_err(Error::io(what()))?;
+        let file = File::options()
+            .append(true)
+            .open(path)
+            .map_err(Error::io(what()))?;
+        let mut overlay = Archive::new(io::BufWriter::new(file));
+        for (name, binary) in binaries()? {
+            overlay
+                .file(&format!("bin/{name}"), 0o755, &stripped(&binary)?)
+                .map_err(Error::io(what()))?;
+        }
+        overlay
+            .finish()
+            .and_then(|mut out| io::Write::flush(&mut out))
+            .map_err(Error::io(what()))
+    }
+}
+
+/// The static umnet, if it has been built.
+///
+/// # Errors
+/// [`Error::Unavailable`] with the command that builds it.
+pub(crate) fn umnet() -> Result<PathBuf> {
+    static_binary("UMNET_BIN", "umnet")
+}
+
+/// Everything that goes over the image. Only the runner is indispensable.
+fn binaries() -> Result<Vec<(&'static str, PathBuf)>> {
+    let runner = static_binary("GUEST_RUNNER_BIN", "guest-runner")?;
+    let umnet = umnet().ok().map(|path| ("umnet", path));
+    Ok([("guest-runner", runner)]
+        .into_iter()
+        .chain(umnet)
+        .collect())
+}
+
+fn static_binary(variable: &str, package: &str) -> Result<PathBuf> {
+    let path = match std::env::var_os(variable) {
+        Some(path) => PathBuf::from(path),
+        None => repository().join(STATIC).join(package),
+    };
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(Error::Unavailable(format!(
+        "no static {package} at {}; type: RUSTFLAGS='-C target-feature=+crt-static' \
+         cargo build --release --target x86_64-unknown-linux-gnu -p {package}",
+        path.display()
+    )))
+}
+
+/// The binary without symbols and debug information, where `strip` is at hand: the guest holds it in memory.
+fn stripped(binary: &Path) -> Result<Vec<u8>> {
+    let what = || format!("reading {}", binary.display());
+    let copy = std::env::temp_dir().join(format!(
+        "vm-test-strip.{}.{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ));
+    let done = Command::new("strip")
+        .arg("-o")
+        .arg(&copy)
+        .arg(binary)
+        .status()
+        .is_ok_and(|status| status.success());
+    let bytes = std::fs::read(if done { &copy } else { binary }).map_err(Error::io(what()));
+    let _ = std::fs::remove_file(&copy);
+    bytes
+}
+
+/// The repository this crate was built from.
+pub(crate) fn repository() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
