@@ -62,6 +62,8 @@ pub struct Device {
     pub return_unwritten: AtomicBool,
     /// Refuses to create the queue of this id (plus one; 0 is none).
     pub refuse_queue: AtomicU32,
+    /// The driver wants to hear of the next arrival.
+    pub armed: AtomicBool,
     pub tick_wanted: AtomicBool,
     pub calls: Mutex<Vec<String>>,
     pub notifiers: Mutex<Vec<Notifier>>,
@@ -115,7 +117,10 @@ impl Device {
     /// A frame arrives; the driver is told.
     pub fn arrive(&self, frame: Arriving) {
         self.arriving.lock().unwrap().push_back(frame);
-        self.notify();
+        // A device signals once after it was asked to, as virtio devices do.
+        if self.armed.swap(false, Ordering::SeqCst) {
+            self.notify();
+        }
     }
 
     pub fn sent(&self) -> Vec<Sent> {
@@ -268,6 +273,7 @@ impl PacketQueue for FakeRx {
 
     fn set_notification_enabled(&mut self, enabled: bool) {
         assert!(enabled, "FALSE is never sent");
+        self.device.armed.store(true, Ordering::SeqCst);
     }
 
     fn cancel(&mut self, rings: &NetRings<'_>) {
