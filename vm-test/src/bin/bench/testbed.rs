@@ -135,7 +135,11 @@ impl Testbed {
         let neighbour =
             format!("ip neigh replace {here} lladdr {guest_mac} dev {tap} nud permanent");
         self.net.run(&neighbour)?.into_stdout()?;
-        self.sh(&format!("ping -c 1 -W 5 {there}")).map(drop)
+        // The first frames may be lost: Linux starts to send some time after the carrier came.
+        self.sh(&format!(
+            "for try in 1 2 3 4 5; do ping -c 1 -W 1 {there} && exit; done; exit 1"
+        ))
+        .map(drop)
     }
 
     fn start_umnet(&mut self, pci: &str, options: &Options) -> Result<String> {
