@@ -510,6 +510,42 @@ fn receive_filter_is_checked_and_delivered_only_under_power() {
 }
 
 #[test]
+fn multicast_list_too_long_is_widened_not_refused() {
+    use NetPacketFilterFlags as Flags;
+    for (supported, expected, left) in [
+        (Flags::ALL, Flags::DIRECTED | Flags::ALL_MULTICAST, 0),
+        (Flags(0x2b), Flags::DIRECTED | Flags::PROMISCUOUS, 0),
+        (Flags(0x0b), Flags::DIRECTED | Flags::MULTICAST, 2),
+    ] {
+        let mut bench = bench();
+        let caps = ReceiveFilterCapabilities {
+            supported_packet_filters: supported,
+            maximum_multicast_addresses: 2,
+        };
+        bench.adapter.set_receive_filter_capabilities(caps).unwrap();
+        bench.adapter.start().unwrap();
+        bench.adapter.io_start().unwrap();
+        let filter = ReceiveFilter {
+            packet_filter: Flags::DIRECTED | Flags::MULTICAST,
+            multicast_addresses: vec![[1, 0, 0x5e, 0, 0, 1]; 3],
+        };
+        bench.adapter.set_receive_filter(filter).unwrap();
+        let got = bench
+            .device
+            .filters
+            .lock()
+            .unwrap()
+            .last()
+            .cloned()
+            .unwrap();
+        assert_eq!(
+            (got.packet_filter, got.multicast_addresses.len()),
+            (expected, left)
+        );
+    }
+}
+
+#[test]
 fn offloads_are_what_client_and_port_have_in_common() {
     let common = PortOffloads {
         uso: false,
