@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -372,6 +373,10 @@ fn stuck_client_does_not_hold_up_the_control_thread() {
     assert!(start.elapsed() < Duration::from_secs(2));
     assert!(error.to_string().contains("does not return"), "{error}");
     bench.device.stick_in_advance.store(false, Ordering::SeqCst);
+    // The bench and the driver hold the device; the queues let go of it.
+    eventually("the abandoned thread's end", || {
+        Arc::strong_count(&bench.device) == 2
+    });
 }
 
 #[test]
@@ -553,7 +558,7 @@ fn offloads_are_what_client_and_port_have_in_common() {
         ..PortOffloads::ALL
     };
     let (port, seat) = loopback(1, common).unwrap();
-    let device = std::sync::Arc::new(Device::default());
+    let device = Arc::new(Device::default());
     let events = Box::new(FakeDriver(device.clone()));
     let mut adapter = Adapter::new(events, Box::new(port), config()).unwrap();
     state_all(&mut adapter, 1);

@@ -56,9 +56,12 @@ impl Context {
     /// Until the exit task.
     pub(super) fn run(mut self) {
         let mut armed = false;
-        while !self.exiting {
+        loop {
             if self.waker.begin_turn() {
                 self.run_tasks();
+            }
+            if self.exiting {
+                return;
             }
             let work = self.pair.turn();
             self.report_fault();
