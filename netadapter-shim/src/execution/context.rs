@@ -58,6 +58,9 @@ impl Context {
         let mut armed = false;
         loop {
             if self.waker.begin_turn() {
+                // A task may have started a queue, a client may have taken its
+                // notification back with the news: either must be armed anew.
+                armed = false;
                 self.run_tasks();
             }
             if self.exiting {
