@@ -66,10 +66,10 @@ impl Context {
             if self.exiting {
                 return;
             }
+            self.keep_time();
             let work = self.pair.turn();
             self.report_fault();
             self.check_drained();
-            self.keep_time();
             if work > 0 {
                 armed = false;
             } else if !armed {
