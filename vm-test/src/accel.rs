@@ -129,8 +129,8 @@ fn try_kvm(lab: &Lab) -> Choice {
         return tcg(format!("/dev/kvm: {error}"));
     }
     crate::lab::announce("trying whether a guest boots under KVM");
-    match lab.boot_under(Machine::new().named("kvm-trial"), Accel::Kvm, TRIAL) {
-        Ok(_) => Choice {
+    match lab.beside("kvm-trial").and_then(|place| trial(&place)) {
+        Ok(()) => Choice {
             accel: Accel::Kvm,
             why: "a guest was seen to boot under it".to_string(),
         },
@@ -142,6 +142,12 @@ fn try_kvm(lab: &Lab) -> Choice {
             ))
         }
     }
+}
+
+fn trial(place: &Lab) -> Result<()> {
+    place
+        .boot_under(Machine::new().named("kvm-trial"), Accel::Kvm, TRIAL)
+        .map(drop)
 }
 
 #[cfg(test)]

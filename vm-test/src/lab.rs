@@ -20,6 +20,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+/// Directories of failed runs that stay.
+const KEPT_RUNS: usize = 8;
+
 /// Runs a scenario. It fails when `body` panics or errs; it prints `SKIP:` and why when `body` meets
 /// [`Error::Unavailable`].
 ///
@@ -106,13 +109,22 @@ impl Lab {
     /// # Errors
     /// [`Error::Unavailable`] when QEMU or the image is missing.
     pub fn open(name: &str) -> Result<Self> {
+        let (image, qemu_version) = (Image::find()?, qemu_version()?);
+        Self::place(name, image, qemu_version, machine_lock()?)
+    }
+
+    /// Another place under the same lock.
+    pub(crate) fn beside(&self, name: &str) -> Result<Self> {
+        Self::place(name, self.image.clone(), self.qemu_version.clone(), None)
+    }
+
+    fn place(name: &str, image: Image, qemu_version: String, lock: Option<File>) -> Result<Self> {
         static LABS: AtomicU32 = AtomicU32::new(0);
-        let image = Image::find()?;
-        let qemu_version = qemu_version()?;
-        let lock = machine_lock()?;
         let number = LABS.fetch_add(1, Ordering::Relaxed);
         let name = format!("{name}.{}.{number}", std::process::id());
-        let directory = image::repository().join("target/vm").join(name);
+        let all = image::repository().join("target/vm");
+        forget_old(&all);
+        let directory = all.join(name);
         let what = || format!("creating {}", directory.display());
         std::fs::create_dir_all(&directory).map_err(Error::io(what()))?;
         let handle = File::open(&directory).map_err(Error::io(what()))?;
@@ -272,6 +284,35 @@ impl Lab {
     }
 }
 
+/// Removes what failed or killed runs have left, but for the newest few.
+fn forget_old(all: &Path) {
+    let abandoned = |directory: &PathBuf| {
+        let name = directory
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let pid = name
+            .rsplit('.')
+            .nth(1)
+            .and_then(|pid| pid.parse::<u32>().ok());
+        pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+    };
+    let entries = std::fs::read_dir(all).into_iter().flatten().flatten();
+    let mut old: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(abandoned)
+        .collect();
+    old.sort_by_key(|path| {
+        std::fs::metadata(path)
+            .and_then(|data| data.modified())
+            .ok()
+    });
+    for directory in old.iter().rev().skip(KEPT_RUNS) {
+        let _ = std::fs::remove_dir_all(directory);
+    }
+}
+
 fn qemu_version() -> Result<String> {
     static VERSION: OnceLock<Option<String>> = OnceLock::new();
     let version = VERSION.get_or_init(|| {
@@ -303,4 +344,24 @@ fn machine_lock() -> Result<Option<File>> {
         .map_err(Error::io(what.clone()))?;
     flock(&file, FlockOperation::LockExclusive).map_err(|error| Error::io(what)(error.into()))?;
     Ok(Some(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_newest_abandoned_runs_are_kept() {
+        let all = std::env::temp_dir().join(format!("vm-test-old.{}", std::process::id()));
+        let own = all.join(format!("running.{}.0", std::process::id()));
+        std::fs::create_dir_all(&own).unwrap();
+        // No process has a number beyond the kernel's largest.
+        (0..KEPT_RUNS + 2)
+            .for_each(|n| std::fs::create_dir(all.join(format!("failed.99999999.{n}"))).unwrap());
+        std::fs::create_dir(all.join("something-else")).unwrap();
+        forget_old(&all);
+        assert_eq!(std::fs::read_dir(&all).unwrap().count(), KEPT_RUNS + 2);
+        assert!(own.exists() && all.join("something-else").exists());
+        std::fs::remove_dir_all(&all).unwrap();
+    }
 }
