@@ -173,6 +173,25 @@ fn an_echo_with_a_thread_of_its_own_answers() {
 }
 
 #[test]
+fn a_device_thread_stops_whenever_it_is_told() {
+    let (done, finished) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (_transport, device) = InProcess::new(DeviceConfig::default(), Sink).unwrap();
+        for turn in 0..10_000u32 {
+            let running = device.run().unwrap();
+            // Meets the thread at each point of its first turns.
+            (0..turn * 37 % 4000).for_each(|_| std::hint::spin_loop());
+            drop(running);
+        }
+        done.send(()).unwrap();
+    });
+    let patience = std::time::Duration::from_secs(60);
+    finished
+        .recv_timeout(patience)
+        .expect("the thread of a device sleeps for ever");
+}
+
+#[test]
 fn a_driver_without_guest_csum_gets_complete_checksums() {
     let port = Port::default();
     let mut nic = Nic::new(DeviceConfig::default(), port.clone(), PLAIN);
