@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::bell::Bells;
+use super::core::Core;
 use super::faults::Lie;
-use super::registers::Core;
 use super::{ControlState, Counters, DeviceConfig, Link, Violation, Waker};
 use crate::net::FeatureSet;
 use crate::transport::TransportError;
