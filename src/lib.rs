@@ -1,1 +1,27 @@
-//! umnet: a virtio network card driven from user mode.
+//! umnet: a virtio network card driven from an ordinary process.
+//!
+//! ```text
+//! Rx  device -> virtqueue -> copy -> system buffer -> NET_RING -> TAP
+//! Tx  device <- virtqueue <- copy <- system buffer <- NET_RING <- TAP
+//! ```
+//!
+//! One frame, one copy, one direction. `virtio` knows devices and rings, `netadapter-shim`
+//! knows packets and the system; this crate is the only place where both meet.
+
+pub mod card;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod copy;
+pub mod driver;
+pub mod exit;
+pub mod fault;
+pub mod host;
+pub mod offload;
+pub mod recovery;
+pub mod run;
+pub mod rx_queue;
+pub mod selftest;
+pub mod slots;
+pub mod stats;
+pub mod tx_queue;

@@ -1,3 +1,5 @@
 //! The `umnet` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    umnet::cli::main()
+}

@@ -1,1 +1,43 @@
-//! NetAdapterCx's half: adapters, packet queues, rings and system buffers.
+//! NetAdapterCx's half of a user-mode network driver.
+//!
+//! ```text
+//!  network stack        this crate                       client driver
+//!   +------+   +--------------------------------+   +----------------------+
+//!   | TAP  |---| port <-> system buffers, rings |---| PacketQueue::advance |--- device
+//!   +------+   +--------------------------------+   +----------------------+
+//! ```
+//!
+//! The client owns no DMA and no packet buffer: every buffer is allocated here
+//! and lent to the client through rings. A client implements
+//! [`AdapterEvents`] and [`PacketQueue`] and is driven by an [`Adapter`].
+//!
+//! Modules import only leftwards:
+//! `abi <- ring, os_ring, buffer_pool <- queue, verifier <- execution, os <- adapter`.
+
+pub mod abi;
+mod adapter;
+mod buffer_pool;
+mod execution;
+pub mod frame_layout;
+mod offload;
+pub mod os;
+mod os_ring;
+mod port;
+mod queue;
+mod ring;
+mod stats;
+#[cfg(test)]
+mod test_random;
+mod verifier;
+mod wake;
+
+pub use adapter::*;
+pub use buffer_pool::SystemBuffer;
+pub use execution::ExecutionConfig;
+pub use offload::{pseudo_sum_with_length, pseudo_sum_without_length};
+pub use port::{PortOffloads, PortQueue, RxFrame, SystemPort, TxFrame};
+pub use queue::{Direction, Notifier, PacketQueue, QueueFault, QueueInit, RingInfo};
+pub use ring::{Extensions, NetRing, NetRings};
+pub use stats::{AdapterStatistics, QueueStatistics};
+pub use verifier::Violation;
+pub use vm_memory::VolatileSlice;

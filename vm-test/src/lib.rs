@@ -47,13 +47,14 @@ mod nic;
 mod output;
 mod process;
 mod qmp;
+pub mod report;
 mod topology;
 mod vm;
 
 pub use accel::Accel;
 pub use error::{Error, Result};
 pub use guest::{Guest, Job};
-pub use host_net::HostNet;
+pub use host_net::{HostJob, HostNet};
 pub use image::Image;
 pub use lab::{Lab, margin, scenario};
 pub use machine::{Iommu, Machine};

@@ -1,3 +1,4 @@
-//! What the guest's command runner and the test harness on the host say to each other.
+//! What the guest and the test harness on the host share: how they talk, and how they make traffic.
 
 pub mod protocol;
+pub mod traffic;

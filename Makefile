@@ -1,0 +1,74 @@
+# umnet: build, try and test. Bare `make` prints this list.
+#
+#   make run          build everything, boot a guest, take its card over, measure, print a table
+#                     (ICOUNT=1: in deterministic time; ROUNDS=n: how many rounds)
+#   make test         formatting, lints, docs, all tests, all QEMU scenarios; one summary
+#   make test-host    the part of the tests that needs no guest
+#   make test-vm      the QEMU scenarios alone (ACCEL=tcg|kvm forces the acceleration)
+#   make build        the workspace, and the static binaries that guests run
+#   make check        formatting, lints, docs
+#   make images       the guest's kernel and file system
+#   make bench        the driver over the in-process device, no guest
+#   make doc          the API documentation
+#   make clean        removes what was built (not what was downloaded)
+#
+# run and test install what they lack, after saying what and why; UMNET_NO_INSTALL=1 forbids it.
+
+SHELL := /bin/sh
+CARGO ?= cargo
+TARGET := x86_64-unknown-linux-gnu
+STATIC := RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(TARGET)
+ROUNDS ?= 5
+export ACCEL ICOUNT
+
+.PHONY: help run test test-host test-vm build static check images bench doc clean prepare ci
+
+help:
+	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
+
+prepare:
+	@vm-test/prepare
+
+build: prepare static
+	$(CARGO) build --release --locked --workspace
+
+static:
+	$(STATIC) -p umnet -p guest-runner
+
+images: prepare
+	images/build
+
+run: prepare
+	@echo "== building umnet and the guest's programs"
+	@$(STATIC) -p umnet -p guest-runner
+	@$(CARGO) build --release --locked -p vm-test --bin bench
+	@echo "== building the guest image"
+	@images/build
+	@echo "== booting a guest and measuring"
+	@target/release/bench --rounds $(ROUNDS) $(if $(ICOUNT),--icount)
+
+test: prepare
+	@vm-test/run-tests all
+
+test-host: prepare
+	@vm-test/run-tests host
+
+test-vm: prepare
+	@vm-test/run-tests vm
+
+check:
+	@vm-test/run-tests check
+
+bench:
+	$(CARGO) bench --locked -p umnet
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+ci:
+	.ci/run
+
+clean:
+	$(CARGO) clean --release
+	$(CARGO) clean --target $(TARGET)
+	rm -rf target/debug target/vm

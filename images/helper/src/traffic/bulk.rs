@@ -1,0 +1,94 @@
+//! `send` and `receive`: seeded bytes over one TCP connection, a digest at either end.
+
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::Report;
+use super::args::Args;
+use super::error::{TrafficError, socket};
+use super::pattern::{Digest, Pattern};
+use super::sockets::{self, Deadline};
+
+/// Large enough that system calls do not matter, small enough to stay in a cache.
+const CHUNK: usize = 256 * 1024;
+
+/// Sends `--bytes` bytes of the pattern `--seed` and waits until the receiver has closed.
+pub(super) fn send(args: &mut Args) -> Result<Report, TrafficError> {
+    let to: SocketAddr = args.required("to")?;
+    let bytes: u64 = args.required("bytes")?;
+    let seed: u64 = args.optional("seed")?.unwrap_or(1);
+    let deadline = Deadline::from_args(args)?;
+    args.finish()?;
+
+    let mut stream = sockets::connect(to, deadline)?;
+    let started = Instant::now();
+    let digest = send_pattern(&mut stream, bytes, seed, deadline)?;
+    wait_for_close(&mut stream, deadline)?;
+    Ok(Report::passed(facts(&digest, started)))
+}
+
+fn send_pattern(
+    stream: &mut TcpStream,
+    bytes: u64,
+    seed: u64,
+    deadline: Deadline,
+) -> Result<Digest, TrafficError> {
+    let (mut pattern, mut digest) = (Pattern::new(seed), Digest::default());
+    let mut chunk = vec![0; CHUNK];
+    while digest.bytes() < bytes {
+        let len = (bytes - digest.bytes()).min(CHUNK as u64) as usize;
+        pattern.fill(&mut chunk[..len]);
+        digest.update(&chunk[..len]);
+        sockets::write_all(stream, &chunk[..len], deadline)?;
+        deadline.check("send")?;
+    }
+    Ok(digest)
+}
+
+/// After this the last byte has been read at the far end, not merely queued here.
+fn wait_for_close(stream: &mut TcpStream, deadline: Deadline) -> Result<(), TrafficError> {
+    stream
+        .shutdown(Shutdown::Write)
+        .map_err(socket("end the stream"))?;
+    while sockets::read_some(stream, &mut [0; 64], deadline)? > 0 {}
+    Ok(())
+}
+
+/// Reads one connection to its end; with `--bytes`, fails unless that many came.
+pub(super) fn receive(args: &mut Args) -> Result<Report, TrafficError> {
+    let expected: Option<u64> = args.optional("bytes")?;
+    let listen_on: SocketAddr = args.required("listen")?;
+    let deadline = Deadline::from_args(args)?;
+    args.finish()?;
+
+    let listener = sockets::listen(listen_on)?;
+    let (mut stream, peer) = sockets::accept(&listener, deadline)?;
+    let started = Instant::now();
+    let digest = digest_to_end(&mut stream, deadline)?;
+    let ok = expected.is_none_or(|expected| expected == digest.bytes());
+    let mut facts = facts(&digest, started);
+    facts["peer"] = json!(peer.to_string());
+    Ok(Report { ok, facts })
+}
+
+fn digest_to_end(stream: &mut TcpStream, deadline: Deadline) -> Result<Digest, TrafficError> {
+    let mut digest = Digest::default();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match sockets::read_some(stream, &mut chunk, deadline)? {
+            0 => return Ok(digest),
+            len => digest.update(&chunk[..len]),
+        }
+        deadline.check("receive")?;
+    }
+}
+
+fn facts(digest: &Digest, started: Instant) -> Value {
+    json!({
+        "bytes": digest.bytes(),
+        "xxh3_128": digest.hex(),
+        "seconds": started.elapsed().as_secs_f64(),
+    })
+}

@@ -1,0 +1,148 @@
+//! NTSTATUS values this framework returns and the failure codes it names.
+
+use std::fmt;
+
+/// An NTSTATUS. Negative values are failures.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NtStatus(pub i32);
+
+/// Turns the usual unsigned spelling of an NTSTATUS into the newtype.
+const fn status(code: u32) -> NtStatus {
+    NtStatus(i32::from_ne_bytes(code.to_ne_bytes()))
+}
+
+/// Names used both for the constants and when a status is printed.
+macro_rules! statuses {
+    ($($(#[$meta:meta])* $name:ident = $code:expr),+ $(,)?) => {
+        impl NtStatus {
+            $($(#[$meta])* pub const $name: NtStatus = status($code);)+
+
+            /// The `STATUS_*` name, if this framework knows it.
+            pub fn name(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$name => Some(concat!("STATUS_", stringify!($name))),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+statuses! {
+    /// The call did what was asked.
+    SUCCESS = 0x0000_0000,
+    /// The data did not fit into the buffer.
+    BUFFER_OVERFLOW = 0x8000_0005,
+    /// Failure without a better word, such as a queue callback without a queue.
+    UNSUCCESSFUL = 0xC000_0001,
+    /// An argument breaks the contract.
+    INVALID_PARAMETER = 0xC000_000D,
+    /// The device or object is not in a state that allows the request.
+    INVALID_DEVICE_REQUEST = 0xC000_0010,
+    /// A configuration key has another type than the one asked for.
+    OBJECT_TYPE_MISMATCH = 0xC000_0024,
+    /// A configuration key does not exist.
+    OBJECT_NAME_NOT_FOUND = 0xC000_0034,
+    /// Memory or another resource ran out.
+    INSUFFICIENT_RESOURCES = 0xC000_009A,
+    /// The wait ran into its deadline.
+    IO_TIMEOUT = 0xC000_00B5,
+    /// The request is understood and not offered here.
+    NOT_SUPPORTED = 0xC000_00BB,
+    /// The device reported an error or vanished.
+    DEVICE_NOT_CONNECTED = 0xC000_009D,
+    /// Nothing by that name.
+    NOT_FOUND = 0xC000_0225,
+}
+
+impl NtStatus {
+    /// Microsoft's `NT_SUCCESS`: success and informational codes.
+    pub fn is_success(self) -> bool {
+        self.0 >= 0
+    }
+}
+
+impl fmt::Display for NtStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "NTSTATUS {:#010x}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for NtStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Names of contract violations, without Microsoft's `FailureCode_` prefix.
+/// (netadaptercx.md §1.4, §5)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // each name is Microsoft's and says itself what was wrong
+#[non_exhaustive]
+pub enum FailureCode {
+    AdapterAlreadyStarted,
+    AdapterNotStarted,
+    InvalidAdapterTxCapabilities,
+    InvalidAdapterRxCapabilities,
+    NotPowerOfTwo,
+    MtuMustBeGreaterThanZero,
+    MacAddressLengthTooLong,
+    InvalidLinkState,
+    InvalidReceiveFilterCapabilities,
+    InvalidTxChecksumCapabilities,
+    InvalidTxChecksumIPv6Flags,
+    InvalidTxChecksumHardwareCapabilities,
+    InvalidTxChecksumLayer4Capabilities,
+    InvalidGsoCapabilities,
+    InvalidGsoHardwareCapabilities,
+    InvalidRscCapabilities,
+    InvalidQueueConfiguration,
+    InvalidRingImmutable,
+    InvalidRingBeginIndex,
+    InvalidRingImmutableFrameworkElement,
+    InvalidRingImmutableDriverTxPacket,
+    InvalidRingImmutableDriverTxFragment,
+    InvalidRingImmutableDriverRxPacketIgnore,
+    InvalidRingModifiedRxPacket,
+    InvalidRingModifiedRxFragment,
+    InvalidRingUnmodifiedRxPacket,
+    InvalidRingUnmodifiedRxFragment,
+    InvalidRingRxPacketFragmentCountZero,
+    InvalidRingRxPacketFragmentCountOutOfRange,
+    InvalidRingRxPacketFragmentIndexOutOfPreRange,
+    InvalidRingRxPacketFragmentIndexOutOfPostRange,
+    InvalidRingRxPacketFragmentCountOutOfPreRange,
+    InvalidRingRxPacketFragmentCountOutOfPostRange,
+    InvalidRingRxPacketFragmentIndexOverlap,
+    InvalidRingRxPacketFragmentOffsetInvalid,
+    InvalidRingRxPacketFragmentLengthInvalid,
+    InvalidRingRxPacketLayer2TypeInvalid,
+    InvalidRingRxPacketLayer2LengthInvalid,
+    InvalidRingRxPacketLayer3TypeInvalid,
+    InvalidRingRxPacketLayer3LengthInvalid,
+    InvalidRingRxPacketLayer4TypeInvalid,
+    InvalidRingRxPacketLayer4LengthInvalid,
+}
+
+impl fmt::Display for FailureCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_negative_and_printed_by_name() {
+        assert!(NtStatus::SUCCESS.is_success());
+        assert!(!NtStatus::NOT_SUPPORTED.is_success());
+        assert_eq!(NtStatus::NOT_SUPPORTED.to_string(), "STATUS_NOT_SUPPORTED");
+        assert_eq!(status(0xC000_FFFF).to_string(), "NTSTATUS 0xc000ffff");
+    }
+}

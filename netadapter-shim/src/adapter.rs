@@ -1,0 +1,553 @@
+//! The adapter object and its lifecycle. (netadaptercx.md §1)
+//!
+//! The control thread that owns the [`Adapter`] drives both the interface
+//! (`start`, `stop`) and the power transitions (`io_start`, `io_stop`):
+//!
+//! ```text
+//! new -> set_..._capabilities, set_..., offload_set_... -> start
+//!     -> io_start: queues created, Start, polling   (device powered)
+//!     -> io_stop:  Cancel, Advance until idle, Stop, queues deleted
+//!     -> io_start again, or stop
+//! ```
+//!
+//! Over `io_stop` and `io_start` the system port stays as it is: the interface
+//! does not go away while the device is reset and its queues are rebuilt.
+
+mod capabilities;
+mod datapath;
+mod error;
+mod offloads;
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::abi::{
+    FailureCode, NetAdapterLinkLayerAddress, NetAdapterLinkLayerCapabilities, NetAdapterLinkState,
+    NetIfMediaConnectState, NtStatus,
+};
+use crate::execution::{ExecutionConfig, ExecutionContext, Faults};
+use crate::port::SystemPort;
+use crate::queue::{PacketQueue, QueueFault, QueueInit};
+use crate::ring::Extensions;
+use crate::stats::{AdapterStatistics, Counters};
+use capabilities::invalid;
+pub use capabilities::{
+    OffloadGsoCapabilities, OffloadRscCapabilities, OffloadTxChecksumCapabilities, ReceiveFilter,
+    ReceiveFilterCapabilities, RxCapabilities, TxCapabilities,
+};
+pub use error::AdapterError;
+pub use offloads::ActiveOffloads;
+
+/// A client driver's adapter callbacks. Called on the control thread.
+pub trait AdapterEvents: Send {
+    /// EvtAdapterCreateTxQueue: creates the client's half of a Tx queue.
+    ///
+    /// # Errors
+    /// The client's status; the datapath is torn down again.
+    fn create_tx_queue(&mut self, init: &mut QueueInit) -> Result<Box<dyn PacketQueue>, NtStatus>;
+
+    /// EvtAdapterCreateRxQueue: creates the client's half of an Rx queue.
+    ///
+    /// # Errors
+    /// The client's status; the datapath is torn down again.
+    fn create_rx_queue(&mut self, init: &mut QueueInit) -> Result<Box<dyn PacketQueue>, NtStatus>;
+
+    /// EvtSetReceiveFilter: what the system wants received from now on.
+    fn set_receive_filter(&mut self, _filter: &ReceiveFilter) {}
+
+    /// EvtAdapterOffloadSet…: the offloads in use from now on.
+    fn offloads_changed(&mut self, _active: &ActiveOffloads) {}
+}
+
+/// What the client stated about itself.
+#[derive(Default)]
+pub(crate) struct Settings {
+    tx: Option<TxCapabilities>,
+    rx: Option<RxCapabilities>,
+    link_layer: Option<NetAdapterLinkLayerCapabilities>,
+    mtu: u32,
+    permanent_address: Option<NetAdapterLinkLayerAddress>,
+    current_address: Option<NetAdapterLinkLayerAddress>,
+    receive_filter: Option<ReceiveFilterCapabilities>,
+    tx_checksum: Option<OffloadTxChecksumCapabilities>,
+    rx_checksum: bool,
+    gso: Option<OffloadGsoCapabilities>,
+    rsc: Option<OffloadRscCapabilities>,
+}
+
+impl Settings {
+    fn extensions(&self) -> Extensions {
+        Extensions {
+            checksum: self.tx_checksum.is_some() || self.rx_checksum,
+            gso: self.gso.is_some(),
+            rsc: self.rsc.is_some(),
+        }
+    }
+}
+
+/// How an adapter is built; what a client wishes comes first.
+#[derive(Clone, Debug)]
+pub struct AdapterConfig {
+    /// The threads.
+    pub execution: ExecutionConfig,
+    /// Pairs of queues, if client and port have as many.
+    pub queue_pairs: usize,
+    /// Elements of a Tx ring if the client has no wish.
+    pub tx_ring: u32,
+    /// Elements of an Rx ring if the client has no wish.
+    pub rx_ring: u32,
+    /// Whether clients are held to the ring contract around every call.
+    pub verifier: bool,
+    /// How long a queue may take to do what it is asked.
+    pub deadline: Duration,
+}
+
+impl Default for AdapterConfig {
+    fn default() -> Self {
+        Self {
+            execution: ExecutionConfig::default(),
+            queue_pairs: 1,
+            tx_ring: 64,
+            rx_ring: 64,
+            verifier: cfg!(debug_assertions),
+            deadline: Duration::from_secs(2),
+        }
+    }
+}
+
+/// A network adapter: a client driver between its device and a system port.
+pub struct Adapter {
+    events: Box<dyn AdapterEvents>,
+    port: Box<dyn SystemPort>,
+    settings: Settings,
+    link_state: NetAdapterLinkState,
+    filter: ReceiveFilter,
+    active: ActiveOffloads,
+    interface_started: bool,
+    io_started: bool,
+    config: AdapterConfig,
+    contexts: Vec<(usize, ExecutionContext)>,
+    counters: Vec<Arc<Counters>>,
+    faults: Arc<Faults>,
+    pool_bytes: usize,
+}
+
+impl Adapter {
+    /// An adapter that has stated nothing yet.
+    ///
+    /// # Errors
+    /// No more file descriptors.
+    pub fn new(
+        events: Box<dyn AdapterEvents>,
+        port: Box<dyn SystemPort>,
+        config: AdapterConfig,
+    ) -> Result<Self, AdapterError> {
+        let faults = Faults::new().map_err(|source| AdapterError::Execution {
+            operation: "create an eventfd",
+            queue: 0,
+            source,
+        })?;
+        Ok(Self {
+            events,
+            port,
+            settings: Settings::default(),
+            link_state: NetAdapterLinkState::disconnected(),
+            filter: ReceiveFilter::default(),
+            active: ActiveOffloads::default(),
+            interface_started: false,
+            io_started: false,
+            config,
+            contexts: Vec::new(),
+            counters: Vec::new(),
+            faults,
+            pool_bytes: 0,
+        })
+    }
+
+    /// `NetAdapterSetDataPathCapabilities`
+    ///
+    /// # Errors
+    /// DMA or driver-managed buffers are refused with `STATUS_NOT_SUPPORTED`,
+    /// other breaches with `STATUS_INVALID_PARAMETER`; after
+    /// [`Self::start`] with `AdapterAlreadyStarted`.
+    pub fn set_datapath_capabilities(
+        &mut self,
+        tx: TxCapabilities,
+        rx: RxCapabilities,
+    ) -> Result<(), AdapterError> {
+        self.before_start("NetAdapterSetDataPathCapabilities")?;
+        tx.check()?;
+        rx.check()?;
+        self.settings.tx = Some(tx);
+        self.settings.rx = Some(rx);
+        Ok(())
+    }
+
+    /// `NetAdapterSetLinkLayerCapabilities`
+    ///
+    /// # Errors
+    /// `AdapterAlreadyStarted`
+    pub fn set_link_layer_capabilities(
+        &mut self,
+        capabilities: NetAdapterLinkLayerCapabilities,
+    ) -> Result<(), AdapterError> {
+        self.before_start("NetAdapterSetLinkLayerCapabilities")?;
+        self.settings.link_layer = Some(capabilities);
+        Ok(())
+    }
+
+    /// `NetAdapterSetLinkLayerMtuSize`: bytes of payload of a frame. Once queues
+    /// run they are rebuilt, because the size of their buffers hangs on it.
+    ///
+    /// # Errors
+    /// `MtuMustBeGreaterThanZero`, a failing port, or a failing rebuild.
+    pub fn set_link_layer_mtu_size(&mut self, mtu: u32) -> Result<(), AdapterError> {
+        if mtu == 0 {
+            let why = "the MTU must be greater than 0".to_owned();
+            return Err(invalid(FailureCode::MtuMustBeGreaterThanZero, why));
+        }
+        self.settings.mtu = mtu;
+        let told = self.port.set_mtu(mtu);
+        told.map_err(|source| AdapterError::Port {
+            operation: "set the MTU",
+            source,
+        })?;
+        self.rebuild()
+    }
+
+    /// `NetAdapterSetPermanentLinkLayerAddress`
+    ///
+    /// # Errors
+    /// `AdapterAlreadyStarted`, `MacAddressLengthTooLong`
+    pub fn set_permanent_link_layer_address(
+        &mut self,
+        address: NetAdapterLinkLayerAddress,
+    ) -> Result<(), AdapterError> {
+        self.before_start("NetAdapterSetPermanentLinkLayerAddress")?;
+        self.settings.permanent_address = Some(checked_address(address)?);
+        Ok(())
+    }
+
+    /// `NetAdapterSetCurrentLinkLayerAddress`. Once queues run they are rebuilt.
+    ///
+    /// # Errors
+    /// `MacAddressLengthTooLong`, or a failing rebuild.
+    pub fn set_current_link_layer_address(
+        &mut self,
+        address: NetAdapterLinkLayerAddress,
+    ) -> Result<(), AdapterError> {
+        self.settings.current_address = Some(checked_address(address)?);
+        self.rebuild()
+    }
+
+    /// `NetAdapterSetLinkState`: shown to the stack when it changes.
+    ///
+    /// # Errors
+    /// `InvalidLinkState`, or a failing port.
+    pub fn set_link_state(&mut self, state: NetAdapterLinkState) -> Result<(), AdapterError> {
+        check_link_state(&state)?;
+        let before = std::mem::replace(&mut self.link_state, state);
+        if self.interface_started && before.media_connect_state != state.media_connect_state {
+            self.show_link()?;
+        }
+        Ok(())
+    }
+
+    /// `NetAdapterSetReceiveFilterCapabilities`
+    ///
+    /// # Errors
+    /// `InvalidReceiveFilterCapabilities`, `AdapterAlreadyStarted`
+    pub fn set_receive_filter_capabilities(
+        &mut self,
+        capabilities: ReceiveFilterCapabilities,
+    ) -> Result<(), AdapterError> {
+        self.before_start("NetAdapterSetReceiveFilterCapabilities")?;
+        capabilities.check()?;
+        self.settings.receive_filter = Some(capabilities);
+        Ok(())
+    }
+
+    /// `NetAdapterOffloadSetTxChecksumCapabilities`
+    ///
+    /// # Errors
+    /// Flags that contradict each other, `AdapterAlreadyStarted`
+    pub fn offload_set_tx_checksum_capabilities(
+        &mut self,
+        capabilities: OffloadTxChecksumCapabilities,
+    ) -> Result<(), AdapterError> {
+        self.before_start("NetAdapterOffloadSetTxChecksumCapabilities")?;
+        capabilities.check()?;
+        self.settings.tx_checksum = Some(capabilities);
+        Ok(())
+    }
+
+    /// `NetAdapterOffloadSetRxChecksumCapabilities`: the client reports what it
+    /// knows about received checksums.
+    ///
+    /// # Errors
+    /// `AdapterAlreadyStarted`
+    pub fn offload_set_rx_checksum_capabilities(&mut self) -> Result<(), AdapterError> {
+        self.before_start("NetAdapterOffloadSetRxChecksumCapabilities")?;
+        self.settings.rx_checksum = true;
+        Ok(())
+    }
+
+    /// `NetAdapterOffloadSetGsoCapabilities`
+    ///
+    /// # Errors
+    /// Flags that contradict each other, `AdapterAlreadyStarted`
+    pub fn offload_set_gso_capabilities(
+        &mut self,
+        capabilities: OffloadGsoCapabilities,
+    ) -> Result<(), AdapterError> {
+        self.before_start("NetAdapterOffloadSetGsoCapabilities")?;
+        capabilities.check()?;
+        self.settings.gso = Some(capabilities);
+        Ok(())
+    }
+
+    /// `NetAdapterOffloadSetRscCapabilities`
+    ///
+    /// # Errors
+    /// `InvalidRscCapabilities`, `AdapterAlreadyStarted`
+    pub fn offload_set_rsc_capabilities(
+        &mut self,
+        capabilities: OffloadRscCapabilities,
+    ) -> Result<(), AdapterError> {
+        self.before_start("NetAdapterOffloadSetRscCapabilities")?;
+        capabilities.check()?;
+        self.settings.rsc = Some(capabilities);
+        Ok(())
+    }
+
+    /// `NetAdapterStart`: the interface becomes visible. If the device is
+    /// powered already, queues are created before this returns.
+    ///
+    /// # Errors
+    /// Missing or contradicting statements, a failing port, `AdapterAlreadyStarted`.
+    pub fn start(&mut self) -> Result<(), AdapterError> {
+        self.before_start("NetAdapterStart")?;
+        self.check_complete()?;
+        self.settle_offloads()?;
+        self.interface_started = true;
+        self.show_link()?;
+        if self.io_started {
+            self.build_queues()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// `NetAdapterStop`: the interface loses its carrier; queues end. The
+    /// statements persist. Nothing happens if the adapter is stopped.
+    ///
+    /// # Errors
+    /// A queue that does not end in time, a failing port.
+    pub fn stop(&mut self) -> Result<(), AdapterError> {
+        if !self.interface_started {
+            return Ok(());
+        }
+        self.interface_started = false;
+        let ended = self.tear_down_queues();
+        let shown = self.show_link();
+        ended.and(shown)
+    }
+
+    /// The device is powered: creates the queues, starts them and begins to
+    /// poll. Without effect on queues until [`Self::start`].
+    ///
+    /// # Errors
+    /// A queue the client did not create, memory, a failing port; nothing is
+    /// left running then.
+    pub fn io_start(&mut self) -> Result<(), AdapterError> {
+        if self.io_started {
+            return Ok(());
+        }
+        if self.interface_started {
+            self.build_queues()?;
+        }
+        self.io_started = true;
+        self.push_filter();
+        Ok(())
+    }
+
+    /// The device is about to lose power or be reset: Cancel, Advance until
+    /// idle, Stop, and the queues are deleted. The system port stays.
+    ///
+    /// # Errors
+    /// A queue that does not end in time; the adapter is stopped all the same.
+    pub fn io_stop(&mut self) -> Result<(), AdapterError> {
+        self.io_started = false;
+        self.tear_down_queues()
+    }
+
+    /// The system wants other frames received. The client hears of it at once
+    /// if the device is powered, otherwise after the next [`Self::io_start`].
+    ///
+    /// # Errors
+    /// A filter the device does not have: `STATUS_NOT_SUPPORTED`. A list of
+    /// multicast addresses that is too long is not an error: such a list is
+    /// widened to all multicast frames if the device can do that.
+    pub fn set_receive_filter(&mut self, filter: ReceiveFilter) -> Result<(), AdapterError> {
+        let supported = self
+            .settings
+            .receive_filter
+            .map(|caps| caps.supported_packet_filters);
+        if !supported.unwrap_or_default().contains(filter.packet_filter) {
+            let why = format!(
+                "packet filter {:#x} is not among the supported ones, {:#x}",
+                filter.packet_filter.0,
+                supported.unwrap_or_default().0
+            );
+            let code = FailureCode::InvalidReceiveFilterCapabilities;
+            return Err(AdapterError::refused(code, NtStatus::NOT_SUPPORTED, why));
+        }
+        self.filter = filter;
+        if self.io_started {
+            self.push_filter();
+        }
+        Ok(())
+    }
+
+    /// Counters of all queues.
+    pub fn statistics(&self) -> AdapterStatistics {
+        let queues = self.counters.iter().map(|counters| counters.snapshot());
+        AdapterStatistics {
+            queues: queues.collect(),
+        }
+    }
+
+    /// Becomes readable when a queue has broken the ring contract and is not
+    /// called any more; see [`Self::take_faults`].
+    pub fn fault_event(&self) -> RawFd {
+        self.faults.event().as_raw_fd()
+    }
+
+    /// What has gone wrong since the last call: the number of the pair and the
+    /// fault.
+    pub fn take_faults(&self) -> Vec<(usize, QueueFault)> {
+        self.faults.take()
+    }
+
+    /// Memory set aside for system buffers, in bytes; pages never touched do
+    /// not count against the process.
+    pub fn pool_bytes(&self) -> usize {
+        self.pool_bytes
+    }
+
+    /// The offloads in use; settled by [`Self::start`].
+    pub fn active_offloads(&self) -> ActiveOffloads {
+        self.active
+    }
+
+    /// The link state set last.
+    pub fn link_state(&self) -> NetAdapterLinkState {
+        self.link_state
+    }
+
+    fn before_start(&self, call: &str) -> Result<(), AdapterError> {
+        if !self.interface_started {
+            return Ok(());
+        }
+        let why =
+            format!("{call} is allowed only before the adapter is started or after it is stopped");
+        let status = NtStatus::INVALID_DEVICE_REQUEST;
+        Err(AdapterError::refused(
+            FailureCode::AdapterAlreadyStarted,
+            status,
+            why,
+        ))
+    }
+
+    fn check_complete(&mut self) -> Result<(), AdapterError> {
+        let settings = &mut self.settings;
+        let missing = |why| Err(AdapterError::NotReady { why });
+        if settings.tx.is_none() || settings.rx.is_none() {
+            return missing("call NetAdapterSetDataPathCapabilities first, and let it succeed");
+        }
+        if settings.link_layer.is_none() {
+            return missing("call NetAdapterSetLinkLayerCapabilities first");
+        }
+        if settings.mtu == 0 {
+            return missing("call NetAdapterSetLinkLayerMtuSize with a size above 0 first");
+        }
+        // One address alone stands for both.
+        let permanent = settings.permanent_address.or(settings.current_address);
+        let current = settings.current_address.or(settings.permanent_address);
+        if permanent.map(|a| a.length) != current.map(|a| a.length) {
+            return missing("the permanent and the current address have different lengths");
+        }
+        (settings.permanent_address, settings.current_address) = (permanent, current);
+        Ok(())
+    }
+
+    fn settle_offloads(&mut self) -> Result<(), AdapterError> {
+        let (tx, rx) = (self.port.tx_offloads(), self.port.rx_offloads());
+        self.active = offloads::active(&self.settings, tx, rx);
+        let told = self.port.set_tx_offloads(self.active.tx);
+        told.map_err(|source| AdapterError::Port {
+            operation: "set its offloads",
+            source,
+        })?;
+        self.events.offloads_changed(&self.active);
+        Ok(())
+    }
+
+    fn show_link(&mut self) -> Result<(), AdapterError> {
+        let connected = self.link_state.media_connect_state == NetIfMediaConnectState::CONNECTED;
+        let shown = self
+            .port
+            .set_link_state(self.interface_started && connected);
+        shown.map_err(|source| AdapterError::Port {
+            operation: "show the link state",
+            source,
+        })
+    }
+
+    fn push_filter(&mut self) {
+        if self.settings.receive_filter.is_some() {
+            self.events.set_receive_filter(&self.filter);
+        }
+    }
+
+    fn rebuild(&mut self) -> Result<(), AdapterError> {
+        if !(self.io_started && self.interface_started) {
+            return Ok(());
+        }
+        self.tear_down_queues()?;
+        self.build_queues()
+    }
+}
+
+impl Drop for Adapter {
+    fn drop(&mut self) {
+        // Errors were logged on the way; there is nobody left to tell.
+        let _ = self.tear_down_queues();
+    }
+}
+
+fn checked_address(
+    address: NetAdapterLinkLayerAddress,
+) -> Result<NetAdapterLinkLayerAddress, AdapterError> {
+    if address.length <= 32 {
+        return Ok(address);
+    }
+    let why = format!(
+        "a link layer address has at most 32 bytes, not {}",
+        address.length
+    );
+    Err(invalid(FailureCode::MacAddressLengthTooLong, why))
+}
+
+fn check_link_state(state: &NetAdapterLinkState) -> Result<(), AdapterError> {
+    let known = state.media_connect_state.0 <= 2
+        && state.media_duplex_state.0 <= 2
+        && state.supported_pause_functions.0 <= 4
+        && state.auto_negotiation_flags <= 0xf;
+    if known {
+        return Ok(());
+    }
+    let why = format!("a field of the link state is out of range: {state:?}");
+    Err(invalid(FailureCode::InvalidLinkState, why))
+}

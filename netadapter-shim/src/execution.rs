@@ -1,0 +1,236 @@
+//! Execution contexts: one thread per pair of queues that polls, arms, polls
+//! once more and sleeps. (netadaptercx.md §3.6)
+//!
+//! ```text
+//!   turn ── work ──> turn
+//!     │ none
+//!   arm both clients
+//!     │
+//!   turn ── work ──> turn        arming without this look loses wake-ups
+//!     │ none
+//!   sleep until the port is readable, an interrupt, or a notification
+//! ```
+//!
+//! While there is work no descriptor is asked whether it is ready; an idle
+//! context sleeps without a timer, unless a client wants its tick.
+
+mod context;
+mod sources;
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+use crate::queue::{Direction, QueueFault, QueuePair};
+use crate::wake::Waker;
+use context::Context;
+use sources::Sources;
+
+/// How an adapter's execution contexts run.
+#[derive(Clone, Debug)]
+pub struct ExecutionConfig {
+    /// Threads are called this, followed by `-q` and the pair's number. The
+    /// system cuts names at 15 bytes.
+    pub name: String,
+    /// Runs the threads under `SCHED_BATCH`: a wake-up then does not preempt
+    /// who caused it, so on one processor frames come in batches. Costs latency
+    /// when the processor is busy.
+    pub sched_batch: bool,
+    /// Frames taken from the port per turn.
+    pub budget: u32,
+}
+
+impl Default for ExecutionConfig {
+    fn default() -> Self {
+        Self {
+            name: "umnet".to_owned(),
+            sched_batch: false,
+            budget: 64,
+        }
+    }
+}
+
+/// What the control thread asks of a context.
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    Start(Direction),
+    Cancel(Direction),
+    /// Answered once both clients have given everything back, or at the
+    /// deadline.
+    Drain(Instant),
+    Stop(Direction),
+    /// The last one.
+    Exit,
+}
+
+type Reply = Result<(), String>;
+
+/// A task and where its answer goes.
+struct Request {
+    task: Task,
+    reply: SyncSender<Reply>,
+}
+
+/// Why a context did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// It answered that it cannot.
+    Refused(String),
+    /// It did not answer in time: the client is stuck in a callback.
+    Stuck,
+    /// Its thread is gone: the client panicked.
+    Gone,
+}
+
+/// Faults of all queues of an adapter, and a descriptor that tells of them.
+pub(crate) struct Faults {
+    list: Mutex<Vec<(usize, QueueFault)>>,
+    event: EventFd,
+}
+
+impl Faults {
+    pub(crate) fn new() -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            list: Mutex::new(Vec::new()),
+            event: EventFd::new(EFD_NONBLOCK)?,
+        }))
+    }
+
+    /// Readable after a fault.
+    pub(crate) fn event(&self) -> &EventFd {
+        &self.event
+    }
+
+    fn note(&self, queue: usize, fault: QueueFault) {
+        log::error!("queue pair {queue}: {fault}; the queue is not called any more");
+        self.list().push((queue, fault));
+        let _ = self.event.write(1);
+    }
+
+    pub(crate) fn take(&self) -> Vec<(usize, QueueFault)> {
+        let _ = self.event.read();
+        std::mem::take(&mut *self.list())
+    }
+
+    fn list(&self) -> std::sync::MutexGuard<'_, Vec<(usize, QueueFault)>> {
+        // A list of plain values is whole whoever panicked while holding it.
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The control thread's handle of one context.
+pub(crate) struct ExecutionContext {
+    waker: Arc<Waker>,
+    requests: Sender<Request>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a context is built from.
+pub(crate) struct ContextParts {
+    pub(crate) index: usize,
+    pub(crate) pair: QueuePair,
+    pub(crate) waker: Arc<Waker>,
+    pub(crate) interrupts: Vec<Arc<EventFd>>,
+    pub(crate) faults: Arc<Faults>,
+}
+
+impl ExecutionContext {
+    /// Starts the thread; it polls nothing until its queues are started.
+    pub(crate) fn spawn(parts: ContextParts, config: &ExecutionConfig) -> io::Result<Self> {
+        let (requests, tasks) = channel();
+        let (ready, readiness) = sync_channel(1);
+        let waker = parts.waker.clone();
+        let batch = config.sched_batch;
+        let name = format!("{}-q{}", config.name, parts.index);
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || run(parts, tasks, batch, &ready))?;
+        let built = readiness.recv();
+        built.unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))?;
+        Ok(Self {
+            waker,
+            requests,
+            thread: Some(thread),
+        })
+    }
+
+    /// EvtStart of one queue.
+    pub(crate) fn start(&self, direction: Direction, patience: Duration) -> Result<(), CallError> {
+        self.call(Task::Start(direction), patience)
+    }
+
+    /// EvtCancel of one queue.
+    pub(crate) fn cancel(&self, direction: Direction, patience: Duration) -> Result<(), CallError> {
+        self.call(Task::Cancel(direction), patience)
+    }
+
+    /// Advances until both clients have given everything back.
+    pub(crate) fn drain(&self, deadline: Duration) -> Result<(), CallError> {
+        let at = Instant::now() + deadline;
+        // The context keeps the deadline itself; beyond it only a stuck
+        // client keeps it from answering.
+        self.call(Task::Drain(at), deadline + Duration::from_millis(500))
+    }
+
+    /// EvtStop of one queue.
+    pub(crate) fn stop(&self, direction: Direction, patience: Duration) -> Result<(), CallError> {
+        self.call(Task::Stop(direction), patience)
+    }
+
+    /// Ends the thread and waits for it. A stuck one is left behind.
+    pub(crate) fn exit(mut self, patience: Duration) -> Result<(), CallError> {
+        self.call(Task::Exit, patience)?;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(_)) => Err(CallError::Gone),
+            _ => Ok(()),
+        }
+    }
+
+    fn call(&self, task: Task, patience: Duration) -> Result<(), CallError> {
+        let (reply, answer) = sync_channel(1);
+        let request = Request { task, reply };
+        self.requests.send(request).map_err(|_| CallError::Gone)?;
+        self.waker.notify();
+        match answer.recv_timeout(patience) {
+            Ok(answer) => answer.map_err(CallError::Refused),
+            Err(RecvTimeoutError::Timeout) => Err(CallError::Stuck),
+            Err(RecvTimeoutError::Disconnected) => Err(CallError::Gone),
+        }
+    }
+}
+
+impl Drop for ExecutionContext {
+    fn drop(&mut self) {
+        // A context that was left behind ends when it finds that nobody can
+        // ask anything of it any more.
+        let (nobody, _) = channel();
+        self.requests = nobody;
+        self.waker.notify();
+    }
+}
+
+/// The thread: builds its sources, says whether that went well, and polls.
+fn run(
+    parts: ContextParts,
+    tasks: Receiver<Request>,
+    batch: bool,
+    ready: &SyncSender<io::Result<()>>,
+) {
+    if batch && let Err(error) = crate::os::sched::set_batch() {
+        log::warn!("cannot run under SCHED_BATCH: {error}");
+    }
+    let built = Sources::new(&parts.waker, parts.pair.poll_fd(), &parts.interrupts);
+    match built {
+        Ok(sources) => {
+            let _ = ready.send(Ok(()));
+            Context::new(parts, sources, tasks).run();
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The poll loop itself.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::time::{Duration, Instant};
+
+use super::sources::{Sources, Woken};
+use super::{ContextParts, Faults, Reply, Request, Task};
+use crate::queue::QueuePair;
+use crate::wake::Waker;
+
+/// How often a client that wants it is called although nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+/// Turns between two looks at the clock while there is work.
+const TURNS_PER_CLOCK: u32 = 256;
+/// Longest sleep while draining: a client may finish without a sign.
+const DRAIN_STEP: Duration = Duration::from_millis(5);
+
+/// Someone waits until both clients have given everything back.
+struct Draining {
+    deadline: Instant,
+    reply: SyncSender<Reply>,
+}
+
+/// What a context's thread works on.
+pub(super) struct Context {
+    index: usize,
+    pair: QueuePair,
+    waker: Arc<Waker>,
+    sources: Sources,
+    tasks: Receiver<Request>,
+    faults: Arc<Faults>,
+    draining: Option<Draining>,
+    /// Since when a client has wanted its next tick.
+    waiting_since: Option<Instant>,
+    turns: u32,
+    exiting: bool,
+}
+
+impl Context {
+    pub(super) fn new(parts: ContextParts, sources: Sources, tasks: Receiver<Request>) -> Self {
+        Self {
+            index: parts.index,
+            pair: parts.pair,
+            waker: parts.waker,
+            sources,
+            tasks,
+            faults: parts.faults,
+            draining: None,
+            waiting_since: None,
+            turns: 0,
+            exiting: false,
+        }
+    }
+
+    /// Until the exit task.
+    pub(super) fn run(mut self) {
+        let mut armed = false;
+        while !self.exiting {
+            if self.waker.begin_turn() {
+                self.run_tasks();
+            }
+            let work = self.pair.turn();
+            self.report_fault();
+            self.check_drained();
+            self.keep_time();
+            if work > 0 {
+                armed = false;
+            } else if !armed {
+                // One more turn before sleeping, or a completion between the
+                // turn above and the arming would be slept over (trap 5).
+                self.pair.arm();
+                armed = true;
+            } else if self.waker.try_sleep() {
+                self.sleep();
+                armed = false;
+            }
+        }
+    }
+
+    fn run_tasks(&mut self) {
+        loop {
+            let Request { task, reply } = match self.tasks.try_recv() {
+                Ok(request) => request,
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    self.exiting = true;
+                    return;
+                }
+            };
+            match task {
+                Task::Start(direction) => self.pair.start(direction),
+                Task::Cancel(direction) => self.pair.cancel(direction),
+                Task::Stop(direction) => self.pair.stop(direction),
+                Task::Exit => self.exiting = true,
+                Task::Drain(deadline) => {
+                    self.draining = Some(Draining { deadline, reply });
+                    continue;
+                }
+            }
+            let _ = reply.send(Ok(()));
+        }
+    }
+
+    fn check_drained(&mut self) {
+        let Some(draining) = &self.draining else {
+            return;
+        };
+        let answer = match self.pair.is_idle() {
+            true => Ok(()),
+            false if Instant::now() >= draining.deadline => Err(self.pair.owned()),
+            false => return,
+        };
+        let _ = draining.reply.send(answer);
+        self.draining = None;
+    }
+
+    fn sleep(&mut self) {
+        let timeout = self.timeout();
+        let woken = self.sources.wait(timeout);
+        // An epoll of our own does not fail; if it does, going on polling keeps
+        // frames moving.
+        let woken = woken.unwrap_or_else(|error| {
+            log::error!("queue pair {}: epoll: {error}", self.index);
+            Woken { port: true }
+        });
+        self.pair.slept(woken.port);
+        if timeout >= 0 {
+            self.tick_if_due();
+        }
+    }
+
+    /// Milliseconds until somebody wants to be called without a sign.
+    fn timeout(&mut self) -> i32 {
+        let tick = self.until_tick();
+        let drain = self.draining.as_ref().map(|_| DRAIN_STEP);
+        match tick.into_iter().chain(drain).min() {
+            // Rounded up: waking a little early would spin.
+            Some(wait) => i32::try_from(wait.as_millis() + 1).unwrap_or(i32::MAX),
+            None => -1,
+        }
+    }
+
+    /// Time until the next tick, if a client wants one.
+    fn until_tick(&mut self) -> Option<Duration> {
+        if !self.pair.wants_tick() {
+            self.waiting_since = None;
+            return None;
+        }
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        Some(TICK.saturating_sub(since.elapsed()))
+    }
+
+    fn tick_if_due(&mut self) {
+        if self.until_tick() == Some(Duration::ZERO) {
+            self.waiting_since = None;
+            self.pair.tick();
+        }
+    }
+
+    /// Looks at the clock every so many turns: a busy context does not sleep.
+    fn keep_time(&mut self) {
+        self.turns = self.turns.wrapping_add(1);
+        if self.turns.is_multiple_of(TURNS_PER_CLOCK) {
+            self.tick_if_due();
+        }
+    }
+
+    fn report_fault(&mut self) {
+        if let Some(fault) = self.pair.take_fault() {
+            self.faults.note(self.index, fault);
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! Checksums and large frames: between what a system port says (start, offset,
+//! segment size, as in virtio and Linux) and what packet extensions say (which
+//! layer, which size). Pure, on private copies. (netadaptercx.md §3.3)
+
+use vm_memory::VolatileSlice;
+
+use crate::abi::NetPacketLayer3Type as L3;
+use crate::abi::{NetOffloadLayer3Flags as Flags3, NetOffloadLayer4Flags as Flags4};
+use crate::abi::{
+    NetPacketChecksum, NetPacketChecksumState, NetPacketGso, NetPacketLayer4Type as L4,
+    NetPacketLayout, NetPacketPartialChecksum, NetPacketRsc, SegmentType,
+};
+use crate::frame_layout::parse;
+
+const TCP_CHECKSUM: u32 = 16;
+const UDP_CHECKSUM: u32 = 6;
+const PROTOCOL_TCP: u32 = 6;
+const PROTOCOL_UDP: u32 = 17;
+
+/// Headers whose checksum, or whose segmentation, the client takes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Covered {
+    pub(crate) layer3: Flags3,
+    pub(crate) layer4: Flags4,
+}
+
+impl Covered {
+    /// Whether a packet of this layout is among them.
+    fn covers(self, layout: NetPacketLayout) -> bool {
+        let layer3 = match layout.layer3_type() {
+            L3::IPV4_NO_OPTIONS => Flags3::IPV4_NO_OPTIONS,
+            L3::IPV4_WITH_OPTIONS => Flags3::IPV4_WITH_OPTIONS,
+            L3::IPV6_NO_EXTENSIONS => Flags3::IPV6_NO_EXTENSIONS,
+            L3::IPV6_WITH_EXTENSIONS => Flags3::IPV6_WITH_EXTENSIONS,
+            _ => return false,
+        };
+        let layer4 = match (layout.layer4_type(), layout.layer4_header_length()) {
+            (L4::TCP, 20) => Flags4::TCP_NO_OPTIONS,
+            (L4::TCP, _) => Flags4::TCP_WITH_OPTIONS,
+            (L4::UDP, _) => Flags4::UDP,
+            _ => return false,
+        };
+        self.layer3.contains(layer3) && self.layer4.contains(layer4)
+    }
+}
+
+/// Two bytes of a frame to overwrite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patch {
+    pub(crate) offset: usize,
+    pub(crate) bytes: [u8; 2],
+}
+
+/// What is to be done about the checksum of a frame the stack sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TxPlan {
+    /// Describe it so, after the patch.
+    Describe {
+        checksum: NetPacketChecksum,
+        gso: NetPacketGso,
+        patch: Option<Patch>,
+    },
+    /// No extension can express it, or the client does not cover it: complete
+    /// the checksum here.
+    Complete,
+    /// Several segments that no extension can express.
+    Drop,
+}
+
+/// How to describe a frame of `length` bytes with these headers.
+pub(crate) fn plan_tx(
+    head: &[u8],
+    length: usize,
+    layout: NetPacketLayout,
+    partial: NetPacketPartialChecksum,
+    sums: Covered,
+    segments: Covered,
+) -> TxPlan {
+    let expressible = is_standard(layout, partial);
+    if partial.is_segmented() {
+        let sane = expressible && segments.covers(layout) && kind_fits(layout, partial);
+        return match sane && partial.segment_size > 0 {
+            true => segmented(head, length, layout, partial),
+            false => TxPlan::Drop,
+        };
+    }
+    match (partial.is_partial(), expressible && sums.covers(layout)) {
+        (false, _) => describe(NetPacketChecksum::default(), NetPacketGso::default(), None),
+        (true, true) => describe(required(layout, false), NetPacketGso::default(), None),
+        (true, false) => TxPlan::Complete,
+    }
+}
+
+fn describe(checksum: NetPacketChecksum, gso: NetPacketGso, patch: Option<Patch>) -> TxPlan {
+    TxPlan::Describe {
+        checksum,
+        gso,
+        patch,
+    }
+}
+
+fn segmented(
+    head: &[u8],
+    length: usize,
+    layout: NetPacketLayout,
+    partial: NetPacketPartialChecksum,
+) -> TxPlan {
+    let start = usize::from(partial.checksum_start);
+    let offset = start + usize::from(partial.checksum_offset);
+    let Some(&field) = head.get(offset..).and_then(|rest| rest.first_chunk::<2>()) else {
+        return TxPlan::Drop;
+    };
+    let sum = pseudo_sum_without_length(u16::from_be_bytes(field), length.saturating_sub(start));
+    let patch = Patch {
+        offset,
+        bytes: sum.to_be_bytes(),
+    };
+    let gso = NetPacketGso::new(u32::from(partial.segment_size));
+    describe(required(layout, true), gso, Some(patch))
+}
+
+/// The checksum is TCP's or UDP's own, where the headers say it is.
+fn is_standard(layout: NetPacketLayout, partial: NetPacketPartialChecksum) -> bool {
+    let offset = match layout.layer4_type() {
+        L4::TCP => TCP_CHECKSUM,
+        L4::UDP => UDP_CHECKSUM,
+        _ => return false,
+    };
+    partial.is_partial()
+        && u32::from(partial.checksum_start) == layout.layer4_offset()
+        && u32::from(partial.checksum_offset) == offset
+}
+
+fn kind_fits(layout: NetPacketLayout, partial: NetPacketPartialChecksum) -> bool {
+    match partial.segment_type.base() {
+        SegmentType::TCPV4 => layout.layer4_type() == L4::TCP && layout.layer3_type().is_ipv4(),
+        SegmentType::TCPV6 => layout.layer4_type() == L4::TCP && layout.layer3_type().is_ipv6(),
+        SegmentType::UDP => layout.layer4_type() == L4::UDP,
+        _ => false,
+    }
+}
+
+fn required(layout: NetPacketLayout, segmented: bool) -> NetPacketChecksum {
+    let sums = NetPacketChecksum::default().with_layer4(NetPacketChecksumState::REQUIRED);
+    // Every segment gets an IPv4 header of its own; otherwise Linux has filled
+    // in the header's checksum.
+    match segmented && layout.layer3_type().is_ipv4() {
+        true => sums.with_layer3(NetPacketChecksumState::REQUIRED),
+        false => sums,
+    }
+}
+
+/// **The one place where the two conventions of a large frame meet, seen from
+/// Linux.** Before segmentation the checksum field holds the folded sum of the
+/// pseudo-header. Linux and virtio count the length of the whole large packet
+/// in it; Microsoft leaves the length out, because each segment will have its
+/// own. `length` is that of the transport header and everything behind it.
+/// [`pseudo_sum_with_length`] is the way back.
+pub fn pseudo_sum_without_length(sum: u16, length: usize) -> u16 {
+    // Subtraction in one's complement is addition of the complement.
+    fold(u64::from(sum) + u64::from(!fold(length as u64)))
+}
+
+/// The other direction of [`pseudo_sum_without_length`]: from Microsoft's
+/// convention to the one of virtio.
+pub fn pseudo_sum_with_length(sum: u16, length: usize) -> u16 {
+    fold(u64::from(sum) + length as u64)
+}
+
+/// Completes a checksum that is only the pseudo-header sum so far. `None` if
+/// it does not lie within the frame.
+pub(crate) fn complete(
+    frame: VolatileSlice<'_>,
+    partial: NetPacketPartialChecksum,
+) -> Option<Patch> {
+    let start = usize::from(partial.checksum_start);
+    let offset = start + usize::from(partial.checksum_offset);
+    if offset + 2 > frame.len() {
+        return None;
+    }
+    let sum = sum_volatile(frame.offset(start).ok()?);
+    // 0 would mean "no checksum" to UDP; the other zero is as right.
+    let sum = if !sum == 0 { 0xffff } else { !sum };
+    Some(Patch {
+        offset,
+        bytes: sum.to_be_bytes(),
+    })
+}
+
+/// What the framework must add to a coalesced frame whose client has said no
+/// more than the number of segments: kind, size and a checksum field that
+/// holds the pseudo-header sum. `None` if the frame is not what it claims.
+pub(crate) fn describe_coalesced(
+    head: &[u8],
+    length: usize,
+    rsc: NetPacketRsc,
+) -> Option<(NetPacketPartialChecksum, Patch)> {
+    let layout = parse(head);
+    let start = layout.layer4_offset() as usize;
+    let headers = start + layout.layer4_header_length() as usize;
+    let payload = length.checked_sub(headers)?;
+    let (kind, field, protocol, size) = match (layout.layer4_type(), layout.layer3_type()) {
+        (L4::TCP, ip) => {
+            let kind = if ip.is_ipv4() {
+                SegmentType::TCPV4
+            } else {
+                SegmentType::TCPV6
+            };
+            let size = payload.div_ceil(usize::from(rsc.coalesced_segment_count).max(1));
+            (kind, TCP_CHECKSUM, PROTOCOL_TCP, size)
+        }
+        // For UDP the second member is the size of a segment.
+        (L4::UDP, _) => {
+            let size = usize::from(rsc.duplicate_ack_count);
+            (SegmentType::UDP, UDP_CHECKSUM, PROTOCOL_UDP, size)
+        }
+        _ => return None,
+    };
+    if size == 0 {
+        return None;
+    }
+    let sum = pseudo_sum(head, layout, protocol, length - start)?;
+    let partial = NetPacketPartialChecksum::partial(start as u16, field as u16).with_segments(
+        kind,
+        u16::try_from(size).ok()?,
+        headers as u16,
+    );
+    let patch = Patch {
+        offset: start + field as usize,
+        bytes: sum.to_be_bytes(),
+    };
+    Some((partial, patch))
+}
+
+/// Folded sum of the pseudo-header of a segment of `length` bytes.
+fn pseudo_sum(head: &[u8], layout: NetPacketLayout, protocol: u32, length: usize) -> Option<u16> {
+    let ip = head.get(layout.layer2_header_length() as usize..)?;
+    let addresses = match layout.layer3_type().is_ipv4() {
+        true => ip.get(12..20)?,
+        false => ip.get(8..40)?,
+    };
+    Some(fold(
+        sum_words(addresses) + u64::from(protocol) + length as u64,
+    ))
+}
+
+/// Sum of big-endian words; an odd byte at the end counts as a high byte.
+fn sum_words(bytes: &[u8]) -> u64 {
+    let (words, odd) = bytes.as_chunks::<2>();
+    let sum: u64 = words
+        .iter()
+        .map(|word| u64::from(u16::from_be_bytes(*word)))
+        .sum();
+    sum + odd.first().map_or(0, |byte| u64::from(*byte) << 8)
+}
+
+/// Folded sum of bytes others may be writing: taken over private copies.
+fn sum_volatile(bytes: VolatileSlice<'_>) -> u16 {
+    let mut chunk = [0; 512];
+    let (mut sum, mut at) = (0, 0);
+    while let Ok(rest) = bytes.offset(at) {
+        let count = rest.copy_to(&mut chunk[..]);
+        if count == 0 {
+            break;
+        }
+        sum += sum_words(&chunk[..count]);
+        at += count;
+    }
+    fold(sum)
+}
+
+/// Folds carries back in until 16 bits are left.
+fn fold(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame_layout::tests::{ethernet, ipv4_packet, ipv6_packet, tcp_segment};
+    use crate::test_random::Random;
+
+    const ALL: Covered = Covered {
+        layer3: Flags3(0xf),
+        layer4: Flags4(7),
+    };
+
+    fn plan(frame: &[u8], partial: NetPacketPartialChecksum, covered: Covered) -> TxPlan {
+        plan_tx(frame, frame.len(), parse(frame), partial, covered, covered)
+    }
+
+    /// Subtracting what was added gives the same sum, for every sum and a
+    /// spread of lengths; the two zeros of one's complement count as equal.
+    #[test]
+    fn pseudo_sum_conventions_are_inverse() {
+        for sum in 0..=0xffff_u16 {
+            for length in [8, 20, 1448, 65_515, 65_535, 65_536, 131_070, 200_000] {
+                let bare = pseudo_sum_without_length(sum, length);
+                let back = pseudo_sum_with_length(bare, length);
+                assert_eq!(
+                    u32::from(back) % 0xffff,
+                    u32::from(sum) % 0xffff,
+                    "{sum} {length}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn pseudo_sum_without_length_is_the_sum_of_the_rest() {
+        let random = &mut Random::from_env();
+        for _ in 0..1000 {
+            let addresses: Vec<u8> = (0..8).map(|_| random.next() as u8).collect();
+            let length = random.below(65_000) as usize + 20;
+            let linux = fold(sum_words(&addresses) + 6 + length as u64);
+            let microsoft = fold(sum_words(&addresses) + 6);
+            let got = pseudo_sum_without_length(linux, length);
+            assert_eq!(
+                u32::from(got) % 0xffff,
+                u32::from(microsoft) % 0xffff,
+                "{random}"
+            );
+        }
+    }
+
+    #[test]
+    fn standard_partial_checksum_is_left_to_the_client() {
+        let frame = ethernet(&[], 0x0800, &ipv4_packet(6, 0, 0, &tcp_segment(0, b"x")));
+        let plan = plan(&frame, NetPacketPartialChecksum::partial(34, 16), ALL);
+        let TxPlan::Describe {
+            checksum,
+            gso,
+            patch,
+        } = plan
+        else {
+            panic!("{plan:?}");
+        };
+        assert_eq!(checksum.layer4(), NetPacketChecksumState::REQUIRED);
+        assert_eq!(checksum.layer3(), NetPacketChecksumState::PASSTHROUGH);
+        assert_eq!((gso.mss(), patch), (0, None));
+    }
+
+    #[test]
+    fn checksum_inside_a_tunnel_or_not_covered_is_completed_here() {
+        let frame = ethernet(&[], 0x0800, &ipv4_packet(17, 0, 0, &[0; 60]));
+        let inner = NetPacketPartialChecksum::partial(60, 16);
+        assert_eq!(plan(&frame, inner, ALL), TxPlan::Complete);
+        let outer = NetPacketPartialChecksum::partial(34, 6);
+        let tcp_only = Covered {
+            layer4: Flags4::TCP_NO_OPTIONS,
+            ..ALL
+        };
+        assert_eq!(plan(&frame, outer, tcp_only), TxPlan::Complete);
+        assert_ne!(plan(&frame, outer, ALL), TxPlan::Complete);
+    }
+
+    #[test]
+    fn large_frame_gets_its_segment_size_and_a_sum_without_length() {
+        let mut segment = tcp_segment(12, &[7; 4000]);
+        let length = segment.len();
+        segment[16..18].copy_from_slice(&pseudo_sum_with_length(0x1234, length).to_be_bytes());
+        let frame = ethernet(&[], 0x0800, &ipv4_packet(6, 0, 0, &segment));
+        let partial =
+            NetPacketPartialChecksum::partial(34, 16).with_segments(SegmentType::TCPV4, 1448, 66);
+        let plan = plan(&frame, partial, ALL);
+        let TxPlan::Describe {
+            checksum,
+            gso,
+            patch,
+        } = plan
+        else {
+            panic!("{plan:?}");
+        };
+        assert_eq!(checksum.layer3(), NetPacketChecksumState::REQUIRED);
+        assert_eq!(gso.mss(), 1448);
+        assert_eq!(
+            patch,
+            Some(Patch {
+                offset: 50,
+                bytes: [0x12, 0x34]
+            })
+        );
+    }
+
+    #[test]
+    fn large_frame_of_another_kind_than_it_claims_is_dropped() {
+        let frame = ethernet(
+            &[],
+            0x0800,
+            &ipv4_packet(6, 0, 0, &tcp_segment(0, &[7; 4000])),
+        );
+        let claim =
+            |kind, size| NetPacketPartialChecksum::partial(34, 16).with_segments(kind, size, 54);
+        assert_eq!(
+            plan(&frame, claim(SegmentType::TCPV6, 1000), ALL),
+            TxPlan::Drop
+        );
+        assert_eq!(
+            plan(&frame, claim(SegmentType::UDP, 1000), ALL),
+            TxPlan::Drop
+        );
+        assert_eq!(plan(&frame, claim(SegmentType(7), 1000), ALL), TxPlan::Drop);
+        assert_eq!(
+            plan(&frame, claim(SegmentType::TCPV4, 0), ALL),
+            TxPlan::Drop
+        );
+        let good = plan(&frame, claim(SegmentType::TCPV4.with_ecn(), 1000), ALL);
+        assert!(matches!(good, TxPlan::Describe { .. }), "{good:?}");
+    }
+
+    /// A completed checksum verifies: the sum over pseudo-header and segment
+    /// is all ones.
+    #[test]
+    fn completed_checksum_verifies() {
+        let random = &mut Random::from_env();
+        for _ in 0..500 {
+            let payload: Vec<u8> = (0..random.below(1400))
+                .map(|_| random.next() as u8)
+                .collect();
+            let mut segment = tcp_segment(0, &payload);
+            let base = fold(sum_words(&[10, 0, 0, 1, 10, 0, 0, 2]) + 6 + segment.len() as u64);
+            segment[16..18].copy_from_slice(&base.to_be_bytes());
+            let mut frame = ethernet(&[], 0x0800, &ipv4_packet(6, 0, 0, &segment));
+            let partial = NetPacketPartialChecksum::partial(34, 16);
+            let patch = complete(VolatileSlice::from(&mut frame[..]), partial).unwrap();
+            frame[patch.offset..patch.offset + 2].copy_from_slice(&patch.bytes);
+            let pseudo = sum_words(&[10, 0, 0, 1, 10, 0, 0, 2]) + 6 + segment.len() as u64;
+            assert_eq!(fold(pseudo + sum_words(&frame[34..])), 0xffff, "{random}");
+        }
+    }
+
+    #[test]
+    fn checksum_field_beyond_the_frame_is_refused() {
+        let mut frame = [0; 51];
+        let partial = NetPacketPartialChecksum::partial(34, 16);
+        assert_eq!(complete(VolatileSlice::from(&mut frame[..]), partial), None);
+    }
+
+    #[test]
+    fn coalesced_tcp_gets_size_kind_and_pseudo_sum() {
+        let segment = tcp_segment(0, &[1; 3000]);
+        let frame = ethernet(&[], 0x86dd, &ipv6_packet(6, &segment));
+        let rsc = NetPacketRsc {
+            coalesced_segment_count: 3,
+            duplicate_ack_count: 0,
+        };
+        let (partial, patch) = describe_coalesced(&frame, frame.len(), rsc).unwrap();
+        assert_eq!(partial.segment_type, SegmentType::TCPV6);
+        assert_eq!((partial.segment_size, partial.header_length), (1000, 74));
+        assert_eq!((partial.checksum_start, patch.offset), (54, 70));
+        let addresses = &frame[22..54];
+        let expected = fold(sum_words(addresses) + 6 + segment.len() as u64);
+        assert_eq!(patch.bytes, expected.to_be_bytes());
+    }
+
+    #[test]
+    fn coalesced_frame_without_transport_header_is_refused() {
+        let rsc = NetPacketRsc {
+            coalesced_segment_count: 3,
+            duplicate_ack_count: 0,
+        };
+        let arp = ethernet(&[], 0x0806, &[0; 40]);
+        assert_eq!(describe_coalesced(&arp, arp.len(), rsc), None);
+        let udp = ethernet(&[], 0x0800, &ipv4_packet(17, 0, 0, &[0; 60]));
+        assert_eq!(
+            describe_coalesced(&udp, udp.len(), rsc),
+            None,
+            "UDP needs a size"
+        );
+    }
+}

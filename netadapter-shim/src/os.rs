@@ -1,0 +1,7 @@
+//! System ports: the network stack's seat.
+
+pub mod loopback;
+pub mod pcap;
+pub(crate) mod sched;
+pub mod tap;
+pub mod vnet;

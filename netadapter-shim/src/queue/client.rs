@@ -1,0 +1,86 @@
+//! The client's half of a queue as the framework calls it: every call wrapped
+//! by the verifier, if it is on.
+
+use super::{Direction, PacketQueue};
+use crate::ring::{NetRings, RingSet};
+use crate::verifier::{Verifier, Violation};
+
+/// A client's queue and what is known about it.
+pub(crate) struct ClientHalf {
+    queue: Box<dyn PacketQueue>,
+    direction: Direction,
+    verifier: Option<Verifier>,
+    cancelled: bool,
+}
+
+impl ClientHalf {
+    pub(crate) fn new(queue: Box<dyn PacketQueue>, direction: Direction, verify: bool) -> Self {
+        Self {
+            queue,
+            direction,
+            verifier: verify.then(Verifier::default),
+            cancelled: false,
+        }
+    }
+
+    pub(crate) fn start(&mut self, set: &RingSet) {
+        self.queue.start(&NetRings::new(set));
+    }
+
+    pub(crate) fn advance(&mut self, set: &RingSet) -> Result<(), Violation> {
+        self.verified(set, |queue, rings| queue.advance(rings))
+    }
+
+    pub(crate) fn cancel(&mut self, set: &RingSet) -> Result<(), Violation> {
+        self.cancelled = true;
+        self.verified(set, |queue, rings| queue.cancel(rings))
+    }
+
+    /// Whether [`Self::cancel`] has been called: nothing may be posted any more.
+    pub(crate) fn cancelled(&self) -> bool {
+        self.cancelled
+    }
+
+    pub(crate) fn arm(&mut self) {
+        self.queue.set_notification_enabled(true);
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.queue.stop();
+    }
+
+    pub(crate) fn wants_tick(&self) -> bool {
+        self.queue.wants_tick()
+    }
+
+    pub(crate) fn tick(&mut self) {
+        self.queue.tick();
+    }
+
+    pub(crate) fn poison_packet(&self, set: &RingSet, index: u32) {
+        if self.verifier.is_some() {
+            Verifier::poison_packet(set, index);
+        }
+    }
+
+    pub(crate) fn poison_fragment(&self, set: &RingSet, index: u32) {
+        if self.verifier.is_some() {
+            Verifier::poison_fragment(set, index);
+        }
+    }
+
+    fn verified(
+        &mut self,
+        set: &RingSet,
+        call: impl FnOnce(&mut dyn PacketQueue, &NetRings<'_>),
+    ) -> Result<(), Violation> {
+        if let Some(verifier) = &mut self.verifier {
+            verifier.before(set);
+        }
+        call(self.queue.as_mut(), &NetRings::new(set));
+        match &mut self.verifier {
+            Some(verifier) => verifier.after(set, self.direction),
+            None => Ok(()),
+        }
+    }
+}

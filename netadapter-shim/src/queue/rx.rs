@@ -1,0 +1,267 @@
+//! The framework's half of an Rx queue: empty buffers to the client, received
+//! frames to the stack. (netadaptercx.md §3.2, §3.5)
+
+use super::{ClientHalf, QueueFault};
+use crate::abi::{NetFragment, NetPacketPartialChecksum};
+use crate::frame_layout::HEAD_LENGTH;
+use crate::offload::describe_coalesced;
+use crate::os_ring::{OsRing, Run};
+use crate::port::{PortQueue, RxFrame, RxPart};
+use crate::ring::{NetRings, RingSet};
+use crate::stats::Counters;
+
+/// Shorter frames have no Ethernet header.
+const MINIMUM_FRAME: usize = 14;
+
+/// An Rx queue as the execution context drives it.
+pub(crate) struct RxQueue {
+    client: ClientHalf,
+    set: RingSet,
+    packets: OsRing,
+    fragments: OsRing,
+    /// Parts of the frame at hand; as long as the fragment ring, so that it
+    /// never grows.
+    parts: Vec<RxPart>,
+}
+
+/// What one turn of an Rx queue did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RxTurn {
+    pub(crate) work: u32,
+    pub(crate) indicated: u32,
+    pub(crate) bytes: u64,
+}
+
+/// Why a returned packet goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Discard {
+    /// Returned unused.
+    Ignored,
+    /// Breaks a rule.
+    Malformed,
+}
+
+impl RxQueue {
+    pub(crate) fn new(client: ClientHalf, set: RingSet) -> Self {
+        Self {
+            packets: OsRing::new(&set.packets),
+            fragments: OsRing::new(&set.fragments),
+            parts: Vec::with_capacity(set.fragments.mask() as usize + 1),
+            client,
+            set,
+        }
+    }
+
+    /// EvtStart, before the first buffer is posted.
+    pub(crate) fn start(&mut self) {
+        self.client.start(&self.set);
+    }
+
+    /// Posts, advances, indicates.
+    pub(crate) fn turn(
+        &mut self,
+        port: &mut dyn PortQueue,
+        counters: &Counters,
+    ) -> Result<RxTurn, QueueFault> {
+        if !self.client.cancelled() {
+            self.post();
+        }
+        self.client.advance(&self.set)?;
+        self.collect(port, counters)
+    }
+
+    pub(crate) fn arm(&mut self) {
+        self.client.arm();
+    }
+
+    pub(crate) fn cancel(
+        &mut self,
+        port: &mut dyn PortQueue,
+        counters: &Counters,
+    ) -> Result<RxTurn, QueueFault> {
+        self.client.cancel(&self.set)?;
+        self.collect(port, counters)
+    }
+
+    /// Idle only when both rings are empty (trap 4).
+    pub(crate) fn is_idle(&self) -> bool {
+        self.owned() == (0, 0)
+    }
+
+    /// Packets and fragments the client still owns.
+    pub(crate) fn owned(&self) -> (u32, u32) {
+        (self.packets.outstanding(), self.fragments.outstanding())
+    }
+
+    pub(crate) fn client(&mut self) -> &mut ClientHalf {
+        &mut self.client
+    }
+
+    /// Gives the client every free element, fragments with a buffer.
+    fn post(&mut self) {
+        let (packets, fragments) = (self.packets.free(), self.fragments.free());
+        for _ in 0..packets {
+            let index = self.packets.next();
+            self.set.packets.zero(index);
+            self.client.poison_packet(&self.set, index);
+            self.packets.post();
+        }
+        for _ in 0..fragments {
+            if !self.post_fragment() {
+                break;
+            }
+        }
+        if packets > 0 {
+            self.packets.publish(&self.set.packets);
+        }
+        if fragments > 0 {
+            self.fragments.publish(&self.set.fragments);
+        }
+    }
+
+    fn post_fragment(&mut self) -> bool {
+        let index = self.fragments.next();
+        let Some(id) = self.set.attach(index) else {
+            return false;
+        };
+        let capacity = self.set.pool.capacity() as u32;
+        let element = NetFragment::default().with_capacity(capacity);
+        NetRings::new(&self.set).set_fragment(index, element);
+        self.set.write_virtual_address(index, id);
+        self.client.poison_fragment(&self.set, index);
+        self.fragments.post();
+        true
+    }
+
+    /// Hands what the client returned to the stack, then takes all returned
+    /// buffers back: also those no packet named.
+    fn collect(
+        &mut self,
+        port: &mut dyn PortQueue,
+        counters: &Counters,
+    ) -> Result<RxTurn, QueueFault> {
+        let packets = self.packets.collect(&self.set.packets)?;
+        let returned = self.fragments.collect(&self.set.fragments)?;
+        let mut turn = RxTurn {
+            work: packets.count + returned.count,
+            ..RxTurn::default()
+        };
+        let mut rest = returned;
+        for index in packets.indices() {
+            match self.indicate(index, &mut rest, port, counters) {
+                Ok(length) => {
+                    turn.indicated += 1;
+                    turn.bytes += length;
+                }
+                Err(Discard::Ignored) => counters.rx_ignored.add(1),
+                Err(Discard::Malformed) => counters.rx_dropped.add(1),
+            }
+        }
+        for index in returned.indices() {
+            self.set.release(index);
+        }
+        if turn.indicated > 0 {
+            counters.rx_packets.add(u64::from(turn.indicated));
+            counters.rx_bytes.add(turn.bytes);
+        }
+        Ok(turn)
+    }
+
+    /// Hands one packet to the port and returns its length. Frames the port
+    /// does not take are counted apart, with a length of 0.
+    fn indicate(
+        &mut self,
+        index: u32,
+        rest: &mut Run,
+        port: &mut dyn PortQueue,
+        counters: &Counters,
+    ) -> Result<u64, Discard> {
+        let length = self.gather(index, rest)?;
+        let view = NetRings::new(&self.set);
+        let mut frame = RxFrame {
+            set: &self.set,
+            parts: &self.parts,
+            length,
+            checksum: view.checksum(index),
+            rsc: view.rsc(index),
+            partial: view.partial(index),
+        };
+        complete_coalesced(&mut frame);
+        if !is_sane(length, frame.partial) {
+            return Err(Discard::Malformed);
+        }
+        if port.indicate(&frame).is_err() {
+            counters.rx_errors.add(1);
+            return Ok(0);
+        }
+        Ok(length as u64)
+    }
+
+    /// Collects the parts of a packet into `self.parts`, each checked against
+    /// the buffer it lies in, and returns their length. `rest` is what is left
+    /// of the returned fragments; packets take from it in ascending order.
+    fn gather(&mut self, index: u32, rest: &mut Run) -> Result<usize, Discard> {
+        self.parts.clear();
+        let view = NetRings::new(&self.set);
+        let packet = view.packet(index);
+        if packet.ignore() {
+            return Err(Discard::Ignored);
+        }
+        let run = rest
+            .take(packet.fragment_index, u32::from(packet.fragment_count))
+            .ok_or(Discard::Malformed)?;
+        let mut length = 0;
+        for fragment in run.indices() {
+            let part = self.part(fragment, self.parts.is_empty())?;
+            length += part.length as usize;
+            self.parts.push(part);
+        }
+        match length >= MINIMUM_FRAME {
+            true => Ok(length),
+            false => Err(Discard::Malformed),
+        }
+    }
+
+    /// The drop rules of a fragment (§3.2, trap 15).
+    fn part(&self, fragment: u32, first: bool) -> Result<RxPart, Discard> {
+        let element = NetRings::new(&self.set).fragment(fragment);
+        let (offset, length) = (element.offset(), element.valid_length());
+        let inside = element.capacity() as usize <= self.set.pool.capacity()
+            && offset + length <= element.capacity();
+        if !inside || (!first && offset != 0) {
+            return Err(Discard::Malformed);
+        }
+        Ok(RxPart {
+            fragment,
+            offset,
+            length,
+        })
+    }
+}
+
+/// A coalesced frame whose client said no more than the number of segments
+/// gets the facts the stack needs; one that cannot be described goes on as it
+/// is.
+fn complete_coalesced(frame: &mut RxFrame<'_>) {
+    if frame.rsc.coalesced_segment_count < 2 || frame.partial.is_segmented() {
+        return;
+    }
+    let mut head = [0; HEAD_LENGTH];
+    let count = frame.copy_to(&mut head);
+    let described = describe_coalesced(&head[..count], frame.length, frame.rsc);
+    if let Some((partial, patch)) = described
+        && frame.patch(patch.offset, &patch.bytes)
+    {
+        frame.partial = partial;
+    }
+}
+
+/// Facts about a frame that no stack could use.
+fn is_sane(length: usize, partial: NetPacketPartialChecksum) -> bool {
+    let start = usize::from(partial.checksum_start);
+    let field_end = start + usize::from(partial.checksum_offset) + 2;
+    let sum_inside = !partial.is_partial() || (start >= MINIMUM_FRAME && field_end <= length);
+    let segments = !partial.is_segmented()
+        || (partial.segment_size > 0 && usize::from(partial.header_length) <= length);
+    sum_inside && segments
+}

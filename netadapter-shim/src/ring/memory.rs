@@ -1,0 +1,278 @@
+//! The memory of one ring: the only place that touches it by pointer.
+//!
+//! A ring is shared with the client driver, and a C client may write elements
+//! it owns, from any of its threads, at any time. So no Rust reference ever
+//! points into a ring: indices are atomics, elements are read and written word
+//! by word with volatile accesses, and the numbers that bound every access are
+//! private copies.
+#![allow(unsafe_code)] // raw access to memory that is shared with the client
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::mem::offset_of;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::abi::NetRingHeader;
+
+/// Which index of the ring's head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Index {
+    /// First element the client owns; the client writes it.
+    Begin,
+    /// The client's own.
+    Next,
+    /// First element behind those the client owns; the framework writes it.
+    End,
+    /// The framework's `OSReserved0`.
+    Os,
+}
+
+impl Index {
+    const fn offset(self) -> usize {
+        match self {
+            Self::Begin => offset_of!(NetRingHeader, begin_index),
+            Self::Next => offset_of!(NetRingHeader, next_index),
+            Self::End => offset_of!(NetRingHeader, end_index),
+            Self::Os => offset_of!(NetRingHeader, os_reserved0),
+        }
+    }
+}
+
+/// A NET_RING with its elements, on the heap.
+pub(crate) struct RingMemory {
+    base: NonNull<u8>,
+    layout: Layout,
+    mask: u32,
+    stride: u32,
+}
+
+// SAFETY: the memory is owned by this value alone and is only reached through
+// atomic and volatile accesses, which do not care which thread makes them.
+unsafe impl Send for RingMemory {}
+
+impl RingMemory {
+    /// A zeroed ring of `elements` (rounded up to a power of two, at least 2)
+    /// of `stride` bytes (rounded up to 8), with its head filled in.
+    ///
+    /// Returns `None` if memory runs out or the sizes overflow.
+    pub(crate) fn new(elements: u32, stride: u16) -> Option<Self> {
+        let elements = elements.max(2).checked_next_power_of_two()?;
+        let stride = stride.max(8).checked_next_multiple_of(8)?;
+        let bytes = NetRingHeader::BUFFER_OFFSET + elements as usize * usize::from(stride);
+        let size = bytes.max(size_of::<NetRingHeader>());
+        let layout = Layout::from_size_align(size, align_of::<NetRingHeader>()).ok()?;
+        // SAFETY: the layout's size is at least that of the head, so not zero.
+        let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let ring = Self {
+            base,
+            layout,
+            mask: elements - 1,
+            stride: u32::from(stride),
+        };
+        ring.write_head();
+        Some(ring)
+    }
+
+    fn write_head(&self) {
+        let strides = [0, self.stride as u16].map(u16::to_ne_bytes);
+        let [[a, b], [c, d]] = strides;
+        self.store_at(0, u32::from_ne_bytes([a, b, c, d]));
+        self.store_at(offset_of!(NetRingHeader, number_of_elements), self.mask + 1);
+        self.store_at(offset_of!(NetRingHeader, element_index_mask), self.mask);
+    }
+
+    /// `NumberOfElements - 1`, the private copy.
+    pub(crate) fn mask(&self) -> u32 {
+        self.mask
+    }
+
+    /// Reads an index, masked. Acquire: what the other side wrote into elements
+    /// before it published the index is visible afterwards.
+    pub(crate) fn load_index(&self, index: Index) -> u32 {
+        self.load_index_raw(index) & self.mask
+    }
+
+    /// Reads an index as it stands, for those who must notice a wrong one.
+    pub(crate) fn load_index_raw(&self, index: Index) -> u32 {
+        self.atomic(index.offset()).load(Ordering::Acquire)
+    }
+
+    /// Publishes an index. Release: element writes come first.
+    pub(crate) fn store_index(&self, index: Index, value: u32) {
+        let value = value & self.mask;
+        self.atomic(index.offset()).store(value, Ordering::Release);
+    }
+
+    /// Reads the word at `offset` of an element; 0 beyond the stride.
+    pub(crate) fn load_u32(&self, element: u32, offset: u32) -> u32 {
+        match self.locate(element, offset, 4) {
+            // SAFETY: `locate` returned a pointer to 4 aligned bytes of the ring.
+            Some(at) => unsafe { at.cast::<u32>().read_volatile() },
+            None => 0,
+        }
+    }
+
+    /// Writes the word at `offset` of an element; nothing beyond the stride.
+    pub(crate) fn store_u32(&self, element: u32, offset: u32, value: u32) {
+        if let Some(at) = self.locate(element, offset, 4) {
+            // SAFETY: `locate` returned a pointer to 4 aligned bytes of the ring.
+            unsafe { at.cast::<u32>().write_volatile(value) };
+        }
+    }
+
+    /// Reads the double word at `offset` of an element; 0 beyond the stride.
+    pub(crate) fn load_u64(&self, element: u32, offset: u32) -> u64 {
+        match self.locate(element, offset, 8) {
+            // SAFETY: `locate` returned a pointer to 8 aligned bytes of the ring.
+            Some(at) => unsafe { at.cast::<u64>().read_volatile() },
+            None => 0,
+        }
+    }
+
+    /// Writes the double word at `offset` of an element; nothing beyond the
+    /// stride.
+    pub(crate) fn store_u64(&self, element: u32, offset: u32, value: u64) {
+        if let Some(at) = self.locate(element, offset, 8) {
+            // SAFETY: `locate` returned a pointer to 8 aligned bytes of the ring.
+            unsafe { at.cast::<u64>().write_volatile(value) };
+        }
+    }
+
+    /// Reads the byte at `offset` of an element; 0 beyond the stride.
+    pub(crate) fn load_u8(&self, element: u32, offset: u32) -> u8 {
+        match self.locate(element, offset, 1) {
+            // SAFETY: `locate` returned a pointer to a byte of the ring.
+            Some(at) => unsafe { at.read_volatile() },
+            None => 0,
+        }
+    }
+
+    /// Writes the byte at `offset` of an element; nothing beyond the stride.
+    pub(crate) fn store_u8(&self, element: u32, offset: u32, value: u8) {
+        if let Some(at) = self.locate(element, offset, 1) {
+            // SAFETY: `locate` returned a pointer to a byte of the ring.
+            unsafe { at.write_volatile(value) };
+        }
+    }
+
+    /// Zeroes an element with everything beside it.
+    pub(crate) fn zero(&self, element: u32) {
+        for offset in (0..self.stride).step_by(8) {
+            self.store_u64(element, offset, 0);
+        }
+    }
+
+    /// Length of the head and of all elements in words, for the verifier.
+    pub(crate) fn words(&self) -> (usize, usize) {
+        let element_bytes = (self.mask as usize + 1) * self.stride as usize;
+        (NetRingHeader::BUFFER_OFFSET / 4, element_bytes / 4)
+    }
+
+    /// Distance between two elements in bytes.
+    pub(crate) fn stride(&self) -> u32 {
+        self.stride
+    }
+
+    /// Address of element 0, for clients that compute addresses themselves.
+    pub(crate) fn elements_address(&self) -> usize {
+        self.base.as_ptr() as usize + NetRingHeader::BUFFER_OFFSET
+    }
+
+    /// Reads one word of the head, `word` below 16; 0 beyond it.
+    pub(crate) fn load_head(&self, word: usize) -> u32 {
+        if word >= NetRingHeader::BUFFER_OFFSET / 4 {
+            return 0;
+        }
+        self.atomic(word * 4).load(Ordering::Relaxed)
+    }
+
+    /// Overwrites one word of the head, as a client that breaks the rules would.
+    #[cfg(test)]
+    pub(crate) fn corrupt_head(&self, word: usize, value: u32) {
+        assert!(word < NetRingHeader::BUFFER_OFFSET / 4);
+        self.store_at(word * 4, value);
+    }
+
+    fn store_at(&self, offset: usize, value: u32) {
+        self.atomic(offset).store(value, Ordering::Relaxed);
+    }
+
+    /// The word of the head at `offset`, which callers keep below
+    /// `BUFFER_OFFSET` and a multiple of 4.
+    fn atomic(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset + 4 <= NetRingHeader::BUFFER_OFFSET && offset.is_multiple_of(4));
+        // SAFETY: the assertion keeps the word inside the head, which every
+        // ring has.
+        let word = unsafe { self.base.add(offset) };
+        // SAFETY: the word is aligned (head aligned to 64, offset to 4), lives
+        // as long as `self`, and is only ever accessed atomically.
+        unsafe { AtomicU32::from_ptr(word.cast().as_ptr()) }
+    }
+
+    /// The address of `length` bytes at `offset` of an element. `None` if they
+    /// do not lie inside the element or are not aligned to their length.
+    fn locate(&self, element: u32, offset: u32, length: u32) -> Option<NonNull<u8>> {
+        if offset + length > self.stride || !offset.is_multiple_of(length) {
+            return None;
+        }
+        let start = (element & self.mask) as usize * self.stride as usize + offset as usize;
+        // SAFETY: the masked element and the checked offset stay inside the
+        // allocation, whose size was computed from the same mask and stride.
+        Some(unsafe { self.base.add(NetRingHeader::BUFFER_OFFSET + start) })
+    }
+}
+
+impl Drop for RingMemory {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout, and nothing else frees it.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_tells_the_client_size_and_stride() {
+        let ring = RingMemory::new(64, 36).unwrap();
+        assert_eq!(ring.load_head(0) >> 16, 40, "stride is rounded up to 8");
+        assert_eq!(ring.load_head(1), 64);
+        assert_eq!(ring.load_head(2), 63);
+        assert_eq!(ring.load_index(Index::End), 0);
+    }
+
+    #[test]
+    fn accesses_beyond_an_element_read_zero_and_write_nothing() {
+        let ring = RingMemory::new(2, 16).unwrap();
+        ring.store_u64(1, 8, u64::MAX);
+        ring.store_u32(0, 16, 7);
+        ring.store_u64(0, 12, 7);
+        ring.store_u8(0, 16, 7);
+        assert_eq!(ring.load_u32(0, 16), 0);
+        assert_eq!(
+            ring.load_u64(1, 0),
+            0,
+            "nothing spilled into the next element"
+        );
+        assert_eq!(ring.load_u64(3, 8), u64::MAX, "indices wrap");
+    }
+
+    #[test]
+    fn zero_clears_one_element_only() {
+        let ring = RingMemory::new(4, 24).unwrap();
+        for element in 0..4 {
+            ring.store_u64(element, 0, 1);
+            ring.store_u8(element, 23, 9);
+        }
+        ring.zero(2);
+        assert_eq!((ring.load_u64(2, 0), ring.load_u8(2, 23)), (0, 0));
+        assert_eq!((ring.load_u64(1, 0), ring.load_u8(3, 23)), (1, 9));
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused() {
+        assert!(RingMemory::new(u32::MAX, 8).is_none());
+        assert!(RingMemory::new(2, u16::MAX).is_none());
+    }
+}

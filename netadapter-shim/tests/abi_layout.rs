@@ -1,0 +1,200 @@
+//! The C headers and the Rust mirrors agree: a C program prints sizes, offsets
+//! and the bytes of bit fields, and each line must be the one Rust expects.
+
+use std::mem::offset_of;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use netadapter_shim::abi::*;
+
+/// Builds the program with `flags` and returns what it prints; `None` if there
+/// is no C compiler.
+fn c_facts(flags: &[&str], name: &str) -> Option<Vec<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let built = Command::new(&compiler)
+        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(&program)
+        .args(flags)
+        .arg("-I")
+        .arg(root.join("include"))
+        .arg(root.join("tests/c/layout.c"))
+        .output();
+    let built = match built {
+        Ok(built) => built,
+        Err(error) => {
+            println!("SKIP: no C compiler: {compiler}: {error}");
+            return None;
+        }
+    };
+    let complaints = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{complaints}");
+    let output = Command::new(program).output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    Some(text.lines().map(str::to_owned).collect())
+}
+
+/// Size of a structure and offsets of its fields, as the C program prints them.
+macro_rules! facts {
+    ($list:ident: $($c:ident = $rust:ty { $($c_field:ident: $field:ident),* })+) => {$(
+        $list.push(format!("{} size {}", stringify!($c), size_of::<$rust>()));
+        $($list.push(format!(
+            "{}.{} at {}", stringify!($c), stringify!($c_field), offset_of!($rust, $field)
+        ));)*
+    )+};
+}
+
+fn rust_facts() -> Vec<String> {
+    let mut list = Vec::new();
+    facts! { list:
+        NET_RING = NetRingHeader {
+            ElementStride: element_stride, NumberOfElements: number_of_elements,
+            ElementIndexMask: element_index_mask, EndIndex: end_index,
+            OSReserved0: os_reserved0, BeginIndex: begin_index, NextIndex: next_index,
+            Scratch: scratch
+        }
+    }
+    list.push(format!(
+        "NET_RING.Buffer at {}",
+        NetRingHeader::BUFFER_OFFSET
+    ));
+    facts! { list:
+        NET_RING_COLLECTION = NetRingCollection {}
+        NET_PACKET_LAYOUT = NetPacketLayout {}
+        NET_PACKET = NetPacket { FragmentCount: fragment_count, Layout: layout }
+        NET_FRAGMENT = NetFragment {}
+        NET_EXTENSION = NetExtension { Enabled: enabled }
+        NET_PACKET_CHECKSUM = NetPacketChecksum {}
+        NET_PACKET_GSO = NetPacketGso {}
+        NET_PACKET_RSC = NetPacketRsc {}
+        NET_PACKET_RSC_TIMESTAMP = NetPacketRscTimestamp {}
+        NET_PACKET_IEEE8021Q = NetPacketIeee8021Q {}
+        NET_PACKET_HASH = NetPacketHash { ProtocolType: protocol_type }
+        NET_FRAGMENT_VIRTUAL_ADDRESS = usize {}
+        NET_ADAPTER_DATAPATH_CALLBACKS = NetAdapterDatapathCallbacks {
+            EvtAdapterCreateTxQueue: evt_adapter_create_tx_queue,
+            EvtAdapterCreateRxQueue: evt_adapter_create_rx_queue
+        }
+        NET_PACKET_QUEUE_CONFIG = NetPacketQueueConfig {
+            EvtStart: evt_start, EvtStop: evt_stop, EvtAdvance: evt_advance,
+            EvtSetNotificationEnabled: evt_set_notification_enabled, EvtCancel: evt_cancel,
+            ExecutionContext: execution_context
+        }
+        NET_ADAPTER_LINK_LAYER_ADDRESS = NetAdapterLinkLayerAddress { Address: address }
+        NET_ADAPTER_LINK_LAYER_CAPABILITIES = NetAdapterLinkLayerCapabilities {
+            MaxTxLinkSpeed: max_tx_link_speed, MaxRxLinkSpeed: max_rx_link_speed
+        }
+        NET_ADAPTER_LINK_STATE = NetAdapterLinkState {
+            TxLinkSpeed: tx_link_speed, RxLinkSpeed: rx_link_speed,
+            MediaConnectState: media_connect_state, MediaDuplexState: media_duplex_state,
+            SupportedPauseFunctions: supported_pause_functions,
+            AutoNegotiationFlags: auto_negotiation_flags
+        }
+        NET_ADAPTER_DMA_CAPABILITIES = NetAdapterDmaCapabilities {
+            DmaEnabler: dma_enabler, MaximumPhysicalAddress: maximum_physical_address,
+            CacheEnabled: cache_enabled, PreferredNode: preferred_node
+        }
+        NET_ADAPTER_TX_CAPABILITIES = NetAdapterTxCapabilities {
+            MappingRequirement: mapping_requirement, PayloadBackfill: payload_backfill,
+            MaximumNumberOfFragments: maximum_number_of_fragments,
+            FragmentBufferAlignment: fragment_buffer_alignment,
+            FragmentRingNumberOfElementsHint: fragment_ring_number_of_elements_hint,
+            MaximumNumberOfQueues: maximum_number_of_queues, DmaCapabilities: dma_capabilities
+        }
+        NET_ADAPTER_RX_CAPABILITIES = NetAdapterRxCapabilities {
+            AllocationMode: allocation_mode, AttachmentMode: attachment_mode,
+            FragmentRingNumberOfElementsHint: fragment_ring_number_of_elements_hint,
+            MaximumFrameSize: maximum_frame_size,
+            MaximumNumberOfQueues: maximum_number_of_queues,
+            MappingRequirement: mapping_requirement,
+            FragmentBufferAlignment: fragment_buffer_alignment, DmaCapabilities: dma_capabilities
+        }
+        NET_ADAPTER_RECEIVE_FILTER_CAPABILITIES = NetAdapterReceiveFilterCapabilities {
+            SupportedPacketFilters: supported_packet_filters,
+            MaximumMulticastAddresses: maximum_multicast_addresses,
+            EvtSetReceiveFilter: evt_set_receive_filter
+        }
+        NET_ADAPTER_OFFLOAD_TX_CHECKSUM_CAPABILITIES = NetAdapterOffloadTxChecksumCapabilities {
+            Layer3Flags: layer3_flags, Layer4Flags: layer4_flags,
+            Layer3HeaderOffsetLimit: layer3_header_offset_limit,
+            Layer4HeaderOffsetLimit: layer4_header_offset_limit,
+            EvtAdapterOffloadSetTxChecksum: evt_adapter_offload_set_tx_checksum
+        }
+        NET_ADAPTER_OFFLOAD_RX_CHECKSUM_CAPABILITIES = NetAdapterOffloadRxChecksumCapabilities {
+            EvtAdapterOffloadSetRxChecksum: evt_adapter_offload_set_rx_checksum
+        }
+        NET_ADAPTER_OFFLOAD_GSO_CAPABILITIES = NetAdapterOffloadGsoCapabilities {
+            Layer3Flags: layer3_flags, Layer4Flags: layer4_flags,
+            Layer4HeaderOffsetLimit: layer4_header_offset_limit,
+            MaximumOffloadSize: maximum_offload_size, MinimumSegmentCount: minimum_segment_count,
+            EvtAdapterOffloadSetGso: evt_adapter_offload_set_gso
+        }
+        NET_ADAPTER_OFFLOAD_RSC_CAPABILITIES = NetAdapterOffloadRscCapabilities {
+            Layer3Flags: layer3_flags, Layer4Flags: layer4_flags,
+            TcpTimestampOption: tcp_timestamp_option,
+            EvtAdapterOffloadSetRsc: evt_adapter_offload_set_rsc
+        }
+    }
+    list.extend(bit_fields());
+    list
+}
+
+/// The same values as in `bit_fields` of the C program.
+fn bit_fields() -> [String; 4] {
+    let layout = NetPacketLayout::new(
+        (NetPacketLayer2Type::ETHERNET, 18),
+        (NetPacketLayer3Type::IPV6_WITH_EXTENSIONS, 300),
+        (NetPacketLayer4Type::TCP, 60),
+    );
+    let packet = NetPacket::new(0x0102_0304, 0x0506)
+        .with_layout(layout)
+        .with_ignore(true)
+        .with_scratch(true);
+    let mut packet_bytes = packet.fragment_index.to_ne_bytes().to_vec();
+    packet_bytes.extend(packet.fragment_count.to_ne_bytes());
+    packet_bytes.extend(packet.layout.0);
+    packet_bytes.push(u8::from(packet.ignore()) | u8::from(packet.scratch()) << 1);
+    let fragment = NetFragment::default()
+        .with_valid_length(1514)
+        .with_capacity(65_550)
+        .with_offset(1000)
+        .with_scratch(true);
+    let checksum = NetPacketChecksum::default()
+        .with_layer3(NetPacketChecksumState::VALID)
+        .with_layer4(NetPacketChecksumState::REQUIRED);
+    let gso = NetPacketGso::new(1448);
+    [
+        hex("NET_PACKET", &packet_bytes),
+        hex("NET_FRAGMENT", &fragment.0.to_ne_bytes()),
+        hex("NET_PACKET_CHECKSUM", &[checksum.0]),
+        hex("NET_PACKET_GSO", &gso.0.to_ne_bytes()),
+    ]
+}
+
+fn hex(name: &str, bytes: &[u8]) -> String {
+    let digits: String = bytes.iter().map(|byte| format!(" {byte:02x}")).collect();
+    format!("{name} bytes{digits}")
+}
+
+#[test]
+fn c_headers_and_rust_mirrors_have_the_same_layout() {
+    let Some(facts) = c_facts(&[], "layout") else {
+        return;
+    };
+    assert_eq!(facts, rust_facts());
+}
+
+/// Microsoft's own rules for bit fields give the same bytes.
+#[test]
+fn microsoft_bit_field_rules_give_the_same_layout() {
+    if !cfg!(target_arch = "x86_64") {
+        println!("SKIP: -mms-bitfields is for x86");
+        return;
+    }
+    let Some(facts) = c_facts(&["-mms-bitfields"], "layout-ms") else {
+        return;
+    };
+    assert_eq!(facts, rust_facts());
+}

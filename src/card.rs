@@ -1,0 +1,539 @@
+//! One virtio-net device: its DMA memory, its queues, and the way from reset to running.
+//!
+//! A card knows nothing of packets or of the system. [`Card::start`] hands out the parts of
+//! which queues are made; [`Card::stop`] resets the device, after which nothing that the
+//! device wrote is trusted: rings are rebuilt from zeroed memory.
+
+use std::io;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use virtio::init::{Failed, Idle, InitError, Negotiated, Running};
+use virtio::mem::OutOfRegion;
+use virtio::net::features::all_known;
+use virtio::net::{
+    ConfigError, ControlQueue, FeatureSet, NetConfig, control_queue, receive_queue, transmit_queue,
+};
+use virtio::queue::{QueueSize, RingLayout, SlotId, Virtqueue};
+use virtio::spec::feature::VIRTIO_F_EVENT_IDX;
+use virtio::spec::net::feature::*;
+use virtio::spec::net::{MAX_LARGE_FRAME, MAX_PLAIN_FRAME};
+use virtio::transport::Doorbell;
+use virtio::{DmaRegion, DmaSlice, Transport, TransportError};
+
+use vmm_sys_util::eventfd::EventFd;
+
+use crate::slots::{Carver, FrameSlots, SlotShape};
+
+/// Largest payload of a frame where the device does not say an MTU.
+const MTU_LIMIT: u16 = 9216;
+/// Link header and one VLAN tag.
+const LINK_HEADER: usize = 18;
+/// Buffers of mergeable receive queues: large enough that a frame of 64 KiB takes 17, small
+/// enough that all of them stay in the translation caches of an IOMMU.
+const MERGEABLE_FRAME: usize = 4080;
+const CONFIG_VECTOR: u16 = 0;
+
+/// What the card is asked for.
+#[derive(Clone, Debug)]
+pub struct CardConfig {
+    /// Most receive descriptors; the device may have fewer.
+    pub rx_ring: u16,
+    /// Most transmit descriptors; the device may have fewer.
+    pub tx_ring: u16,
+    /// Features not to use even if offered.
+    pub disabled: FeatureSet,
+    /// How long to wait for a reset or a control command.
+    pub timeout: Duration,
+}
+
+impl Default for CardConfig {
+    fn default() -> Self {
+        Self {
+            rx_ring: 256,
+            tx_ring: 256,
+            disabled: FeatureSet::EMPTY,
+            timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Why a card cannot be driven, or not any longer.
+#[derive(Debug, thiserror::Error)]
+pub enum CardError {
+    /// Bringing the device up failed.
+    #[error(transparent)]
+    Init(#[from] InitError),
+    /// The machine said no.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A queue that must exist does not.
+    #[error(
+        "queue {index} ({purpose}) does not exist: the device has {count} queues and says size {max_size}"
+    )]
+    NoQueue {
+        /// Which queue.
+        index: u16,
+        /// What it is for.
+        purpose: &'static str,
+        /// Queues there are.
+        count: u16,
+        /// What the device says of its size.
+        max_size: u16,
+    },
+    /// The device has no interrupts that can be told apart.
+    #[error(
+        "the device has no MSI-X vectors, and a driver that never sleeps is not offered; in QEMU leave out vectors=0"
+    )]
+    NoInterrupts,
+    /// After a reset the device no longer agrees to what the system was told.
+    #[error("after its reset the device agrees only to {now:?}, before it was {before:?}")]
+    FeaturesChanged {
+        /// What was agreed on at first.
+        before: FeatureSet,
+        /// What it agrees to now.
+        now: FeatureSet,
+    },
+    /// Memory for the device could not be had.
+    #[error("cannot allocate {len} bytes of memory for the device")]
+    Memory {
+        /// How much.
+        len: usize,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The card was lost in an earlier failure.
+    #[error("the device was given up after an earlier failure")]
+    Lost,
+    /// A layout that does not fit its own memory: a bug of the driver.
+    #[error("driver bug: {0}")]
+    Layout(#[from] OutOfRegion),
+}
+
+/// What was found out about a card when it was started.
+#[derive(Clone, Copy, Debug)]
+pub struct CardInfo {
+    /// Features the device offers.
+    pub offered: FeatureSet,
+    /// Features agreed on.
+    pub features: FeatureSet,
+    /// What the device says of itself.
+    pub config: NetConfig,
+    /// Receive descriptors.
+    pub rx_ring: QueueSize,
+    /// Transmit descriptors.
+    pub tx_ring: QueueSize,
+    /// Bytes of memory pinned for the device.
+    pub pinned_bytes: usize,
+    /// Longest frame that can be received.
+    pub max_rx_frame: usize,
+    /// Longest frame that can be transmitted.
+    pub max_tx_frame: usize,
+    /// Longest frame, of either direction, that is not several segments in one.
+    pub frame_limit: usize,
+}
+
+impl CardInfo {
+    /// The MTU of the interface: what the device says, else Ethernet's 1500.
+    pub fn mtu(&self) -> u16 {
+        self.config.mtu.unwrap_or(1500)
+    }
+}
+
+/// A queue that the device knows, with its slots.
+pub struct QueueParts {
+    /// The queue.
+    pub queue: Virtqueue,
+    /// Its doorbell, to be rung once the card is started.
+    pub doorbell: Box<dyn Doorbell>,
+    /// Its slots.
+    pub slots: FrameSlots,
+    /// Fires when the device has used buffers.
+    pub interrupt: EventFd,
+}
+
+impl QueueParts {
+    /// Gives every slot to the device, before it is started.
+    fn make_all_available(&mut self) {
+        (0..self.queue.slot_count())
+            .map(SlotId)
+            .for_each(|slot| self.queue.add(slot));
+        self.queue.publish();
+    }
+}
+
+/// A card that has been started.
+pub struct Started {
+    /// The receive queue, filled.
+    pub rx: QueueParts,
+    /// The transmit queue.
+    pub tx: QueueParts,
+    /// The control queue, if the device has one.
+    pub ctrl: Option<ControlQueue>,
+    /// Fires when the configuration changes.
+    pub config_interrupt: EventFd,
+    /// What was found out.
+    pub info: CardInfo,
+}
+
+enum State {
+    Idle(Idle),
+    Running(Running),
+    Lost,
+}
+
+/// One device.
+pub struct Card {
+    name: String,
+    config: CardConfig,
+    state: State,
+    memory: Option<DmaSlice>,
+    agreed: Option<FeatureSet>,
+}
+
+impl Card {
+    /// Takes a device over and resets it.
+    ///
+    /// # Errors
+    /// [`CardError::Init`] when the reset does not finish.
+    pub fn new(transport: Box<dyn Transport>, config: CardConfig) -> Result<Self, CardError> {
+        let name = transport.name().to_owned();
+        let idle = Idle::reset(transport, config.timeout).map_err(|failed| failed.error)?;
+        Ok(Self {
+            name,
+            config,
+            state: State::Idle(idle),
+            memory: None,
+            agreed: None,
+        })
+    }
+
+    /// The name that people know the device by.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Brings the device from reset to running.
+    ///
+    /// # Errors
+    /// [`CardError`]; the device is left failed, and [`Card::stop`] resets it for another try.
+    pub fn start(&mut self) -> Result<Started, CardError> {
+        let State::Idle(idle) = std::mem::replace(&mut self.state, State::Lost) else {
+            return Err(CardError::Lost);
+        };
+        let wanted = self
+            .agreed
+            .unwrap_or(all_known().without(self.config.disabled));
+        let mut device = idle.negotiate(wanted).map_err(|failed| self.keep(failed))?;
+        let outcome = self.set_up(&mut device);
+        match outcome {
+            Ok(mut started) => {
+                let running = device.driver_ok().map_err(|failed| self.keep(failed))?;
+                self.state = State::Running(running);
+                if let Some((ctrl, doorbell)) = started.1.take() {
+                    started.0.ctrl = Some(connected(ctrl, doorbell));
+                }
+                Ok(started.0)
+            }
+            Err(error) => {
+                self.reset_transport(device.into_transport());
+                Err(error)
+            }
+        }
+    }
+
+    /// Stops the device: its reset is confirmed when this returns.
+    ///
+    /// # Errors
+    /// [`CardError::Init`] when the reset does not finish; the card is then lost, and its
+    /// memory stays mapped until the card is dropped.
+    pub fn stop(&mut self) -> Result<(), CardError> {
+        let transport = match std::mem::replace(&mut self.state, State::Lost) {
+            State::Idle(idle) => idle.into_transport(),
+            State::Running(running) => match running.reset(self.config.timeout) {
+                Ok(idle) => idle.into_transport(),
+                Err(failed) => return Err(failed.error.into()),
+            },
+            State::Lost => return Err(CardError::Lost),
+        };
+        let idle = Idle::reset(transport, self.config.timeout).map_err(|failed| failed.error)?;
+        self.state = State::Idle(idle);
+        Ok(())
+    }
+
+    /// The present configuration, and whether the device asks to be reset.
+    ///
+    /// # Errors
+    /// [`CardError::Config`], or [`CardError::Lost`] when the card does not run.
+    pub fn read_config(&mut self) -> Result<(NetConfig, bool), CardError> {
+        let State::Running(running) = &mut self.state else {
+            return Err(CardError::Lost);
+        };
+        let needs_reset = running.read_needs_reset()?;
+        Ok((running.read_config()?, needs_reset))
+    }
+
+    /// A step failed: what is left of the device is reset for another try.
+    fn keep(&mut self, failed: Box<Failed>) -> CardError {
+        self.reset_transport(failed.transport);
+        failed.error.into()
+    }
+
+    fn reset_transport(&mut self, transport: Box<dyn Transport>) {
+        if let Ok(idle) = Idle::reset(transport, self.config.timeout) {
+            self.state = State::Idle(idle);
+        }
+    }
+
+    fn set_up(&mut self, device: &mut Negotiated) -> Result<(Started, PendingCtrl), CardError> {
+        let plan = Plan::new(device, &self.config)?;
+        if let Some(before) = self.agreed.filter(|&before| before != device.features()) {
+            return Err(CardError::FeaturesChanged {
+                before,
+                now: device.features(),
+            });
+        }
+        self.agreed = Some(device.features());
+        let memory = self.memory_of(device, plan.memory_len())?;
+        let mut carver = Carver::new(memory.clone());
+        let vectors = Vectors::share(device.transport().vector_count())?;
+        let mut rx = plan.rx.lay_out(&mut carver, device, vectors.rx)?;
+        rx.make_all_available();
+        let tx = plan.tx.lay_out(&mut carver, device, vectors.tx)?;
+        let ctrl = plan.lay_out_ctrl(&mut carver, device, self.config.timeout)?;
+        device.transport().enable_config_interrupt(CONFIG_VECTOR)?;
+        let config_interrupt = device.transport().interrupt(CONFIG_VECTOR)?;
+        let info = plan.info(device, memory.len());
+        Ok((
+            Started {
+                rx,
+                tx,
+                ctrl: None,
+                config_interrupt,
+                info,
+            },
+            ctrl,
+        ))
+    }
+
+    /// Zeroed memory of at least `len` bytes, mapped for the device; the same as last time
+    /// where it suffices.
+    fn memory_of(&mut self, device: &mut Negotiated, len: usize) -> Result<DmaSlice, CardError> {
+        if let Some(memory) = self.memory.take_if(|memory| memory.len() < len) {
+            device.transport().unmap_dma(memory.iova())?;
+        }
+        if let Some(memory) = &self.memory {
+            memory.clear();
+            return Ok(memory.clone());
+        }
+        let region = DmaRegion::new(len).map_err(|source| CardError::Memory { len, source })?;
+        let region = Arc::new(region);
+        let iova = device.transport().map_dma(&region)?;
+        let memory = region.at(iova);
+        self.memory = Some(memory.clone());
+        Ok(memory)
+    }
+}
+
+type PendingCtrl = Option<(ControlQueue, Box<dyn Doorbell>)>;
+
+fn connected(mut ctrl: ControlQueue, doorbell: Box<dyn Doorbell>) -> ControlQueue {
+    ctrl.connect(doorbell);
+    ctrl
+}
+
+/// Which interrupt each queue gets: their own where there are enough.
+struct Vectors {
+    rx: u16,
+    tx: u16,
+}
+
+impl Vectors {
+    fn share(count: u16) -> Result<Self, CardError> {
+        match count {
+            0 => Err(CardError::NoInterrupts),
+            1 => Ok(Self {
+                rx: CONFIG_VECTOR,
+                tx: CONFIG_VECTOR,
+            }),
+            2 => Ok(Self { rx: 1, tx: 1 }),
+            _ => Ok(Self { rx: 1, tx: 2 }),
+        }
+    }
+}
+
+/// A queue to be: its size and the shape of its slots.
+struct QueuePlan {
+    index: u16,
+    size: QueueSize,
+    shape: SlotShape,
+    event_idx: bool,
+}
+
+impl QueuePlan {
+    fn memory_len(&self) -> usize {
+        let slots = usize::from(self.size.get()) * self.shape.stride();
+        Carver::taken_by(RingLayout::new(self.size).len) + Carver::taken_by(slots)
+    }
+
+    fn lay_out(
+        &self,
+        carver: &mut Carver,
+        device: &mut Negotiated,
+        vector: u16,
+    ) -> Result<QueueParts, CardError> {
+        let ring = carver.take(RingLayout::new(self.size).len)?;
+        let memory = carver.take(usize::from(self.size.get()) * self.shape.stride())?;
+        let queue = Virtqueue::new(
+            &ring,
+            self.size,
+            self.event_idx,
+            &memory,
+            self.shape.layout(),
+        )?;
+        let doorbell = device.enable_queue(self.index, &queue, Some(vector))?;
+        let interrupt = device.transport().interrupt(vector)?;
+        Ok(QueueParts {
+            queue,
+            doorbell,
+            slots: FrameSlots::new(memory, self.shape),
+            interrupt,
+        })
+    }
+}
+
+/// All that is decided before memory is allocated.
+struct Plan {
+    config: NetConfig,
+    rx: QueuePlan,
+    tx: QueuePlan,
+    ctrl: Option<QueueSize>,
+    max_rx_frame: usize,
+    frame_limit: usize,
+}
+
+impl Plan {
+    fn new(device: &mut Negotiated, wish: &CardConfig) -> Result<Self, CardError> {
+        let features = device.features();
+        let config = NetConfig::read(device.transport(), features)?;
+        let rx_size = queue_size(device, receive_queue(0), "receive", wish.rx_ring)?;
+        let tx_size = queue_size(device, transmit_queue(0), "transmit", wish.tx_ring)?;
+        let ctrl = features
+            .has(VIRTIO_NET_F_CTRL_VQ)
+            .then(|| queue_size(device, control_queue(1), "control", ControlQueue::WISH))
+            .transpose()?;
+        let frame_limit = usize::from(config.mtu.unwrap_or(MTU_LIMIT)) + LINK_HEADER;
+        let frame_limit = frame_limit.max(MAX_PLAIN_FRAME);
+        let max_rx_frame = if receives_segments(features) {
+            MAX_LARGE_FRAME
+        } else {
+            frame_limit
+        };
+        let max_tx_frame = if sends_segments(features) {
+            MAX_LARGE_FRAME
+        } else {
+            frame_limit
+        };
+        let mergeable = features.has(VIRTIO_NET_F_MRG_RXBUF);
+        let rx_slot = if mergeable {
+            max_rx_frame.min(MERGEABLE_FRAME)
+        } else {
+            max_rx_frame
+        };
+        let event_idx = features.has(VIRTIO_F_EVENT_IDX);
+        let plan = |index, size, frame, device_writes| QueuePlan {
+            index,
+            size,
+            shape: SlotShape::for_frames_of(frame, device_writes),
+            event_idx,
+        };
+        Ok(Self {
+            config,
+            rx: plan(receive_queue(0), rx_size, rx_slot, true),
+            tx: plan(transmit_queue(0), tx_size, max_tx_frame, false),
+            ctrl,
+            max_rx_frame,
+            frame_limit,
+        })
+    }
+
+    fn memory_len(&self) -> usize {
+        let ctrl = self
+            .ctrl
+            .map_or(0, |size| Carver::taken_by(ControlQueue::memory_len(size)));
+        self.rx.memory_len() + self.tx.memory_len() + ctrl
+    }
+
+    fn lay_out_ctrl(
+        &self,
+        carver: &mut Carver,
+        device: &mut Negotiated,
+        timeout: Duration,
+    ) -> Result<PendingCtrl, CardError> {
+        let Some(size) = self.ctrl else {
+            return Ok(None);
+        };
+        let memory = carver.take(ControlQueue::memory_len(size))?;
+        let ctrl = ControlQueue::new(&memory, size, device.features(), timeout)?;
+        let doorbell = device.enable_queue(control_queue(1), ctrl.queue(), None)?;
+        Ok(Some((ctrl, doorbell)))
+    }
+
+    fn info(&self, device: &Negotiated, pinned_bytes: usize) -> CardInfo {
+        CardInfo {
+            offered: device.offered(),
+            features: device.features(),
+            config: self.config,
+            rx_ring: self.rx.size,
+            tx_ring: self.tx.size,
+            pinned_bytes,
+            max_rx_frame: self.max_rx_frame,
+            max_tx_frame: self.tx.shape.frame_capacity(),
+            frame_limit: self.frame_limit,
+        }
+    }
+}
+
+fn receives_segments(features: FeatureSet) -> bool {
+    let bits = [
+        VIRTIO_NET_F_GUEST_TSO4,
+        VIRTIO_NET_F_GUEST_TSO6,
+        VIRTIO_NET_F_GUEST_USO4,
+        VIRTIO_NET_F_GUEST_USO6,
+    ];
+    bits.iter().any(|&bit| features.has(bit))
+}
+
+fn sends_segments(features: FeatureSet) -> bool {
+    let bits = [
+        VIRTIO_NET_F_HOST_TSO4,
+        VIRTIO_NET_F_HOST_TSO6,
+        VIRTIO_NET_F_HOST_USO,
+    ];
+    bits.iter().any(|&bit| features.has(bit))
+}
+
+/// The size of a queue that must exist.
+fn queue_size(
+    device: &mut Negotiated,
+    index: u16,
+    purpose: &'static str,
+    wish: u16,
+) -> Result<QueueSize, CardError> {
+    let count = device.transport().read_queue_count()?;
+    let max_size = if index < count {
+        device.transport().read_max_queue_size(index)?
+    } else {
+        0
+    };
+    QueueSize::within(max_size, wish).ok_or(CardError::NoQueue {
+        index,
+        purpose,
+        count,
+        max_size,
+    })
+}

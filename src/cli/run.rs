@@ -1,0 +1,167 @@
+//! `umnet run`: from arguments and file to a checked configuration.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use log::LevelFilter;
+
+use super::{Failure, start_log};
+use crate::config::{ConfigFile, Limit, MTU, RING_SIZE, RunConfig, Settings};
+use crate::exit::Exit;
+use crate::host::obstacle::Obstacle;
+use crate::host::pci::VirtioNetCard;
+use crate::host::{DeviceSpec, Host, HostError, IfName};
+
+pub(super) const EXAMPLES: &str = "\
+The new interface takes the old one's name, MAC, MTU, addresses and routes. When umnet is stopped
+(Ctrl-C or SIGTERM), a card it took goes back to the kernel's driver with all of them.
+
+Examples:
+  sudo umnet run eth1
+  sudo umnet run 0000:00:03.0 --ifname lan0 --no-adopt
+  sudo umnet run mac=52:54:00:12:34:56 --config umnet.toml
+  sudo umnet run eth1 --rx-ring 1024 --log debug
+  sudo umnet run in-process --ifname um0";
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The device
+    device: DeviceSpec,
+    /// Name of the new interface, instead of the old one's
+    #[arg(long, value_name = "NAME")]
+    ifname: Option<IfName>,
+    /// Configuration file; docs/umnet.toml shows every key
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Leave MAC, MTU, addresses and routes alone
+    #[arg(long)]
+    no_adopt: bool,
+    /// Leave the new interface in place at the end
+    #[arg(long)]
+    keep_interface: bool,
+    /// Take the card even if it carries the default route or your shell
+    #[arg(long)]
+    force: bool,
+    /// Receive queue size in descriptors, a power of two from 4 to 32768
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| number(text, RING_SIZE))]
+    rx_ring: Option<i64>,
+    /// Transmit queue size in descriptors, a power of two from 4 to 32768
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| number(text, RING_SIZE))]
+    tx_ring: Option<i64>,
+    /// MTU in bytes, from 68 to 65521
+    #[arg(long, value_name = "BYTES", value_parser = |text: &str| number(text, MTU))]
+    mtu: Option<i64>,
+}
+
+fn number(text: &str, limit: Limit) -> Result<i64, String> {
+    let value = text.parse().ok().filter(|value| limit.allows(*value));
+    value.ok_or_else(|| format!("allowed is {limit}"))
+}
+
+impl RunArgs {
+    /// A switch on the command line only ever overrules the file in its own direction.
+    fn settings(&self) -> Settings {
+        let set = |given: bool, value: bool| given.then_some(value);
+        Settings {
+            ifname: self.ifname.clone(),
+            adopt: set(self.no_adopt, false),
+            keep_interface: set(self.keep_interface, true),
+            force: set(self.force, true),
+            rx_ring: self.rx_ring,
+            tx_ring: self.tx_ring,
+            mtu: self.mtu,
+            ..Settings::default()
+        }
+    }
+}
+
+pub(super) fn run(host: Host, args: RunArgs, log: Option<LevelFilter>) -> Result<Exit, Failure> {
+    let file = match &args.config {
+        Some(path) => ConfigFile::read(path)?,
+        None => ConfigFile::default(),
+    };
+    start_log(log, file.log, LevelFilter::Info);
+    let card = on_the_bus(&host, &args.device)?;
+    let from_file = file.settings_for(&args.device, card.as_ref())?;
+    let config = args.settings().or(from_file).into_run(host, args.device);
+    check_name(&config, card.as_ref())?;
+    crate::run::run(config)?;
+    Ok(Exit::Done)
+}
+
+/// The card, for devices on the PCI bus.
+fn on_the_bus(host: &Host, device: &DeviceSpec) -> Result<Option<VirtioNetCard>, HostError> {
+    match device {
+        DeviceSpec::VhostUser(_) | DeviceSpec::InProcess => Ok(None),
+        _ => host.find(device).map(Some),
+    }
+}
+
+/// The name must be free, or that of the interface which makes way.
+fn check_name(config: &RunConfig, card: Option<&VirtioNetCard>) -> Result<(), HostError> {
+    let Some(name) = &config.ifname else {
+        return Ok(());
+    };
+    let own = card.is_some_and(|card| card.interfaces.iter().any(|i| i == name.as_str()));
+    if !own && config.host.has_interface(name) {
+        return Err(Obstacle::NameTaken { name: name.clone() }.into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::super::{Cli, Verb};
+    use super::*;
+
+    fn config(line: &str, file: &str) -> RunConfig {
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let Verb::Run(args) = cli.verb else {
+            panic!("{line}");
+        };
+        let file = ConfigFile::parse(Path::new("test.toml"), file).unwrap();
+        let from_file = file.settings_for(&args.device, None).unwrap();
+        args.settings()
+            .or(from_file)
+            .into_run(Host::at("/nowhere"), args.device)
+    }
+
+    #[test]
+    fn without_options_everything_is_taken_over_and_given_back() {
+        let config = config("umnet run eth1", "");
+        assert!(config.adopt && !config.keep_interface && !config.force);
+        assert_eq!(
+            (config.ifname, config.rx_ring, config.mtu),
+            (None, None, None)
+        );
+        assert!(config.offload.tx_tso && config.feature.event_idx);
+    }
+
+    #[test]
+    fn every_option_reaches_the_run() {
+        let config = config(
+            "umnet run 0000:00:03.0 --ifname lan0 --no-adopt --keep-interface --force \
+             --rx-ring 1024 --tx-ring 64 --mtu 9000",
+            "",
+        );
+        assert_eq!(config.device.to_string(), "0000:00:03.0");
+        assert_eq!(config.ifname.unwrap().as_str(), "lan0");
+        assert!(!config.adopt && config.keep_interface && config.force);
+        assert_eq!(
+            (config.rx_ring, config.tx_ring, config.mtu),
+            (Some(1024), Some(64), Some(9000))
+        );
+    }
+
+    #[test]
+    fn options_come_before_the_file() {
+        let file = "[defaults]\nrx_ring = 8\ntx_ring = 16\nkeep_interface = true\nadopt = false";
+        let config = config("umnet run eth1 --rx-ring 32", file);
+        assert_eq!((config.rx_ring, config.tx_ring), (Some(32), Some(16)));
+        assert!(config.keep_interface && !config.adopt);
+    }
+}

@@ -1,0 +1,180 @@
+//! `umnet status` and `umnet stats`.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::{Failure, output};
+use crate::control::{self, ControlError, Counters, Stats, Status};
+use crate::exit::Exit;
+use crate::host::{DeviceSpec, Host};
+
+#[derive(Serialize)]
+struct Devices<T> {
+    devices: Vec<T>,
+}
+
+pub(super) fn status(host: &Host, device: Option<DeviceSpec>, json: bool) -> Result<Exit, Failure> {
+    tell(host, device, json, control::status, status_text)
+}
+
+pub(super) fn stats(host: &Host, device: Option<DeviceSpec>, json: bool) -> Result<Exit, Failure> {
+    tell(host, device, json, control::stats, stats_text)
+}
+
+/// Asks one device, or all that are driven, and prints what they say.
+fn tell<T: Serialize>(
+    host: &Host,
+    device: Option<DeviceSpec>,
+    json: bool,
+    ask: impl Fn(&Host, &DeviceSpec, &str) -> Result<T, ControlError>,
+    text: impl Fn(&T) -> String,
+) -> Result<Exit, Failure> {
+    let devices: Vec<T> = match device {
+        Some(device) => vec![ask(host, &device, &stem(host, &device)?)?],
+        None => all(host, ask)?,
+    };
+    if json {
+        output::json(&Devices { devices })?;
+    } else {
+        let texts: Vec<String> = devices.iter().map(text).collect();
+        output::text(&texts.join("\n"))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// All that answer. A socket whose owner died is passed over; if that leaves none, it is as if
+/// nothing ran.
+fn all<T>(
+    host: &Host,
+    ask: impl Fn(&Host, &DeviceSpec, &str) -> Result<T, ControlError>,
+) -> Result<Vec<T>, ControlError> {
+    let mut answers = Vec::new();
+    for stem in control::running(host)? {
+        let device = stem.parse().unwrap_or(DeviceSpec::InProcess);
+        match ask(host, &device, &stem) {
+            Err(ControlError::NotRunning { .. }) => log::warn!("{stem}: the umnet there has died"),
+            answer => answers.push(answer?),
+        }
+    }
+    match answers.is_empty() {
+        true => Err(ControlError::NothingRuns {
+            dir: host.run_dir().to_owned(),
+        }),
+        false => Ok(answers),
+    }
+}
+
+/// The device's name in the run folder. While umnet drives a card, the card is found by the name
+/// and MAC address it had before; they are the new interface's as well.
+fn stem(host: &Host, device: &DeviceSpec) -> Result<String, Failure> {
+    match device {
+        DeviceSpec::Mac(_) | DeviceSpec::Interface(_) => Ok(by_interface(host, device)
+            .map_or_else(
+                || host.find(device).map(|card| card.address.to_string()),
+                Ok,
+            )?),
+        other => Ok(other.file_stem()),
+    }
+}
+
+/// Whoever is running knows best which interface it gives.
+fn by_interface(host: &Host, device: &DeviceSpec) -> Option<String> {
+    control::running(host).ok()?.into_iter().find(|stem| {
+        control::status(host, device, stem).is_ok_and(|status| match device {
+            DeviceSpec::Mac(mac) => status.mac == *mac,
+            DeviceSpec::Interface(name) => status.ifname == *name,
+            _ => false,
+        })
+    })
+}
+
+fn status_text(status: &Status) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, value: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  {name:<14}{value}");
+    };
+    line(
+        "interface",
+        format!("{}, MAC {}, MTU {}", status.ifname, status.mac, status.mtu),
+    );
+    line("link", link(status));
+    line(
+        "queues",
+        format!(
+            "{} pair(s), rx ring {}, tx ring {}",
+            status.queue_pairs, status.rx_ring, status.tx_ring
+        ),
+    );
+    line("features", words(&status.features));
+    line("refused", words(&status.features_refused));
+    line("not offered", words(&status.features_not_offered));
+    line("offloads", words(&status.offloads));
+    line(
+        "memory",
+        format!(
+            "{} KiB pinned for the device, {} KiB of system buffers",
+            status.memory.pinned_bytes / 1024,
+            status.memory.pool_bytes / 1024
+        ),
+    );
+    if let Some(iommu) = &status.iommu {
+        line(
+            "IOMMU",
+            format!(
+                "group {}, {} KiB in {} mapping(s)",
+                iommu.group,
+                iommu.mapped_bytes / 1024,
+                iommu.mappings
+            ),
+        );
+    }
+    line(
+        "restarts",
+        format!("{}, device resets {}", status.restarts, status.resets),
+    );
+    line(
+        "process",
+        format!(
+            "{}, umnet {}, up {} s",
+            status.pid, status.version, status.uptime_seconds
+        ),
+    );
+    format!("{}\n{out}", status.device)
+}
+
+fn link(status: &Status) -> String {
+    let mut text = if status.link_up { "up" } else { "down" }.to_owned();
+    if let Some(speed) = status.speed_mbps {
+        text += &format!(", {speed} Mb/s");
+    }
+    match status.full_duplex {
+        Some(true) => text + ", full duplex",
+        Some(false) => text + ", half duplex",
+        None => text,
+    }
+}
+
+fn words(words: &[String]) -> String {
+    match words.is_empty() {
+        true => "-".to_owned(),
+        false => words.join(" "),
+    }
+}
+
+fn stats_text(stats: &Stats) -> String {
+    let mut out = format!("{} ({})\n", stats.device, stats.ifname);
+    out += &counters("total", &stats.total);
+    for queue in &stats.queues {
+        out += &counters(&queue.queue, &queue.counters);
+    }
+    out
+}
+
+fn counters(name: &str, counters: &Counters) -> String {
+    let lines = counters
+        .iter()
+        .map(|(counter, value)| format!("    {counter}: {value}\n"));
+    format!("  {name}:\n{}", lines.collect::<String>())
+}

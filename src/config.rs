@@ -1,0 +1,88 @@
+//! What a run is told: the built-in values, the TOML file, the command line, in this order.
+//!
+//! Everything is parsed and checked here, so that the code that runs has nothing left to doubt.
+
+mod file;
+mod limits;
+mod settings;
+
+pub use file::{ConfigError, ConfigFile};
+pub use limits::{Limit, MTU, RING_SIZE};
+pub use settings::{BufferSettings, FeatureSettings, OffloadSettings, Settings};
+
+use crate::host::{DeviceSpec, Host, IfName};
+
+/// Everything `run` needs to know, checked.
+#[derive(Debug, Clone)]
+pub struct RunConfig {
+    /// The machine.
+    pub host: Host,
+    /// What to drive.
+    pub device: DeviceSpec,
+    /// Name of the new interface; without one it takes the old interface's.
+    pub ifname: Option<IfName>,
+    /// Whether the new interface takes the old one's MAC, MTU, addresses and routes.
+    pub adopt: bool,
+    /// Whether the new interface stays when the run ends.
+    pub keep_interface: bool,
+    /// Whether to take a card that the user may be coming in through.
+    pub force: bool,
+    /// Receive queue size in descriptors, a power of two; the device's own if not given.
+    pub rx_ring: Option<u16>,
+    /// Transmit queue size in descriptors, a power of two; the device's own if not given.
+    pub tx_ring: Option<u16>,
+    /// MTU in bytes; the old interface's or the device's if not given.
+    pub mtu: Option<u16>,
+    /// Which offloads may be used where the device has them.
+    pub offload: Offload,
+    /// Which ring features may be used where the device has them.
+    pub feature: Feature,
+    /// Sizes of the system buffer pools.
+    pub buffers: Buffers,
+}
+
+impl RunConfig {
+    /// A run of `device` with the built-in values.
+    pub fn new(host: Host, device: DeviceSpec) -> Self {
+        Settings::default().into_run(host, device)
+    }
+}
+
+/// Switches for what the device can do to whole frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offload {
+    /// The device completes checksums of frames sent (`VIRTIO_NET_F_CSUM`).
+    pub tx_checksum: bool,
+    /// The device cuts TCP frames sent into segments (`VIRTIO_NET_F_HOST_TSO4`/`6`).
+    pub tx_tso: bool,
+    /// The device cuts UDP frames sent into segments (`VIRTIO_NET_F_HOST_USO`).
+    pub tx_uso: bool,
+    /// Frames received may have checksums checked or left open (`VIRTIO_NET_F_GUEST_CSUM`).
+    pub rx_checksum: bool,
+    /// TCP frames received may be larger than the MTU (`VIRTIO_NET_F_GUEST_TSO4`/`6`).
+    pub rx_tso: bool,
+    /// UDP frames received may be larger than the MTU (`VIRTIO_NET_F_GUEST_USO4`/`6`).
+    pub rx_uso: bool,
+}
+
+/// Switches for how rings are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Feature {
+    /// Notifications by index (`VIRTIO_F_EVENT_IDX`).
+    pub event_idx: bool,
+    /// Descriptor tables beside the ring (`VIRTIO_F_INDIRECT_DESC`).
+    pub indirect_desc: bool,
+    /// Received frames over several buffers (`VIRTIO_NET_F_MRG_RXBUF`).
+    pub mrg_rxbuf: bool,
+}
+
+/// Sizes of the system buffer pools; what is not given follows from the rings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Buffers {
+    /// Buffers for frames received, a power of two.
+    pub rx_count: Option<u32>,
+    /// Buffers for frames sent, a power of two.
+    pub tx_count: Option<u32>,
+    /// Size of one buffer in bytes.
+    pub bytes: Option<u32>,
+}

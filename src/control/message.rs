@@ -1,0 +1,128 @@
+//! What is asked and what is told.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::{IfName, MacAddress};
+
+/// A question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ask {
+    Status,
+    Stats,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Request {
+    pub(super) schema: u32,
+    pub(super) ask: Ask,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Reply {
+    pub(super) schema: u32,
+    #[serde(flatten)]
+    pub(super) body: Body,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Body {
+    Status(Box<Status>),
+    Stats(Stats),
+    Error(String),
+}
+
+/// How an adapter is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The device: PCI address, `vhost-user:/path` or `in-process`.
+    pub device: String,
+    /// The interface umnet gives.
+    pub ifname: IfName,
+    /// The process that drives the device.
+    pub pid: u32,
+    /// Version of umnet in that process.
+    pub version: String,
+    /// Seconds since the adapter started.
+    pub uptime_seconds: u64,
+    /// Whether the device has carrier.
+    pub link_up: bool,
+    /// Speed in Mb/s, if the device tells.
+    pub speed_mbps: Option<u32>,
+    /// Full duplex, if the device tells.
+    pub full_duplex: Option<bool>,
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// The interface's MAC address.
+    pub mac: MacAddress,
+    /// Queue pairs in use.
+    pub queue_pairs: u16,
+    /// Descriptors in each receive queue.
+    pub rx_ring: u16,
+    /// Descriptors in each transmit queue.
+    pub tx_ring: u16,
+    /// Features in use, by the spec's names.
+    pub features: Vec<String>,
+    /// Features the device offers and umnet does not take.
+    pub features_refused: Vec<String>,
+    /// Features umnet would take and the device does not offer.
+    pub features_not_offered: Vec<String>,
+    /// Offloads of the interface that are on, by ethtool's names.
+    pub offloads: Vec<String>,
+    /// Times the driver was started again.
+    pub restarts: u64,
+    /// Times the device was reset because it broke the protocol.
+    pub resets: u64,
+    /// Memory in use.
+    pub memory: Memory,
+    /// What confines the device's DMA; nothing for devices that are not on a bus.
+    pub iommu: Option<Iommu>,
+}
+
+/// Memory in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// Pinned and shared with the device: rings and frame slots.
+    pub pinned_bytes: u64,
+    /// System buffers, out of the device's reach.
+    pub pool_bytes: u64,
+}
+
+/// The IOMMU's view of the device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Iommu {
+    /// Its group.
+    pub group: u32,
+    /// Bytes the device can reach.
+    pub mapped_bytes: u64,
+    /// Number of mappings.
+    pub mappings: u32,
+}
+
+/// Counters by name, in ethtool's words (`rx_packets`, `tx_dropped`).
+pub type Counters = BTreeMap<String, u64>;
+
+/// Counters of an adapter.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Stats {
+    /// The device.
+    pub device: String,
+    /// The interface umnet gives.
+    pub ifname: String,
+    /// All queues together, and what belongs to no queue.
+    pub total: Counters,
+    /// Each queue, in their order.
+    pub queues: Vec<QueueStats>,
+}
+
+/// Counters of one queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueStats {
+    /// `rx0`, `tx0` and so on.
+    pub queue: String,
+    /// Its counters.
+    pub counters: Counters,
+}

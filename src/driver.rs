@@ -1,0 +1,532 @@
+//! The driver of one card: a NetAdapterCx client, and what its control thread does.
+//!
+//! ```text
+//! Driver::start ──► frames flow on the adapter's execution context
+//!    │   config_changed   link state follows the device
+//!    │   recover          after a fault: queues cancelled, device reset, everything rebuilt
+//!    │   set_mtu, set_mac, set_filter      what the system asks for
+//! Driver::stop ──► queues cancelled, device reset
+//! ```
+//!
+//! The system port, and with it the interface, stays over every recovery.
+
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use log::{debug, info, warn};
+use netadapter_shim::abi::{
+    NetAdapterLinkLayerAddress, NetAdapterLinkLayerCapabilities, NetAdapterLinkState,
+    NetIfMediaDuplexState, NetOffloadLayer3Flags as L3, NetOffloadLayer4Flags as L4,
+    NetPacketFilterFlags as Filter, NtStatus,
+};
+use netadapter_shim::{
+    Adapter, AdapterConfig, AdapterError, AdapterEvents, AdapterStatistics, OffloadGsoCapabilities,
+    OffloadTxChecksumCapabilities, PacketQueue, QueueInit, ReceiveFilter,
+    ReceiveFilterCapabilities, RxCapabilities, SystemPort, TxCapabilities,
+};
+use virtio::Transport;
+use virtio::net::{ControlQueue, CtrlError, FeatureSet, NetConfig};
+use virtio::spec::net::feature::*;
+use vmm_sys_util::eventfd::EventFd;
+
+use crate::card::{Card, CardConfig, CardError, CardInfo, QueueParts};
+use crate::fault::{Fault, FaultSink, Report};
+use crate::rx_queue::{RxParts, RxQueue};
+use crate::stats::{RxStats, TxStats};
+use crate::tx_queue::{TxParts, TxQueue};
+
+/// Why a driver could not be started or brought back.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The device.
+    #[error(transparent)]
+    Card(#[from] CardError),
+    /// The adapter.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+}
+
+/// How a card and its adapter are driven.
+#[derive(Clone, Debug, Default)]
+pub struct DriverConfig {
+    /// Queue sizes, features, deadlines.
+    pub card: CardConfig,
+    /// System buffers, execution contexts, the verifier.
+    pub adapter: AdapterConfig,
+}
+
+/// Counters of a device's queues; they go on over every recovery.
+#[derive(Debug, Default)]
+pub struct DeviceStats {
+    /// Receive queue 0.
+    pub rx: Arc<RxStats>,
+    /// Transmit queue 0.
+    pub tx: Arc<TxStats>,
+}
+
+/// What passes from the control thread to the adapter's callbacks.
+#[derive(Default)]
+struct HandOver {
+    rx: Option<QueueParts>,
+    tx: Option<QueueParts>,
+    ctrl: Option<ControlQueue>,
+}
+
+/// What the callbacks and the control thread share.
+struct Shared {
+    name: String,
+    hand_over: Mutex<HandOver>,
+    stats: DeviceStats,
+    faults: FaultSink,
+    features: FeatureSet,
+    frame_limit: usize,
+}
+
+impl Shared {
+    fn hand_over(&self) -> MutexGuard<'_, HandOver> {
+        self.hand_over
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends control commands, if there is a control queue that can; a refusal is worth a
+    /// word, silence or nonsense a reset.
+    fn command(
+        &self,
+        feature: u32,
+        what: &str,
+        send: impl FnOnce(&mut ControlQueue) -> Result<(), CtrlError>,
+    ) {
+        let mut hand_over = self.hand_over();
+        let Some(ctrl) = hand_over
+            .ctrl
+            .as_mut()
+            .filter(|_| self.features.has(feature))
+        else {
+            return debug!("{}: the device cannot {what}", self.name);
+        };
+        match send(ctrl) {
+            Ok(()) => {}
+            Err(error @ (CtrlError::Refused { .. } | CtrlError::TooLong { .. })) => {
+                warn!("{}: cannot {what}: {error}", self.name);
+            }
+            Err(error) => {
+                warn!("{}: cannot {what}: {error}", self.name);
+                hand_over.ctrl = None;
+                self.faults
+                    .report(&format!("{} ctrl", self.name), Fault::Control);
+            }
+        }
+    }
+}
+
+/// The driver of one card.
+pub struct Driver {
+    card: Card,
+    adapter: Adapter,
+    shared: Arc<Shared>,
+    info: CardInfo,
+    config: NetConfig,
+    config_interrupt: EventFd,
+    fault_event: EventFd,
+    reports: Receiver<Report>,
+    /// The address set by the system, if it is not the device's own.
+    mac: Option<[u8; 6]>,
+    mtu: u32,
+    resets: u64,
+    started: bool,
+}
+
+impl Driver {
+    /// Brings `transport`'s device up and lets frames flow between it and `port`.
+    ///
+    /// # Errors
+    /// [`DriverError`]; the device is reset and dropped.
+    pub fn start(
+        transport: Box<dyn Transport>,
+        mut config: DriverConfig,
+        port: Box<dyn SystemPort>,
+    ) -> Result<Self, DriverError> {
+        let fault_event = new_event()?;
+        let disabled = &mut config.card.disabled;
+        *disabled = FeatureSet(disabled.0 | beyond(port.as_ref()).0);
+        let mut card = Card::new(transport, config.card)?;
+        let mut started = card.start()?;
+        let wake = fault_event.try_clone().map_err(event_error)?;
+        let (faults, reports) = FaultSink::new(move || drop(wake.write(1)));
+        let shared = Arc::new(Shared {
+            name: card.name().to_owned(),
+            hand_over: Mutex::new(HandOver {
+                rx: Some(started.rx),
+                tx: Some(started.tx),
+                ctrl: started.ctrl.take(),
+            }),
+            stats: DeviceStats::default(),
+            faults,
+            features: started.info.features,
+            frame_limit: started.info.frame_limit,
+        });
+        let events = Box::new(Events(Arc::clone(&shared)));
+        let adapter = Adapter::new(events, port, config.adapter)?;
+        let mut driver = Self {
+            card,
+            adapter,
+            shared,
+            config: started.info.config,
+            info: started.info,
+            config_interrupt: started.config_interrupt,
+            fault_event,
+            reports,
+            mac: None,
+            mtu: started.info.mtu().into(),
+            resets: 0,
+            started: false,
+        };
+        driver.state_capabilities()?;
+        driver.adapter.start()?;
+        driver.adapter.io_start()?;
+        driver.started = true;
+        driver.show_link()?;
+        info!(
+            "{}: started, features {:?}",
+            driver.name(),
+            driver.info.features
+        );
+        Ok(driver)
+    }
+
+    /// The name that people know the device by.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// What was found out when the card was started.
+    pub fn info(&self) -> &CardInfo {
+        &self.info
+    }
+
+    /// The device's configuration when it was last read.
+    pub fn config(&self) -> &NetConfig {
+        &self.config
+    }
+
+    /// The address that the interface should have.
+    pub fn mac(&self) -> Option<[u8; 6]> {
+        self.mac.or(self.config.mac)
+    }
+
+    /// The MTU that the interface should have, in bytes of payload.
+    pub fn mtu(&self) -> u32 {
+        self.mtu
+    }
+
+    /// How often the device was reset after a fault.
+    pub fn resets(&self) -> u64 {
+        self.resets
+    }
+
+    /// Counters of the device's queues.
+    pub fn device_stats(&self) -> &DeviceStats {
+        &self.shared.stats
+    }
+
+    /// Counters of the adapter.
+    pub fn adapter_statistics(&self) -> AdapterStatistics {
+        self.adapter.statistics()
+    }
+
+    /// Bytes of memory set aside for system buffers.
+    pub fn pool_bytes(&self) -> usize {
+        self.adapter.pool_bytes()
+    }
+
+    /// Readable when the device's configuration changed; then call
+    /// [`Driver::config_changed`].
+    pub fn config_interrupt(&self) -> &EventFd {
+        &self.config_interrupt
+    }
+
+    /// Readable when a queue met a fault; then call [`Driver::take_fault`].
+    pub fn fault_event(&self) -> &EventFd {
+        &self.fault_event
+    }
+
+    /// The first fault that was reported since the last call, others being its consequences.
+    pub fn take_fault(&mut self) -> Option<Report> {
+        let _ = self.fault_event.read();
+        let first = self.reports.try_recv().ok();
+        while self.reports.try_recv().is_ok() {}
+        first
+    }
+
+    /// Reads the configuration anew: the link follows it, and a device that asks for a reset
+    /// reports a fault. Spurious calls do no harm.
+    ///
+    /// # Errors
+    /// [`DriverError`] when the device is gone or its configuration never stands still.
+    pub fn config_changed(&mut self) -> Result<(), DriverError> {
+        let _ = self.config_interrupt.read();
+        let (config, needs_reset) = self.card.read_config()?;
+        if needs_reset {
+            self.shared
+                .faults
+                .report(&self.shared.name, Fault::NeedsReset);
+        }
+        // The address and the MTU never change while a device runs (§ Device configuration
+        // layout); one that says so is not believed.
+        self.config = NetConfig {
+            mac: self.config.mac,
+            mtu: self.config.mtu,
+            ..config
+        };
+        self.show_link()
+    }
+
+    /// Cancels the queues, resets the device and rebuilds everything, for instance after a
+    /// fault. The interface stays.
+    ///
+    /// # Errors
+    /// [`DriverError`]: the device does not run; another call tries again.
+    pub fn recover(&mut self) -> Result<(), DriverError> {
+        self.resets += 1;
+        self.rebuild()
+    }
+
+    /// Changes the MTU of the interface, in bytes of payload.
+    ///
+    /// # Errors
+    /// [`DriverError`], as for [`Driver::recover`].
+    pub fn set_mtu(&mut self, mtu: u32) -> Result<(), DriverError> {
+        self.pause()?;
+        self.mtu = mtu;
+        self.adapter.set_link_layer_mtu_size(mtu)?;
+        self.resume()
+    }
+
+    /// Changes the address of the interface.
+    ///
+    /// # Errors
+    /// [`DriverError`], as for [`Driver::recover`].
+    pub fn set_mac(&mut self, mac: [u8; 6]) -> Result<(), DriverError> {
+        self.pause()?;
+        self.mac = Some(mac);
+        let address = NetAdapterLinkLayerAddress::ethernet(mac);
+        self.adapter.set_current_link_layer_address(address)?;
+        self.resume()
+    }
+
+    /// Changes which frames are received.
+    ///
+    /// # Errors
+    /// [`DriverError::Adapter`].
+    pub fn set_filter(&mut self, filter: ReceiveFilter) -> Result<(), DriverError> {
+        Ok(self.adapter.set_receive_filter(filter)?)
+    }
+
+    /// Ends: queues cancelled, interface without carrier, device reset.
+    ///
+    /// # Errors
+    /// What went wrong first; the rest is done all the same.
+    pub fn stop(&mut self) -> Result<(), DriverError> {
+        if !std::mem::take(&mut self.started) {
+            return Ok(());
+        }
+        let paused = self.pause();
+        let stopped = self.adapter.stop();
+        paused?;
+        stopped?;
+        Ok(())
+    }
+
+    fn rebuild(&mut self) -> Result<(), DriverError> {
+        self.pause()?;
+        self.resume()
+    }
+
+    /// Queues cancelled and gone, device reset.
+    fn pause(&mut self) -> Result<(), DriverError> {
+        let ended = self.adapter.io_stop();
+        *self.shared.hand_over() = HandOver::default();
+        self.card.stop()?;
+        Ok(ended?)
+    }
+
+    /// Device brought up again, queues created, control state replayed.
+    fn resume(&mut self) -> Result<(), DriverError> {
+        let started = self.card.start()?;
+        // The configuration interrupt is the same event as before.
+        self.config = started.info.config;
+        self.info = started.info;
+        *self.shared.hand_over() = HandOver {
+            rx: Some(started.rx),
+            tx: Some(started.tx),
+            ctrl: started.ctrl,
+        };
+        if let Some(mac) = self.mac {
+            let what = "set the MAC address";
+            self.shared
+                .command(VIRTIO_NET_F_CTRL_MAC_ADDR, what, |ctrl| ctrl.set_mac(mac));
+        }
+        self.adapter.io_start()?;
+        self.show_link()
+    }
+
+    fn state_capabilities(&mut self) -> Result<(), DriverError> {
+        let info = self.info;
+        let speed = bits_per_second(&info.config);
+        let a = &mut self.adapter;
+        a.set_link_layer_capabilities(NetAdapterLinkLayerCapabilities::new(speed, speed))?;
+        a.set_link_layer_mtu_size(info.mtu().into())?;
+        if let Some(mac) = info.config.mac {
+            a.set_permanent_link_layer_address(NetAdapterLinkLayerAddress::ethernet(mac))?;
+        }
+        let rx = RxCapabilities::system_managed(info.max_rx_frame, 1);
+        a.set_datapath_capabilities(TxCapabilities::new(1), rx)?;
+        a.set_receive_filter_capabilities(ReceiveFilterCapabilities {
+            supported_packet_filters: Filter::ALL,
+            maximum_multicast_addresses: MULTICAST_LIST,
+        })?;
+        if info.features.has(VIRTIO_NET_F_GUEST_CSUM) {
+            a.offload_set_rx_checksum_capabilities()?;
+        }
+        if info.features.has(VIRTIO_NET_F_CSUM) {
+            a.offload_set_tx_checksum_capabilities(OffloadTxChecksumCapabilities::all())?;
+        }
+        if let Some(gso) = gso_capabilities(info.features) {
+            a.offload_set_gso_capabilities(gso)?;
+        }
+        Ok(())
+    }
+
+    fn show_link(&mut self) -> Result<(), DriverError> {
+        let state = if self.config.link_up {
+            let duplex = match self.config.full_duplex {
+                Some(true) => NetIfMediaDuplexState::FULL,
+                Some(false) => NetIfMediaDuplexState::HALF,
+                None => NetIfMediaDuplexState::UNKNOWN,
+            };
+            NetAdapterLinkState::connected(bits_per_second(&self.config), duplex)
+        } else {
+            NetAdapterLinkState::disconnected()
+        };
+        Ok(self.adapter.set_link_state(state)?)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            warn!("{}: stopping: {error}", self.name());
+        }
+    }
+}
+
+/// Length of the multicast list handed to the device; beyond it, all multicast is received.
+const MULTICAST_LIST: usize = 64;
+
+/// The speed that stands for a device that does not say: that of a 10 Gbit/s link, as virtual
+/// network cards are commonly shown.
+const DEFAULT_SPEED: u32 = 10_000;
+
+fn bits_per_second(config: &NetConfig) -> u64 {
+    u64::from(config.speed.unwrap_or(DEFAULT_SPEED)) * 1_000_000
+}
+
+/// Features that the port cannot carry.
+fn beyond(port: &dyn SystemPort) -> FeatureSet {
+    let (rx, tx) = (port.rx_offloads(), port.tx_offloads());
+    let pairs = [
+        (rx.checksum, VIRTIO_NET_F_GUEST_CSUM),
+        (rx.tso4, VIRTIO_NET_F_GUEST_TSO4),
+        (rx.tso6, VIRTIO_NET_F_GUEST_TSO6),
+        (rx.tso_ecn, VIRTIO_NET_F_GUEST_ECN),
+        (rx.uso, VIRTIO_NET_F_GUEST_USO4),
+        (rx.uso, VIRTIO_NET_F_GUEST_USO6),
+        (tx.checksum, VIRTIO_NET_F_CSUM),
+        (tx.tso4, VIRTIO_NET_F_HOST_TSO4),
+        (tx.tso6, VIRTIO_NET_F_HOST_TSO6),
+        (tx.tso_ecn, VIRTIO_NET_F_HOST_ECN),
+        (tx.uso, VIRTIO_NET_F_HOST_USO),
+    ];
+    pairs
+        .into_iter()
+        .filter(|(has, _)| !has)
+        .fold(FeatureSet::EMPTY, |set, (_, bit)| set.with(bit))
+}
+
+/// What the device segments. The structure pairs every network header with every transport,
+/// so UDP is left out where TCP is segmented for one of the families only.
+fn gso_capabilities(features: FeatureSet) -> Option<OffloadGsoCapabilities> {
+    let (v4, v6) = (
+        features.has(VIRTIO_NET_F_HOST_TSO4),
+        features.has(VIRTIO_NET_F_HOST_TSO6),
+    );
+    let udp = features.has(VIRTIO_NET_F_HOST_USO) && v4 == v6;
+    let pick = |wanted: bool, flags: u32| if wanted { flags } else { 0 };
+    let ipv4 = (L3::IPV4_NO_OPTIONS | L3::IPV4_WITH_OPTIONS).0;
+    let ipv6 = (L3::IPV6_NO_EXTENSIONS | L3::IPV6_WITH_EXTENSIONS).0;
+    let tcp = (L4::TCP_NO_OPTIONS | L4::TCP_WITH_OPTIONS).0;
+    let layer3 = L3(pick(v4 || udp, ipv4) | pick(v6 || udp, ipv6));
+    let layer4 = L4(pick(v4 || v6, tcp) | pick(udp, L4::UDP.0));
+    let mut gso = OffloadGsoCapabilities::new(layer3, layer4);
+    gso.tcp_ecn = features.has(VIRTIO_NET_F_HOST_ECN);
+    (layer3.0 != 0).then_some(gso)
+}
+
+/// The adapter's callbacks.
+struct Events(Arc<Shared>);
+
+impl AdapterEvents for Events {
+    fn create_tx_queue(&mut self, init: &mut QueueInit) -> Result<Box<dyn PacketQueue>, NtStatus> {
+        let parts = self.0.hand_over().tx.take().ok_or(NtStatus::UNSUCCESSFUL)?;
+        init.register_interrupt(Arc::new(parts.interrupt));
+        let parts = TxParts {
+            name: format!("{} tx{}", self.0.name, init.queue_id()),
+            queue: parts.queue,
+            doorbell: parts.doorbell,
+            slots: parts.slots,
+            stats: Arc::clone(&self.0.stats.tx),
+            faults: self.0.faults.clone(),
+        };
+        Ok(Box::new(TxQueue::new(parts, init.notifier())))
+    }
+
+    fn create_rx_queue(&mut self, init: &mut QueueInit) -> Result<Box<dyn PacketQueue>, NtStatus> {
+        let parts = self.0.hand_over().rx.take().ok_or(NtStatus::UNSUCCESSFUL)?;
+        init.register_interrupt(Arc::new(parts.interrupt));
+        let parts = RxParts {
+            name: format!("{} rx{}", self.0.name, init.queue_id()),
+            queue: parts.queue,
+            doorbell: parts.doorbell,
+            slots: parts.slots,
+            features: self.0.features,
+            frame_limit: self.0.frame_limit,
+            stats: Arc::clone(&self.0.stats.rx),
+            faults: self.0.faults.clone(),
+        };
+        Ok(Box::new(RxQueue::new(parts, init.notifier())))
+    }
+
+    fn set_receive_filter(&mut self, filter: &ReceiveFilter) {
+        let has = |flag| filter.packet_filter.contains(flag);
+        let (promisc, allmulti) = (has(Filter::PROMISCUOUS), has(Filter::ALL_MULTICAST));
+        let multicast = &filter.multicast_addresses;
+        self.0
+            .command(VIRTIO_NET_F_CTRL_RX, "set the receive filter", |ctrl| {
+                ctrl.set_promisc(promisc)?;
+                ctrl.set_allmulti(allmulti)?;
+                ctrl.set_mac_table(&[], multicast)
+            });
+    }
+}
+
+fn new_event() -> Result<EventFd, CardError> {
+    EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(event_error)
+}
+
+fn event_error(source: std::io::Error) -> CardError {
+    CardError::Memory {
+        len: size_of::<EventFd>(),
+        source,
+    }
+}

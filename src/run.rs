@@ -1,0 +1,533 @@
+//! `umnet run`: takes a card, drives it, and gives it back.
+//!
+//! ```text
+//! Session::open   bind ─► VFIO ─► TAP ─► driver ─► the old interface's name, addresses, routes
+//! Session::serve  until a signal: link and interface changes, faults, questions
+//! Session::close  driver stopped ─► TAP gone (or kept) ─► card back with the kernel
+//! ```
+//!
+//! This is the control thread. Frames move on the adapter's execution context.
+
+mod events;
+mod report;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use log::{error, info, warn};
+use netadapter_shim::ReceiveFilter;
+use netadapter_shim::abi::NetPacketFilterFlags as Filter;
+use netadapter_shim::os::tap::{Tap, TapConfig, TapError};
+use thiserror::Error;
+use virtio::Transport;
+use virtio::net::FeatureSet;
+use virtio::spec::feature::*;
+use virtio::spec::net::feature::*;
+use virtio::transport::TransportError;
+use virtio::transport::in_process::{DeviceConfig, DeviceThread, Echo, InProcess};
+use virtio::transport::vfio::VfioPci;
+
+use self::events::{Event, Events};
+use self::report::Reporter;
+use crate::card::{CardConfig, CardError};
+use crate::config::RunConfig;
+use crate::control::{ControlError, Server};
+use crate::driver::{Driver, DriverConfig, DriverError};
+use crate::exit::{Exit, Explain};
+use crate::host::binding::{Binding, Released, Restore, TakeOptions};
+use crate::host::interface::{Interfaces, Link};
+use crate::host::state::Purpose;
+use crate::host::watch::{LinkEvent, LinkWatch};
+use crate::host::{DeviceSpec, HostError, IfName, MacAddress};
+use crate::recovery::{Recovery, Step};
+
+/// A run ended before its time.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The machine said no.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The device cannot be reached.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The device or the adapter.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The interface could not be made.
+    #[error(transparent)]
+    Tap(#[from] TapError),
+    /// The control socket could not be made.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// Waiting for events failed.
+    #[error("cannot {action}: {source}")]
+    Events {
+        /// What was being done.
+        action: &'static str,
+        /// What the kernel answered.
+        source: std::io::Error,
+    },
+    /// The device was removed while it was driven.
+    #[error("{device}: the device was removed")]
+    Removed {
+        /// The device.
+        device: String,
+    },
+    /// A kind of device that cannot be driven yet.
+    #[error("{device}: vhost-user devices cannot be driven yet")]
+    NotYet {
+        /// The device.
+        device: DeviceSpec,
+    },
+}
+
+impl Explain for RunError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Host(error) => error.exit(),
+            Self::Control(error) => error.exit(),
+            Self::Driver(DriverError::Card(error)) if is_refusal(error) => Exit::EnvironmentLacks,
+            Self::Tap(error) => tap_exit(error),
+            _ => Exit::Failed,
+        }
+    }
+
+    fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Host(error) => error.next_step(),
+            Self::Control(error) => error.next_step(),
+            Self::NotYet { .. } => Some("umnet list".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the device is one that cannot be driven, whatever is tried.
+fn is_refusal(error: &CardError) -> bool {
+    use virtio::init::InitError;
+    matches!(
+        error,
+        CardError::Init(InitError::Refused(_)) | CardError::NoInterrupts
+    )
+}
+
+fn tap_exit(error: &TapError) -> Exit {
+    match error {
+        TapError::Exists { .. } | TapError::Busy { .. } => Exit::Busy,
+        TapError::InvalidName { .. } => Exit::Usage,
+        TapError::NoDevice | TapError::Permission { .. } => Exit::EnvironmentLacks,
+        _ => Exit::Failed,
+    }
+}
+
+/// Drives the device until SIGINT or SIGTERM.
+///
+/// # Errors
+///
+/// [`RunError`]; what was changed has been put back as far as that was possible.
+pub fn run(config: RunConfig) -> Result<(), RunError> {
+    // First of all, so that a signal at any later point ends the run in good order.
+    let events = Events::new()?;
+    let mut session = Session::open(&config, events)?;
+    let served = session.serve();
+    let closed = session.close();
+    served.and(closed)
+}
+
+/// One run.
+struct Session {
+    driver: Shared<Driver>,
+    events: Events,
+    watch: LinkWatch,
+    link: Link,
+    recovery: Recovery,
+    reset_at: Option<Instant>,
+    binding: Option<Binding>,
+    keep_interface: bool,
+    _server: Server,
+    /// Moves the frames of an in-process device.
+    _device_thread: Option<DeviceThread>,
+}
+
+/// What the control thread and those who ask for status share.
+type Shared<T> = Arc<Mutex<T>>;
+
+fn lock<T>(shared: &Shared<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Session {
+    fn open(config: &RunConfig, events: Events) -> Result<Self, RunError> {
+        let binding = bind(config)?;
+        match Self::open_bound(config, events, binding.as_ref()) {
+            Ok(mut session) => {
+                session.binding = binding;
+                Ok(session)
+            }
+            Err(failed) => {
+                // Whatever held the device has been dropped by now.
+                release(binding, Restore::Everything);
+                Err(failed)
+            }
+        }
+    }
+
+    fn open_bound(
+        config: &RunConfig,
+        events: Events,
+        binding: Option<&Binding>,
+    ) -> Result<Self, RunError> {
+        let (transport, device_thread) = open_device(config, binding)?;
+        let name = interface_name(config, binding);
+        let tap = open_tap(config, &name)?;
+        let driver = Driver::start(transport, driver_config(config), Box::new(tap))?;
+        let mut interfaces = Interfaces::open()?;
+        let link = find(&mut interfaces, &name)?;
+        dress(config, &driver, binding, &mut interfaces, &link)?;
+        let watch = LinkWatch::new(link.index)?;
+        let link = find(&mut interfaces, &name)?;
+        events.watch(&driver, &watch)?;
+        info!("{}: driving interface {name}", driver.name());
+        let driver = Arc::new(Mutex::new(driver));
+        let reporter = Reporter::new(Arc::clone(&driver), config, binding, name);
+        let server = Server::start(&config.host, &reporter.stem(), Arc::new(reporter))?;
+        let mut session = Self {
+            driver,
+            events,
+            watch,
+            recovery: Recovery::default(),
+            reset_at: None,
+            binding: None,
+            keep_interface: config.keep_interface,
+            link: Link::default(),
+            _server: server,
+            _device_thread: device_thread,
+        };
+        session.follow(link);
+        Ok(session)
+    }
+
+    /// Handles events until a signal asks for the end.
+    fn serve(&mut self) -> Result<(), RunError> {
+        loop {
+            for event in self.events.wait(self.reset_at)? {
+                match event {
+                    Event::Signal => return Ok(()),
+                    Event::Config => self.config_changed()?,
+                    Event::Fault => self.fault(),
+                    Event::Link => self.link_changed()?,
+                }
+            }
+            if self.reset_at.is_some_and(|at| at <= Instant::now()) {
+                self.reset_at = None;
+                self.reset()?;
+            }
+        }
+    }
+
+    fn close(self) -> Result<(), RunError> {
+        let Self {
+            driver,
+            binding,
+            keep_interface,
+            events,
+            _server,
+            ..
+        } = self;
+        drop(events);
+        drop(_server);
+        let stopped = lock(&driver).stop();
+        // The last owner: the server, which had the other, is gone.
+        drop(driver);
+        let restore = if keep_interface {
+            Restore::DriverOnly
+        } else {
+            Restore::Everything
+        };
+        release(binding, restore);
+        Ok(stopped?)
+    }
+
+    fn config_changed(&mut self) -> Result<(), RunError> {
+        let mut driver = lock(&self.driver);
+        let outcome = driver.config_changed();
+        let name = driver.name().to_owned();
+        drop(driver);
+        match outcome {
+            Err(error) if is_gone(&error) => Err(RunError::Removed { device: name }),
+            Err(error) => {
+                warn!("{name}: {error}");
+                self.schedule_reset();
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn fault(&mut self) {
+        let fault = lock(&self.driver).take_fault();
+        if let Some(report) = fault {
+            warn!("{}: {}, resetting", report.source, report.fault);
+            self.schedule_reset();
+        }
+    }
+
+    fn schedule_reset(&mut self) {
+        if self.reset_at.is_some() {
+            return;
+        }
+        match self.recovery.on_fault(Instant::now()) {
+            Step::ResetAt(at) => self.reset_at = Some(at),
+            Step::GiveUp => {
+                let mut driver = lock(&self.driver);
+                let name = driver.name().to_owned();
+                error!(
+                    "{name}: given up after {} resets; next: stop umnet, look at the device, start again",
+                    self.recovery.resets()
+                );
+                if let Err(error) = driver.stop() {
+                    warn!("{name}: {error}");
+                }
+            }
+        }
+    }
+
+    fn reset(&mut self) -> Result<(), RunError> {
+        let mut driver = lock(&self.driver);
+        let outcome = driver.recover();
+        let name = driver.name().to_owned();
+        drop(driver);
+        match outcome {
+            Ok(()) => {
+                info!("{name}: reset, running again");
+                Ok(())
+            }
+            Err(error) if is_gone(&error) => Err(RunError::Removed { device: name }),
+            Err(error) => {
+                warn!("{name}: reset failed: {error}");
+                self.schedule_reset();
+                Ok(())
+            }
+        }
+    }
+
+    fn link_changed(&mut self) -> Result<(), RunError> {
+        while let Some(event) = self.watch.next_event()? {
+            match event {
+                LinkEvent::Changed(link) => self.follow(link),
+                LinkEvent::Removed => warn!("the interface was removed by somebody else"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Does to the device what was done to the interface.
+    fn follow(&mut self, link: Link) {
+        let before = std::mem::replace(&mut self.link, link);
+        let link = &self.link;
+        let mut driver = lock(&self.driver);
+        let attempt = |what: &str, outcome: Result<(), DriverError>| {
+            if let Err(error) = outcome {
+                warn!("cannot follow the interface's {what}: {error}");
+            }
+        };
+        if let Some(MacAddress(mac)) = link.mac.filter(|mac| Some(mac.0) != driver.mac()) {
+            attempt("address", driver.set_mac(mac));
+        }
+        if link.mtu != driver.mtu() {
+            attempt("MTU", driver.set_mtu(link.mtu));
+        }
+        if (link.promisc, link.allmulti) != (before.promisc, before.allmulti) || before.index == 0 {
+            attempt("receive mode", driver.set_filter(filter_of(link)));
+        }
+    }
+}
+
+/// What an interface wants received. Which multicast groups its sockets joined, Linux tells
+/// nobody outside the kernel, so all multicast is received and the interface filters.
+fn filter_of(link: &Link) -> ReceiveFilter {
+    let mut filter = Filter::DIRECTED | Filter::BROADCAST | Filter::ALL_MULTICAST;
+    if link.promisc {
+        filter = filter | Filter::PROMISCUOUS;
+    }
+    ReceiveFilter {
+        packet_filter: filter,
+        multicast_addresses: Vec::new(),
+    }
+}
+
+fn is_gone(error: &DriverError) -> bool {
+    use crate::card::CardError as C;
+    use virtio::init::InitError as I;
+    use virtio::net::ConfigError as N;
+    let DriverError::Card(card) = error else {
+        return false;
+    };
+    match card {
+        C::Transport(e) | C::Init(I::Transport(e)) | C::Config(N::Transport(e)) => {
+            matches!(e, TransportError::Gone { .. })
+        }
+        _ => false,
+    }
+}
+
+fn bind(config: &RunConfig) -> Result<Option<Binding>, RunError> {
+    match &config.device {
+        DeviceSpec::InProcess => Ok(None),
+        device @ DeviceSpec::VhostUser(_) => Err(RunError::NotYet {
+            device: device.clone(),
+        }),
+        device => {
+            let card = config.host.find(device)?;
+            let options = TakeOptions {
+                force: config.force,
+                purpose: Purpose::Run,
+            };
+            Ok(Some(Binding::take(&config.host, &card, options)?))
+        }
+    }
+}
+
+fn release(binding: Option<Binding>, restore: Restore) {
+    let Some(binding) = binding else { return };
+    let card = binding.card();
+    match binding.release(restore) {
+        Ok(Some(Released {
+            driver, interface, ..
+        })) => info!(
+            "{card}: back with {}, interface {}",
+            driver.as_deref().unwrap_or("no driver"),
+            interface.as_deref().unwrap_or("none")
+        ),
+        Ok(None) => info!("{card}: stays with vfio-pci, as it was"),
+        Err(error) => {
+            error!("{card}: cannot be given back: {error}; next: umnet release {card}");
+        }
+    }
+}
+
+/// The way to the device, and the thread of one that lives in this process.
+fn open_device(
+    config: &RunConfig,
+    binding: Option<&Binding>,
+) -> Result<(Box<dyn Transport>, Option<DeviceThread>), RunError> {
+    if let Some(binding) = binding {
+        return Ok((Box::new(VfioPci::open(&binding.card().to_string())?), None));
+    }
+    let name = config.device.to_string();
+    let device_config = DeviceConfig {
+        name,
+        ..DeviceConfig::default()
+    };
+    let (transport, device) = InProcess::new(device_config, Echo::default())?;
+    let thread = device.run().map_err(|source| RunError::Events {
+        action: "start the device's thread",
+        source,
+    })?;
+    Ok((Box::new(transport), Some(thread)))
+}
+
+fn open_tap(config: &RunConfig, name: &IfName) -> Result<Tap, TapError> {
+    let attach = config.keep_interface;
+    let mut tap = Tap::open(&TapConfig {
+        attach,
+        ..TapConfig::new(name.as_str())
+    })?;
+    if config.keep_interface {
+        tap.set_persistent(true)?;
+    }
+    Ok(tap)
+}
+
+/// The name asked for, the old interface's, or a free one.
+fn interface_name(config: &RunConfig, binding: Option<&Binding>) -> IfName {
+    let asked = config.ifname.clone();
+    let adopted = || Some(binding.and_then(Binding::interface)?.name.clone());
+    asked.or_else(adopted).unwrap_or_else(|| free_name(config))
+}
+
+/// The first of `umnet0`, `umnet1` .. that no interface has.
+fn free_name(config: &RunConfig) -> IfName {
+    let names = (0u32..).filter_map(|n| format!("umnet{n}").parse::<IfName>().ok());
+    names
+        .into_iter()
+        .find(|name| !config.host.has_interface(name))
+        .unwrap_or_else(|| unreachable!("names do not run out"))
+}
+
+fn find(interfaces: &mut Interfaces, name: &IfName) -> Result<Link, RunError> {
+    interfaces
+        .find(name.as_str())?
+        .ok_or_else(|| RunError::Events {
+            action: "find the interface just made",
+            source: std::io::ErrorKind::NotFound.into(),
+        })
+}
+
+/// Gives the new interface what the old one had, or what the device says.
+fn dress(
+    config: &RunConfig,
+    driver: &Driver,
+    binding: Option<&Binding>,
+    interfaces: &mut Interfaces,
+    link: &Link,
+) -> Result<(), RunError> {
+    if let Some(mac) = driver.mac() {
+        interfaces.set_mac(link.index, MacAddress(mac))?;
+    }
+    let mtu = config.mtu.unwrap_or(driver.info().mtu());
+    interfaces.set_mtu(link.index, mtu.into())?;
+    match binding
+        .filter(|_| config.adopt)
+        .and_then(Binding::interface)
+    {
+        Some(snapshot) => {
+            interfaces.apply(link.index, snapshot)?;
+        }
+        None => interfaces.set_up(link.index, true)?,
+    }
+    Ok(())
+}
+
+fn driver_config(config: &RunConfig) -> DriverConfig {
+    let default = CardConfig::default();
+    let card = CardConfig {
+        rx_ring: config.rx_ring.unwrap_or(default.rx_ring),
+        tx_ring: config.tx_ring.unwrap_or(default.tx_ring),
+        disabled: disabled(config),
+        ..default
+    };
+    DriverConfig {
+        card,
+        ..DriverConfig::default()
+    }
+}
+
+/// The features that the configuration switches off.
+fn disabled(config: &RunConfig) -> FeatureSet {
+    let (offload, feature) = (&config.offload, &config.feature);
+    let switches: [(bool, &[u32]); 8] = [
+        (offload.tx_checksum, &[VIRTIO_NET_F_CSUM]),
+        (
+            offload.tx_tso,
+            &[VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6],
+        ),
+        (offload.tx_uso, &[VIRTIO_NET_F_HOST_USO]),
+        (offload.rx_checksum, &[VIRTIO_NET_F_GUEST_CSUM]),
+        (
+            offload.rx_tso,
+            &[VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6],
+        ),
+        (
+            offload.rx_uso,
+            &[VIRTIO_NET_F_GUEST_USO4, VIRTIO_NET_F_GUEST_USO6],
+        ),
+        (feature.event_idx, &[VIRTIO_F_EVENT_IDX]),
+        (feature.mrg_rxbuf, &[VIRTIO_NET_F_MRG_RXBUF]),
+    ];
+    let off = switches
+        .iter()
+        .filter(|(on, _)| !on)
+        .flat_map(|(_, bits)| *bits);
+    off.fold(FeatureSet::EMPTY, |set, &bit| set.with(bit))
+}

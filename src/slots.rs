@@ -1,0 +1,237 @@
+//! The DMA frame slots of one queue: where header and frame lie, and which slots are free.
+
+use virtio::DmaSlice;
+use virtio::mem::OutOfRegion;
+use virtio::net::VirtioNetHdr;
+use virtio::queue::{Part, SlotId, SlotLayout};
+use vm_memory::VolatileSlice;
+
+/// Where the header starts in a slot: such that the frame after it starts on a 16-byte boundary
+/// and is copied with aligned accesses.
+const HEADER_OFFSET: usize = 4;
+const FRAME_OFFSET: usize = HEADER_OFFSET + VirtioNetHdr::SIZE;
+const CACHE_LINE: usize = 64;
+
+/// The shape of all slots of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotShape {
+    stride: usize,
+    part: Part,
+}
+
+impl SlotShape {
+    /// Slots whose first buffer holds a header and `frame_len` bytes of frame.
+    pub fn for_frames_of(frame_len: usize, device_writes: bool) -> Self {
+        let stride = (FRAME_OFFSET + frame_len).next_multiple_of(CACHE_LINE);
+        let len = (stride - HEADER_OFFSET) as u32;
+        Self {
+            stride,
+            part: Part {
+                offset: HEADER_OFFSET,
+                len,
+                device_writes,
+            },
+        }
+    }
+
+    /// Bytes from one slot to the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The longest frame that fits behind a header.
+    pub fn frame_capacity(&self) -> usize {
+        self.stride - FRAME_OFFSET
+    }
+
+    /// The shape as the virtqueue takes it.
+    pub fn layout(&self) -> SlotLayout<'_> {
+        SlotLayout {
+            stride: self.stride,
+            parts: std::slice::from_ref(&self.part),
+        }
+    }
+}
+
+/// The memory of a queue's slots.
+#[derive(Debug)]
+pub struct FrameSlots {
+    memory: DmaSlice,
+    shape: SlotShape,
+}
+
+impl FrameSlots {
+    /// The slots of `shape` that lie in `memory`.
+    pub fn new(memory: DmaSlice, shape: SlotShape) -> Self {
+        Self { memory, shape }
+    }
+
+    /// The shape of each slot.
+    pub fn shape(&self) -> &SlotShape {
+        &self.shape
+    }
+
+    /// A private copy of the header that the device wrote, read once.
+    #[inline]
+    pub fn read_header(&self, slot: SlotId) -> VirtioNetHdr {
+        let mut bytes = [0u8; VirtioNetHdr::SIZE];
+        self.at(slot, HEADER_OFFSET, VirtioNetHdr::SIZE)
+            .copy_to(&mut bytes);
+        VirtioNetHdr::from_bytes(&bytes)
+    }
+
+    /// Writes the header that the device will read.
+    #[inline]
+    pub fn write_header(&self, slot: SlotId, header: VirtioNetHdr) {
+        self.at(slot, HEADER_OFFSET, VirtioNetHdr::SIZE)
+            .copy_from(&header.to_bytes());
+    }
+
+    /// The bytes `offset..offset + len` of the frame behind the header.
+    ///
+    /// # Panics
+    /// When they lie outside the slots; callers check lengths against the shape first.
+    #[inline]
+    pub fn frame(&self, slot: SlotId, offset: usize, len: usize) -> VolatileSlice<'_> {
+        self.at(slot, FRAME_OFFSET + offset, len)
+    }
+
+    /// The first `len` bytes of a slot that continues a frame and so has no header.
+    #[inline]
+    pub fn continuation(&self, slot: SlotId, len: usize) -> VolatileSlice<'_> {
+        self.at(slot, HEADER_OFFSET, len)
+    }
+
+    #[inline]
+    fn at(&self, slot: SlotId, offset: usize, len: usize) -> VolatileSlice<'_> {
+        self.memory
+            .range(usize::from(slot.0) * self.shape.stride + offset, len)
+    }
+}
+
+/// The slots of a transmit queue that no frame waits in, the most recently used on top: its
+/// memory is the likeliest to be in a cache.
+#[derive(Debug)]
+pub struct FreeSlots(Vec<SlotId>);
+
+impl FreeSlots {
+    /// All of `count` slots are free.
+    pub fn all(count: u16) -> Self {
+        Self((0..count).rev().map(SlotId).collect())
+    }
+
+    /// How many are free.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes one.
+    #[inline]
+    pub fn take(&mut self) -> Option<SlotId> {
+        self.0.pop()
+    }
+
+    /// Gives one back.
+    #[inline]
+    pub fn give_back(&mut self, slot: SlotId) {
+        self.0.push(slot);
+    }
+}
+
+/// Cuts consecutive pieces, each starting on a cache line, off a block of DMA memory.
+#[derive(Debug)]
+pub struct Carver {
+    rest: DmaSlice,
+}
+
+impl Carver {
+    /// Starts at the beginning of `memory`.
+    pub fn new(memory: DmaSlice) -> Self {
+        Self { rest: memory }
+    }
+
+    /// Bytes that a piece of `len` takes.
+    pub const fn taken_by(len: usize) -> usize {
+        len.next_multiple_of(CACHE_LINE)
+    }
+
+    /// The next `len` bytes.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] when there are not so many left.
+    pub fn take(&mut self, len: usize) -> Result<DmaSlice, OutOfRegion> {
+        let taken = Self::taken_by(len);
+        let piece = self.rest.slice(0, len)?;
+        self.rest = self
+            .rest
+            .slice(taken, self.rest.len().saturating_sub(taken))?;
+        Ok(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use virtio::{DmaRegion, Iova};
+
+    use super::*;
+
+    fn memory(len: usize) -> DmaSlice {
+        Arc::new(DmaRegion::new(len).unwrap()).at(Iova(0))
+    }
+
+    #[test]
+    fn frames_start_on_sixteen_byte_boundaries_right_after_their_header() {
+        let shape = SlotShape::for_frames_of(1518, true);
+        assert_eq!(FRAME_OFFSET % 16, 0);
+        assert_eq!(shape.stride() % CACHE_LINE, 0);
+        assert!(shape.frame_capacity() >= 1518);
+        assert_eq!(
+            shape.layout().parts[0].len as usize,
+            shape.frame_capacity() + VirtioNetHdr::SIZE
+        );
+    }
+
+    #[test]
+    fn slots_do_not_share_bytes() {
+        let shape = SlotShape::for_frames_of(100, false);
+        let slots = FrameSlots::new(memory(4096), shape);
+        slots.write_header(
+            SlotId(1),
+            VirtioNetHdr {
+                num_buffers: 7,
+                ..Default::default()
+            },
+        );
+        slots
+            .frame(SlotId(0), 0, shape.frame_capacity())
+            .copy_from(&vec![0xffu8; shape.frame_capacity()]);
+        assert_eq!(slots.read_header(SlotId(1)).num_buffers, 7);
+    }
+
+    #[test]
+    fn the_slot_given_back_last_is_taken_first() {
+        let mut free = FreeSlots::all(3);
+        assert_eq!(free.take(), Some(SlotId(0)));
+        assert_eq!(free.take(), Some(SlotId(1)));
+        free.give_back(SlotId(0));
+        assert_eq!(
+            (free.take(), free.take(), free.take()),
+            (Some(SlotId(0)), Some(SlotId(2)), None)
+        );
+    }
+
+    #[test]
+    fn pieces_follow_each_other_until_the_memory_ends() {
+        let mut carver = Carver::new(memory(4096));
+        assert_eq!(carver.take(100).unwrap().iova(), Iova(0));
+        assert_eq!(carver.take(64).unwrap().iova(), Iova(128));
+        assert!(carver.take(4096).is_err());
+    }
+}

@@ -1,0 +1,112 @@
+//! Counters of the driver, one set per queue, under ethtool's names.
+//!
+//! Each set has one writer, the queue's execution context; anyone may read.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that one thread adds to and others read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. A load and a store, not a locked addition: there is one writer.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(n),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// The present value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: Counter,)*
+        }
+
+        impl $name {
+            /// All counters by name, in the order in which they are defined.
+            pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($field), self.$field.get()),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// What a receive queue counts.
+    RxStats {
+        /// Frames handed to the system.
+        rx_packets,
+        /// Their bytes.
+        rx_bytes,
+        /// Frames dropped because the device described them wrongly, for whatever reason below.
+        rx_errors,
+        /// The device claims to have written more than the buffer holds, or too little for a
+        /// header and a link header.
+        rx_length_errors,
+        /// The device says that a frame spans no buffers, too many, or ones it did not hand over.
+        rx_buffer_errors,
+        /// A virtio header that contradicts the features or the frame.
+        rx_header_errors,
+        /// A frame larger than the MTU allows, and not of several segments.
+        rx_over_errors,
+        /// Frames that were several segments in one.
+        rx_gso_packets,
+        /// Frames whose checksum was partial or verified.
+        rx_csum_offload,
+        /// Times the device was told of new buffers.
+        rx_kicks,
+        /// Times an interrupt was asked for.
+        rx_arms,
+        /// Frames found by looking that should have been announced by an interrupt.
+        rx_missed_interrupts,
+    }
+}
+
+counters! {
+    /// What a transmit queue counts.
+    TxStats {
+        /// Frames handed to the device.
+        tx_packets,
+        /// Their bytes.
+        tx_bytes,
+        /// Frames that the framework asked to skip, or that do not fit or make no sense.
+        tx_dropped,
+        /// Frames for the device to cut into segments.
+        tx_gso_packets,
+        /// Frames whose checksum the device completes.
+        tx_csum_offload,
+        /// Times no slot was free.
+        tx_busy,
+        /// Times the device was told of new frames.
+        tx_kicks,
+        /// Times an interrupt was asked for.
+        tx_arms,
+        /// Times the watchdog found no progress and rang the doorbell again.
+        tx_timeout,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_names_every_counter() {
+        let stats = TxStats::default();
+        stats.tx_bytes.add(1500);
+        stats.tx_bytes.add(14);
+        let snapshot = stats.snapshot();
+        assert!(snapshot.contains(&("tx_bytes", 1514)));
+        assert!(snapshot.contains(&("tx_kicks", 0)));
+    }
+}

@@ -1,0 +1,10 @@
+//! Memory that the device shares with the driver.
+//!
+//! No Rust reference ever points into it: the device may write at any time. All access goes
+//! through [`DmaSlice`], which copies bytes and loads or stores single words.
+
+mod iova;
+mod region;
+
+pub use iova::Iova;
+pub use region::{DmaRegion, DmaSlice, OutOfRegion};

@@ -1,0 +1,26 @@
+//! What virtio-net adds to a virtio device (§ *Network Device*).
+
+pub mod config;
+pub mod ctrl;
+pub mod features;
+pub mod header;
+
+pub use config::{ConfigError, NetConfig};
+pub use ctrl::{ControlQueue, CtrlError};
+pub use features::FeatureSet;
+pub use header::VirtioNetHdr;
+
+/// § *Virtqueues*: the index of receive queue `pair`.
+pub const fn receive_queue(pair: u16) -> u16 {
+    2 * pair
+}
+
+/// § *Virtqueues*: the index of transmit queue `pair`.
+pub const fn transmit_queue(pair: u16) -> u16 {
+    2 * pair + 1
+}
+
+/// § *Virtqueues*: the index of the control queue of a device with `pairs` pairs.
+pub const fn control_queue(pairs: u16) -> u16 {
+    2 * pairs
+}

@@ -1,0 +1,191 @@
+//! § *Device configuration layout* of a network device, read as a consistent whole.
+
+use crate::net::FeatureSet;
+use crate::spec::net::config::*;
+use crate::spec::net::feature::*;
+use crate::transport::{Transport, TransportError};
+
+/// How many times a configuration that changes while it is read is read again.
+const MAX_ATTEMPTS: u32 = 16;
+
+/// Smallest MTU that IPv4 allows (RFC 791), below which a device is not usable.
+pub const MIN_MTU: u16 = 68;
+
+/// What a device says of itself. A field is `None` when the feature for it is not agreed on,
+/// when the device has no such field, or when the value means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetConfig {
+    /// The device's address, if it is a unicast address.
+    pub mac: Option<[u8; 6]>,
+    /// Whether the link is up; without `VIRTIO_NET_F_STATUS` it always is.
+    pub link_up: bool,
+    /// The largest packet without its link header, in bytes.
+    pub mtu: Option<u16>,
+    /// Link speed in Mbit/s.
+    pub speed: Option<u32>,
+    /// Whether the link carries both directions at once.
+    pub full_duplex: Option<bool>,
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The machine said no.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// It changed every time it was read.
+    #[error("the configuration changed in each of {attempts} attempts to read it")]
+    Unstable {
+        /// How often it was read.
+        attempts: u32,
+    },
+    /// The MTU is smaller than any network allows.
+    #[error("the device says an MTU of {mtu}, below the minimum of {MIN_MTU}")]
+    MtuTooSmall {
+        /// What the device says.
+        mtu: u16,
+    },
+}
+
+impl NetConfig {
+    /// Reads the fields that `features` make valid, again whenever the generation changes.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn read(transport: &mut dyn Transport, features: FeatureSet) -> Result<Self, ConfigError> {
+        for _ in 0..MAX_ATTEMPTS {
+            let before = transport.read_config_generation()?;
+            let config = Self::read_once(transport, features)?;
+            if transport.read_config_generation()? == before {
+                return config.checked();
+            }
+        }
+        Err(ConfigError::Unstable {
+            attempts: MAX_ATTEMPTS,
+        })
+    }
+
+    fn read_once(t: &mut dyn Transport, features: FeatureSet) -> Result<Self, TransportError> {
+        let has = |bit| features.has(bit);
+        let mac = if has(VIRTIO_NET_F_MAC) {
+            read_mac(t)?
+        } else {
+            None
+        };
+        let status = if has(VIRTIO_NET_F_STATUS) {
+            field(t, STATUS)?
+        } else {
+            None
+        };
+        let mtu = if has(VIRTIO_NET_F_MTU) {
+            field(t, MTU)?
+        } else {
+            None
+        };
+        let says_speed = has(VIRTIO_NET_F_SPEED_DUPLEX);
+        let speed = if says_speed { field(t, SPEED)? } else { None };
+        let duplex: Option<[u8; 1]> = if says_speed { field(t, DUPLEX)? } else { None };
+        Ok(Self {
+            mac: mac.filter(is_unicast),
+            link_up: status.is_none_or(|s| u16::from_le_bytes(s) & S_LINK_UP != 0),
+            mtu: mtu.map(u16::from_le_bytes),
+            speed: speed
+                .map(u32::from_le_bytes)
+                .filter(|&s| s <= i32::MAX as u32),
+            full_duplex: duplex.and_then(|[d]| meaning_of_duplex(d)),
+        })
+    }
+
+    fn checked(self) -> Result<Self, ConfigError> {
+        match self.mtu {
+            Some(mtu) if mtu < MIN_MTU => Err(ConfigError::MtuTooSmall { mtu }),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// Reads one field; `None` when it lies beyond what the device has, whatever its features say.
+fn field<const N: usize>(
+    t: &mut dyn Transport,
+    offset: usize,
+) -> Result<Option<[u8; N]>, TransportError> {
+    if offset + N > t.config_len() {
+        return Ok(None);
+    }
+    let mut bytes = [0; N];
+    t.read_config(offset, &mut bytes)?;
+    Ok(Some(bytes))
+}
+
+fn read_mac(t: &mut dyn Transport) -> Result<Option<[u8; 6]>, TransportError> {
+    if MAC + 6 > t.config_len() {
+        return Ok(None);
+    }
+    let mut mac = [0; 6];
+    for (i, byte) in mac.iter_mut().enumerate() {
+        t.read_config(MAC + i, std::slice::from_mut(byte))?;
+    }
+    Ok(Some(mac))
+}
+
+/// A device may own neither a group address nor the zero address.
+fn is_unicast(mac: &[u8; 6]) -> bool {
+    mac[0] & 1 == 0 && *mac != [0; 6]
+}
+
+/// The text of the specification contradicts itself; devices agree on this.
+fn meaning_of_duplex(duplex: u8) -> Option<bool> {
+    match duplex {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLANK: NetConfig = NetConfig {
+        mac: None,
+        link_up: true,
+        mtu: None,
+        speed: None,
+        full_duplex: None,
+    };
+
+    #[test]
+    fn an_mtu_below_68_is_refused() {
+        assert!(matches!(
+            NetConfig {
+                mtu: Some(67),
+                ..BLANK
+            }
+            .checked(),
+            Err(ConfigError::MtuTooSmall { mtu: 67 })
+        ));
+        assert!(
+            NetConfig {
+                mtu: Some(68),
+                ..BLANK
+            }
+            .checked()
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn group_and_zero_addresses_are_no_addresses() {
+        assert!(!is_unicast(&[0; 6]));
+        assert!(!is_unicast(&[1, 0, 0x5e, 0, 0, 1]));
+        assert!(is_unicast(&[0x52, 0x54, 0, 0x12, 0x34, 0x56]));
+    }
+
+    #[test]
+    fn only_zero_and_one_are_duplexes() {
+        assert_eq!(
+            [0, 1, 2, 0xff].map(meaning_of_duplex),
+            [Some(false), Some(true), None, None]
+        );
+    }
+}

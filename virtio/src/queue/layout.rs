@@ -1,0 +1,136 @@
+//! Sizes of a split ring and where its parts lie (§ *Split Virtqueues*).
+
+use crate::spec::ring::{MAX_QUEUE_SIZE, avail, desc, used};
+
+/// The number of descriptors of a split virtqueue: a power of two up to 32768.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueueSize(u16);
+
+/// A number that cannot be the size of a split virtqueue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("queue size {0} is not a power of two between 1 and 32768")]
+pub struct InvalidQueueSize(
+    /// The number.
+    pub u16,
+);
+
+impl QueueSize {
+    /// Checks a size.
+    ///
+    /// # Errors
+    /// [`InvalidQueueSize`] for anything but 1, 2, 4 .. 32768.
+    pub const fn new(size: u16) -> Result<Self, InvalidQueueSize> {
+        if size.is_power_of_two() && size <= MAX_QUEUE_SIZE {
+            Ok(Self(size))
+        } else {
+            Err(InvalidQueueSize(size))
+        }
+    }
+
+    /// The largest usable size within what the device offers and `wish`; `None` when the
+    /// device has no such queue (it says 0) or the wish is 0. A device may offer a number that
+    /// is no power of two or is beyond the limit: the next lower size is taken.
+    pub fn within(device_max: u16, wish: u16) -> Option<Self> {
+        let limit = device_max.min(wish).min(MAX_QUEUE_SIZE);
+        limit.checked_ilog2().map(|exponent| Self(1 << exponent))
+    }
+
+    /// The number of descriptors.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    /// Where index `idx`, which runs freely, lies in a ring of this size.
+    #[inline]
+    pub(super) const fn position(self, idx: u16) -> usize {
+        (idx & (self.0 - 1)) as usize
+    }
+}
+
+/// Byte offsets of the three parts of a split ring in one block of memory.
+///
+/// Each part starts on a cache line of its own: driver and device write different parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingLayout {
+    /// Descriptor table.
+    pub desc: usize,
+    /// Available ring.
+    pub avail: usize,
+    /// Used ring.
+    pub used: usize,
+    /// Bytes in all.
+    pub len: usize,
+}
+
+const CACHE_LINE: usize = 64;
+
+impl RingLayout {
+    /// The layout for `size` descriptors.
+    pub const fn new(size: QueueSize) -> Self {
+        let n = size.0 as usize;
+        let avail = (n * desc::SIZE).next_multiple_of(CACHE_LINE);
+        let used = (avail + Self::avail_len(size)).next_multiple_of(CACHE_LINE);
+        let len = (used + Self::used_len(size)).next_multiple_of(CACHE_LINE);
+        Self {
+            desc: 0,
+            avail,
+            used,
+            len,
+        }
+    }
+
+    /// Bytes of the available ring with its event word.
+    pub const fn avail_len(size: QueueSize) -> usize {
+        avail::RING + avail::ENTRY_SIZE * size.0 as usize + 2
+    }
+
+    /// Bytes of the used ring with its event word.
+    pub const fn used_len(size: QueueSize) -> usize {
+        used::RING + used::ENTRY_SIZE * size.0 as usize + 2
+    }
+}
+
+const _: () = assert!(CACHE_LINE.is_multiple_of(desc::ALIGN));
+const _: () =
+    assert!(CACHE_LINE.is_multiple_of(avail::ALIGN) && CACHE_LINE.is_multiple_of(used::ALIGN));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_powers_of_two_up_to_32768_are_sizes() {
+        let good = (0..=u16::MAX)
+            .filter(|&n| QueueSize::new(n).is_ok())
+            .count();
+        assert_eq!(good, 16);
+        assert_eq!(QueueSize::new(0), Err(InvalidQueueSize(0)));
+    }
+
+    #[test]
+    fn a_size_within_limits_is_the_largest_possible() {
+        for max in 0..=u16::MAX {
+            for wish in [0, 1, 7, 8, 256, 32768, u16::MAX] {
+                let limit = max.min(wish).min(32768);
+                match QueueSize::within(max, wish) {
+                    None => assert_eq!(limit, 0),
+                    Some(QueueSize(n)) => {
+                        assert!(n <= limit && u32::from(n) * 2 > u32::from(limit))
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn parts_do_not_overlap_and_are_aligned() {
+        for exponent in 0..=15 {
+            let size = QueueSize::new(1 << exponent).unwrap();
+            let layout = RingLayout::new(size);
+            assert!(layout.avail >= usize::from(size.get()) * 16);
+            assert!(layout.used >= layout.avail + 6 + 2 * usize::from(size.get()));
+            assert!(layout.len >= layout.used + 6 + 8 * usize::from(size.get()));
+            assert_eq!((layout.avail % 64, layout.used % 64), (0, 0));
+        }
+    }
+}

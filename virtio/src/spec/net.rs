@@ -1,0 +1,136 @@
+//! § *Network Device*: feature bits, configuration, packet header, control commands.
+
+/// § *Network Device* / *Feature bits*.
+pub mod feature {
+    /// The device completes checksums of frames it sends.
+    pub const VIRTIO_NET_F_CSUM: u32 = 0;
+    /// The driver takes frames with partial or verified checksums.
+    pub const VIRTIO_NET_F_GUEST_CSUM: u32 = 1;
+    /// Receive offloads can be switched while running.
+    pub const VIRTIO_NET_F_CTRL_GUEST_OFFLOADS: u32 = 2;
+    /// The configuration says the MTU.
+    pub const VIRTIO_NET_F_MTU: u32 = 3;
+    /// The configuration says the MAC address.
+    pub const VIRTIO_NET_F_MAC: u32 = 5;
+    /// The driver takes TCP over IPv4 larger than the MTU.
+    pub const VIRTIO_NET_F_GUEST_TSO4: u32 = 7;
+    /// The driver takes TCP over IPv6 larger than the MTU.
+    pub const VIRTIO_NET_F_GUEST_TSO6: u32 = 8;
+    /// The same with ECN.
+    pub const VIRTIO_NET_F_GUEST_ECN: u32 = 9;
+    /// The driver takes UDP fragments offload (obsolete).
+    pub const VIRTIO_NET_F_GUEST_UFO: u32 = 10;
+    /// The device segments TCP over IPv4.
+    pub const VIRTIO_NET_F_HOST_TSO4: u32 = 11;
+    /// The device segments TCP over IPv6.
+    pub const VIRTIO_NET_F_HOST_TSO6: u32 = 12;
+    /// The same with ECN.
+    pub const VIRTIO_NET_F_HOST_ECN: u32 = 13;
+    /// The device fragments UDP (obsolete).
+    pub const VIRTIO_NET_F_HOST_UFO: u32 = 14;
+    /// A received frame may span several buffers.
+    pub const VIRTIO_NET_F_MRG_RXBUF: u32 = 15;
+    /// The configuration says the link status.
+    pub const VIRTIO_NET_F_STATUS: u32 = 16;
+    /// There is a control queue.
+    pub const VIRTIO_NET_F_CTRL_VQ: u32 = 17;
+    /// The control queue sets receive modes and address tables.
+    pub const VIRTIO_NET_F_CTRL_RX: u32 = 18;
+    /// The control queue filters VLANs.
+    pub const VIRTIO_NET_F_CTRL_VLAN: u32 = 19;
+    /// Four more receive modes.
+    pub const VIRTIO_NET_F_CTRL_RX_EXTRA: u32 = 20;
+    /// The device asks for gratuitous announcements.
+    pub const VIRTIO_NET_F_GUEST_ANNOUNCE: u32 = 21;
+    /// Several queue pairs.
+    pub const VIRTIO_NET_F_MQ: u32 = 22;
+    /// The control queue sets the MAC address.
+    pub const VIRTIO_NET_F_CTRL_MAC_ADDR: u32 = 23;
+    /// The driver takes UDP over IPv4 larger than the MTU (since 1.3).
+    pub const VIRTIO_NET_F_GUEST_USO4: u32 = 54;
+    /// The driver takes UDP over IPv6 larger than the MTU (since 1.3).
+    pub const VIRTIO_NET_F_GUEST_USO6: u32 = 55;
+    /// The device segments UDP.
+    pub const VIRTIO_NET_F_HOST_USO: u32 = 56;
+    /// Received frames carry a hash.
+    pub const VIRTIO_NET_F_HASH_REPORT: u32 = 57;
+    /// `hdr_len` of transmitted frames is exact.
+    pub const VIRTIO_NET_F_GUEST_HDRLEN: u32 = 59;
+    /// Receive side scaling.
+    pub const VIRTIO_NET_F_RSS: u32 = 60;
+    /// A standby for another device.
+    pub const VIRTIO_NET_F_STANDBY: u32 = 62;
+    /// The configuration says speed and duplex.
+    pub const VIRTIO_NET_F_SPEED_DUPLEX: u32 = 63;
+}
+
+/// § *Device configuration layout*: offsets.
+pub mod config {
+    /// `u8 mac[6]`.
+    pub const MAC: usize = 0;
+    /// `le16 status`.
+    pub const STATUS: usize = 6;
+    /// `le16 max_virtqueue_pairs`.
+    pub const MAX_VIRTQUEUE_PAIRS: usize = 8;
+    /// `le16 mtu`.
+    pub const MTU: usize = 10;
+    /// `le32 speed`, in Mbit/s.
+    pub const SPEED: usize = 12;
+    /// `u8 duplex`.
+    pub const DUPLEX: usize = 16;
+    /// In `status`: the link is up.
+    pub const S_LINK_UP: u16 = 1;
+    /// In `status`: the device asks for gratuitous announcements.
+    pub const S_ANNOUNCE: u16 = 2;
+}
+
+/// § *Device Operation*: `struct virtio_net_hdr`, as a device with `VIRTIO_F_VERSION_1` has it.
+pub mod header {
+    /// Bytes of the header without hash or tunnel fields.
+    pub const SIZE: usize = 12;
+    /// Flag: the checksum is partial.
+    pub const F_NEEDS_CSUM: u8 = 1;
+    /// Flag: the checksum has been verified.
+    pub const F_DATA_VALID: u8 = 2;
+    /// Flag: `csum_start` and `csum_offset` count coalesced segments instead.
+    pub const F_RSC_INFO: u8 = 4;
+    /// One segment.
+    pub const GSO_NONE: u8 = 0;
+    /// TCP over IPv4.
+    pub const GSO_TCPV4: u8 = 1;
+    /// UDP fragments (obsolete).
+    pub const GSO_UDP: u8 = 3;
+    /// TCP over IPv6.
+    pub const GSO_TCPV6: u8 = 4;
+    /// UDP segments.
+    pub const GSO_UDP_L4: u8 = 5;
+    /// Or'ed in: TCP has ECN set.
+    pub const GSO_ECN: u8 = 0x80;
+}
+
+/// § *Control Virtqueue*: classes, commands and acknowledgements.
+pub mod ctrl {
+    /// The command was carried out.
+    pub const ACK_OK: u8 = 0;
+    /// The command was refused.
+    pub const ACK_ERR: u8 = 1;
+    /// Class: receive modes.
+    pub const CLASS_RX: u8 = 0;
+    /// Receive everything.
+    pub const RX_PROMISC: u8 = 0;
+    /// Receive all multicast.
+    pub const RX_ALLMULTI: u8 = 1;
+    /// Class: MAC addresses.
+    pub const CLASS_MAC: u8 = 1;
+    /// Set the unicast and multicast tables.
+    pub const MAC_TABLE_SET: u8 = 0;
+    /// Set the device's own address.
+    pub const MAC_ADDR_SET: u8 = 1;
+}
+
+/// Largest frame that the driver may be given without segmentation offloads: 1514 bytes and
+/// one VLAN tag (§ *Setting Up Receive Buffers*).
+pub const MAX_PLAIN_FRAME: usize = 1518;
+/// Largest frame with receive segmentation offloads (§ *Setting Up Receive Buffers*: 65601
+/// with a header of 12 bytes).
+pub const MAX_LARGE_FRAME: usize = 65_589;

@@ -1,0 +1,173 @@
+//! A virtio-net device in this process: for tests, demonstrations and benchmarks that need
+//! neither a machine to emulate nor a privilege.
+//!
+//! The device reads its rings through the `virtio-queue` crate, which was written by others
+//! against the same text, over a second mapping of the driver's memory: an address that the
+//! driver did not map is an error here, as it is behind an IOMMU. It is strict: whatever a
+//! driver may not do is kept as a [`Violation`].
+//!
+//! ```text
+//! driver ── InProcess (the transport) ──┐
+//!                                       ├── registers, rings, receive and transmit ── Link
+//! test ──── Device (step, link, faults) ┘                                (echo, cable, port, pcap)
+//! ```
+//!
+//! The device does nothing by itself. Either a test calls [`Device::step`], and everything
+//! happens in a known order, or [`Device::run`] gives it a thread.
+
+mod bell;
+mod check;
+mod config;
+mod control;
+mod device;
+pub mod faults;
+mod frame;
+mod link;
+mod nic;
+mod pcap;
+mod registers;
+mod ring;
+
+pub use check::Violation;
+pub use config::DeviceConfig;
+pub use control::ControlState;
+pub use device::{Device, DeviceThread};
+pub use frame::Frame;
+pub use link::{Cable, Echo, Link, Port, Sink, Waker};
+pub use nic::Counters;
+pub use pcap::PcapWriter;
+
+use std::sync::Arc;
+
+use self::bell::Bells;
+use super::{Doorbell, QueueSetup, Transport, TransportError};
+use vmm_sys_util::eventfd::EventFd;
+
+use crate::mem::{DmaRegion, Iova};
+use crate::net::FeatureSet;
+
+/// The driver's way to an in-process [`Device`].
+///
+/// Dropping it stops the device and takes its memory away, as closing a VFIO device does.
+#[derive(Debug)]
+pub struct InProcess {
+    device: Device,
+    name: String,
+    behind_iommu: bool,
+}
+
+impl InProcess {
+    /// Makes a device as `config` describes it, with `link` as the far end of its cable.
+    ///
+    /// # Errors
+    /// [`TransportError::Io`] when the process has no more descriptors.
+    pub fn new(
+        config: DeviceConfig,
+        link: impl Link + 'static,
+    ) -> Result<(Self, Device), TransportError> {
+        let name = config.name.clone();
+        let behind_iommu = config.behind_iommu;
+        let device = Device::new(config, Box::new(link))?;
+        let transport = Self {
+            device: device.clone(),
+            name,
+            behind_iommu,
+        };
+        Ok((transport, device))
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        self.device.core().unplug();
+    }
+}
+
+impl Transport for InProcess {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn is_behind_iommu(&self) -> bool {
+        self.behind_iommu
+    }
+
+    fn read_device_features(&mut self) -> Result<FeatureSet, TransportError> {
+        self.device.core().read_device_features()
+    }
+
+    fn write_driver_features(&mut self, features: FeatureSet) -> Result<(), TransportError> {
+        self.device.core().write_driver_features(features);
+        Ok(())
+    }
+
+    fn read_status(&mut self) -> Result<u8, TransportError> {
+        self.device.core().read_status()
+    }
+
+    fn write_status(&mut self, status: u8) -> Result<(), TransportError> {
+        self.device.core().write_status(status);
+        Ok(())
+    }
+
+    fn read_config_generation(&mut self) -> Result<u8, TransportError> {
+        self.device.core().read_config_generation()
+    }
+
+    fn config_len(&self) -> usize {
+        self.device.core().config.config_len
+    }
+
+    fn read_config(&mut self, offset: usize, bytes: &mut [u8]) -> Result<(), TransportError> {
+        self.device.core().read_config(offset, bytes)
+    }
+
+    fn read_queue_count(&mut self) -> Result<u16, TransportError> {
+        self.device.core().read_queue_count()
+    }
+
+    fn read_max_queue_size(&mut self, queue: u16) -> Result<u16, TransportError> {
+        self.device.core().read_max_queue_size(queue)
+    }
+
+    fn enable_queue(&mut self, setup: &QueueSetup) -> Result<Box<dyn Doorbell>, TransportError> {
+        self.device.core().enable_queue(setup)?;
+        Ok(Box::new(InProcessDoorbell {
+            bells: Arc::clone(self.device.bells()),
+            queue: setup.index,
+        }))
+    }
+
+    fn vector_count(&self) -> u16 {
+        self.device.core().vector_count()
+    }
+
+    fn interrupt(&mut self, vector: u16) -> Result<EventFd, TransportError> {
+        self.device.core().interrupt(vector)
+    }
+
+    fn enable_config_interrupt(&mut self, vector: u16) -> Result<(), TransportError> {
+        self.device.core().enable_config_interrupt(vector)
+    }
+
+    fn map_dma(&mut self, region: &Arc<DmaRegion>) -> Result<Iova, TransportError> {
+        self.device.core().map_dma(region)
+    }
+
+    fn unmap_dma(&mut self, iova: Iova) -> Result<(), TransportError> {
+        self.device.core().unmap_dma(iova)
+    }
+}
+
+/// The doorbell of one queue.
+#[derive(Debug)]
+struct InProcessDoorbell {
+    bells: Arc<Bells>,
+    queue: u16,
+}
+
+impl Doorbell for InProcessDoorbell {
+    fn ring(&self) {
+        self.bells.ring(self.queue);
+    }
+}

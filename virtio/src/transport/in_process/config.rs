@@ -1,0 +1,107 @@
+//! What a device is made to be, and its configuration space (§ *Device configuration layout*).
+
+use crate::net::FeatureSet;
+use crate::net::features::all_known;
+use crate::spec::net::config;
+use crate::spec::net::feature::{VIRTIO_NET_F_MQ, VIRTIO_NET_F_RSS};
+
+/// An in-process device before it exists. Nothing is checked: a device may be made wrong.
+#[derive(Clone, Debug)]
+pub struct DeviceConfig {
+    /// Name in messages.
+    pub name: String,
+    /// Features on offer.
+    pub offered: FeatureSet,
+    /// The address, whatever the features say.
+    pub mac: [u8; 6],
+    /// `status`: [`config::S_LINK_UP`] and others.
+    pub status: u16,
+    /// `max_virtqueue_pairs`.
+    pub max_pairs: u16,
+    /// `mtu`.
+    pub mtu: u16,
+    /// `speed`, in Mbit/s.
+    pub speed: u32,
+    /// `duplex`: 1 full, 0 half, 0xff unknown.
+    pub duplex: u8,
+    /// Bytes of configuration that exist.
+    pub config_len: usize,
+    /// The largest size of each queue, as the device says it.
+    pub queue_sizes: Vec<u16>,
+    /// Interrupts that can be told apart.
+    pub vectors: u16,
+    /// Whether the driver is to believe in an IOMMU; addresses are checked either way.
+    pub behind_iommu: bool,
+    /// Whether the device keeps frames for others away from the driver.
+    pub filters: bool,
+}
+
+impl Default for DeviceConfig {
+    /// One pair of 256 entries and a control queue of 64, every feature this crate knows.
+    fn default() -> Self {
+        Self {
+            name: "in-process".to_owned(),
+            offered: all_known(),
+            mac: [0x52, 0x54, 0x00, 0x12, 0x34, 0x56],
+            status: config::S_LINK_UP,
+            max_pairs: 1,
+            mtu: 1500,
+            speed: 10_000,
+            duplex: 1,
+            config_len: 24,
+            queue_sizes: vec![256, 256, 64],
+            vectors: 4,
+            behind_iommu: true,
+            filters: false,
+        }
+    }
+}
+
+impl DeviceConfig {
+    /// The configuration space as bytes.
+    pub(super) fn bytes(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[config::MAC..][..6].copy_from_slice(&self.mac);
+        bytes[config::STATUS..][..2].copy_from_slice(&self.status.to_le_bytes());
+        bytes[config::MAX_VIRTQUEUE_PAIRS..][..2].copy_from_slice(&self.max_pairs.to_le_bytes());
+        bytes[config::MTU..][..2].copy_from_slice(&self.mtu.to_le_bytes());
+        bytes[config::SPEED..][..4].copy_from_slice(&self.speed.to_le_bytes());
+        bytes[config::DUPLEX] = self.duplex;
+        bytes
+    }
+
+    /// What the device says the largest size of `queue` is; 0 where there is none.
+    pub(super) fn max_queue_size(&self, queue: u16) -> u16 {
+        self.queue_sizes
+            .get(usize::from(queue))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// Pairs of data queues under `accepted` (§ *Virtqueues*).
+    pub(super) fn pairs(&self, accepted: FeatureSet) -> u16 {
+        let several = accepted.has(VIRTIO_NET_F_MQ) || accepted.has(VIRTIO_NET_F_RSS);
+        if several { self.max_pairs } else { 1 }
+    }
+
+    /// What queue `index` is for under `accepted` (§ *Virtqueues*).
+    pub(super) fn role(&self, index: u16, accepted: FeatureSet) -> Role {
+        let control = self.pairs(accepted).saturating_mul(2);
+        match index {
+            _ if index == control => Role::Control,
+            _ if index.is_multiple_of(2) => Role::Receive,
+            _ => Role::Transmit,
+        }
+    }
+}
+
+/// What a queue is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Frames for the driver.
+    Receive,
+    /// Frames from the driver.
+    Transmit,
+    /// Commands from the driver.
+    Control,
+}

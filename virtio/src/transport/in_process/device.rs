@@ -1,0 +1,166 @@
+//! The program's handle on the device, and the thread that can drive it.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use super::bell::Bells;
+use super::faults::Lie;
+use super::registers::Core;
+use super::{ControlState, Counters, DeviceConfig, Link, Violation, Waker};
+use crate::net::FeatureSet;
+use crate::transport::TransportError;
+
+/// A handle on an in-process device, beside the driver's. Clones name the same device.
+#[derive(Clone)]
+pub struct Device {
+    core: Arc<Mutex<Core>>,
+    bells: Arc<Bells>,
+}
+
+impl Device {
+    pub(super) fn new(
+        config: DeviceConfig,
+        mut link: Box<dyn Link>,
+    ) -> Result<Self, TransportError> {
+        let bells = Bells::new(config.queue_sizes.len()).map_err(|source| TransportError::Io {
+            device: config.name.clone(),
+            operation: "eventfd".to_owned(),
+            source,
+        })?;
+        let bells = Arc::new(bells);
+        link.attach(Waker(Arc::clone(&bells)));
+        let core = Core::new(config, link, Arc::clone(&bells));
+        Ok(Self {
+            core: Arc::new(Mutex::new(core)),
+            bells,
+        })
+    }
+
+    pub(super) fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn bells(&self) -> &Arc<Bells> {
+        &self.bells
+    }
+
+    /// Lets the device do what there is to do: queues that were rung, frames that have
+    /// arrived. Returns whether anything was done. A queue that was not rung is not looked at,
+    /// so a driver that forgets a doorbell stands still.
+    pub fn step(&self) -> bool {
+        self.core().service()
+    }
+
+    /// The same; also says yes if the device is to be driven on regardless.
+    fn step_again(&self) -> bool {
+        let mut core = self.core();
+        core.service() || core.interrupts_always()
+    }
+
+    /// Steps until there is nothing more to do.
+    pub fn settle(&self) {
+        while self.step() {}
+    }
+
+    /// Gives the device a thread of its own until the answer is dropped.
+    ///
+    /// # Errors
+    /// When the system has no more threads.
+    pub fn run(&self) -> io::Result<DeviceThread> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (device, stopped) = (self.clone(), Arc::clone(&stop));
+        let thread = thread::Builder::new()
+            .name("device".to_owned())
+            .spawn(move || {
+                while !stopped.load(Ordering::SeqCst) {
+                    if !device.step_again() {
+                        device.bells.sleep();
+                    }
+                }
+            })?;
+        Ok(DeviceThread {
+            bells: Arc::clone(&self.bells),
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// What the driver has done that it may not, in the order in which it was noticed.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.core().all_violations()
+    }
+
+    /// What the device has done so far.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            doorbells: self.bells.rings(),
+            ..self.core().traffic.counters
+        }
+    }
+
+    /// Device status, without touching it.
+    pub fn status(&self) -> u8 {
+        self.core().status
+    }
+
+    /// The features the driver accepted.
+    pub fn accepted_features(&self) -> FeatureSet {
+        self.core().accepted
+    }
+
+    /// What the driver has said over the control queue.
+    pub fn control_state(&self) -> ControlState {
+        self.core().control.clone()
+    }
+
+    /// Pulls or plugs the cable and raises the configuration interrupt.
+    pub fn set_link_up(&self, up: bool) {
+        self.core().set_link_up(up);
+    }
+
+    /// Changes the configuration and raises the configuration interrupt.
+    pub fn change_config(&self, change: impl FnOnce(&mut DeviceConfig)) {
+        self.core().change_config(change);
+    }
+
+    /// Begins to lie.
+    pub fn tell(&self, lie: &Lie) {
+        self.core().tell(lie);
+    }
+
+    /// Sets `DEVICE_NEEDS_RESET`, raises the configuration interrupt and does nothing more
+    /// until reset.
+    pub fn demand_reset(&self) {
+        self.core().demand_reset();
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A device that runs by itself; dropping this stops it.
+#[derive(Debug)]
+pub struct DeviceThread {
+    bells: Arc<Bells>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for DeviceThread {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.bells.wake();
+        if let Some(thread) = self.thread.take() {
+            // A device that panicked has said so on standard error.
+            let _ = thread.join();
+        }
+    }
+}

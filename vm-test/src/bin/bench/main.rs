@@ -1,0 +1,254 @@
+//! `bench`: umnet and the kernel's virtio_net, on the same kind of device, in the same guest.
+//!
+//! One boot, one virtual processor, three like cards on TAPs in a network namespace of the host.
+//! The first is driven by the kernel with the IOMMU translating, the second by the kernel with
+//! its IOMMU group switched to passthrough, the third by umnet. Every kind of traffic is measured
+//! on each in turn, within seconds, in an order that rotates; what is reported are medians of the
+//! ratios inside such a trip.
+
+mod measure;
+mod options;
+mod testbed;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use clap::Parser;
+use vm_test::report::{Circumstances, Driver, Report, Row, Series, Trip};
+use vm_test::{Accel, Error, Lab, Result};
+
+use measure::{Meter, Traffic};
+use options::Options;
+use testbed::Testbed;
+
+fn main() -> ExitCode {
+    // The far end of a measurement is this program again, in the host's namespace.
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(measure::FAR_END) {
+        return guest_runner::traffic::main(words);
+    }
+    let options = Options::parse();
+    match bench(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Unavailable(why)) => {
+            eprintln!("bench: cannot measure here: {why}");
+            ExitCode::from(3)
+        }
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(options: &Options) -> Result<()> {
+    let started = Instant::now();
+    let lab = Lab::open("bench")?;
+    let outcome = boot_and_measure(&lab, options, started);
+    match outcome {
+        Ok(()) => lab.clean(),
+        Err(Error::Unavailable(_)) => {}
+        Err(_) => eprint!("{}", lab.report()),
+    }
+    outcome
+}
+
+fn boot_and_measure(lab: &Lab, options: &Options, started: Instant) -> Result<()> {
+    let mut bed = Testbed::lay_out(lab, options)?;
+    eprintln!(
+        "bench: ready after {:.1} s; {}",
+        started.elapsed().as_secs_f32(),
+        bed.describe()
+    );
+    let acceleration = if options.icount {
+        Accel::Tcg
+    } else {
+        lab.accel()?
+    };
+    let about = circumstances(lab, options, &bed, acceleration);
+    let meter = Meter::new(&bed, options.icount, options.udp_rate(acceleration));
+    let report = rounds(options.rounds(), &meter, about)?;
+    bed.stop_umnet()?;
+    write_results(options, &report)?;
+    println!("{}", report.to_table());
+    println!("{}\n{}", options.json.display(), options.svg().display());
+    eprintln!("bench: {:.0} s in all", started.elapsed().as_secs_f32());
+    complete(options, &report)
+}
+
+/// Measures round after round; shows the first result as soon as there is one.
+fn rounds(rounds: usize, meter: &Meter, mut about: Circumstances) -> Result<Report> {
+    let mut all = Traffic::ALL.map(|traffic| Series::new(traffic.metric()));
+    let mut turn = 0;
+    for round in 1..=rounds {
+        for &traffic in Traffic::one_round(meter.icount) {
+            eprint!("round {round}/{rounds}  {:<26}", traffic.metric().label);
+            all[traffic as usize]
+                .trips
+                .push(trip(meter, traffic, turn)?);
+            turn += 1;
+        }
+        about.rounds = round;
+        if round == 1 && rounds > 1 {
+            println!(
+                "\nAfter the first round:\n{}",
+                Report::new(about.clone(), &all).to_table()
+            );
+        }
+    }
+    Ok(Report::new(about, &all))
+}
+
+/// One kind of traffic on every driver, each figure shown as it comes.
+fn trip(meter: &Meter, traffic: Traffic, turn: usize) -> Result<Trip> {
+    let mut trip = Trip::new();
+    for driver in rotated(&meter.bed.drivers(), turn) {
+        match meter.measure(driver, traffic) {
+            Ok(figure) => {
+                eprint!("  {} {}", driver.key(), vm_test::report::figure(figure));
+                trip.insert(driver, figure);
+            }
+            Err(error @ Error::Command(_)) => {
+                eprint!("\n  {}: no figure: {error}\n  ", driver.key())
+            }
+            Err(error) => return Err(error),
+        }
+        let _ = io::stderr().flush();
+    }
+    eprintln!("  {}", traffic.metric().unit);
+    Ok(trip)
+}
+
+/// Whoever comes first in one trip comes last in the next.
+fn rotated(drivers: &[Driver], turn: usize) -> Vec<Driver> {
+    let mut order = drivers.to_vec();
+    if !order.is_empty() {
+        order.rotate_left(turn % drivers.len());
+    }
+    order
+}
+
+fn circumstances(
+    lab: &Lab,
+    options: &Options,
+    bed: &Testbed,
+    acceleration: Accel,
+) -> Circumstances {
+    let mut details: BTreeMap<String, String> = bed.details();
+    details.extend(options.details(acceleration));
+    Circumstances {
+        revision: revision(),
+        guest_kernel: lab.image().kernel_release().to_owned(),
+        qemu: version_number(lab.qemu_version()).to_owned(),
+        acceleration: acceleration.to_string().to_lowercase(),
+        icount: options.icount,
+        rounds: 0,
+        details,
+    }
+}
+
+/// "10.0.2" of "QEMU emulator version 10.0.2 (Debian ...)".
+fn version_number(line: &str) -> &str {
+    let words = || line.split_whitespace();
+    words()
+        .find(|word| word.starts_with(|first: char| first.is_ascii_digit()))
+        .unwrap_or(line)
+}
+
+/// The commit this was built from, marked when the tree has changed since.
+fn revision() -> String {
+    let git = |words: &[&str]| {
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(env!("CARGO_MANIFEST_DIR"))
+            .args(words)
+            .output();
+        let output = output.ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
+        return "unknown".to_owned();
+    };
+    match git(&["status", "--porcelain", "--untracked-files=no"]).as_deref() {
+        Some("") => commit,
+        _ => format!("{commit}-dirty"),
+    }
+}
+
+fn write_results(options: &Options, report: &Report) -> Result<()> {
+    let json = report
+        .to_json()
+        .map_err(|error| Error::Command(format!("writing JSON: {error}")))?;
+    write_aside(&options.json, &(json + "\n"))?;
+    write_aside(&options.svg(), &report.to_svg())
+}
+
+/// Whole or not at all: an interrupted run leaves the earlier result.
+fn write_aside(path: &Path, text: &str) -> Result<()> {
+    let aside = path.with_extension("new");
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&aside, text))
+        .and_then(|()| fs::rename(&aside, path))
+        .map_err(|source| Error::Io {
+            what: format!("writing {}", path.display()),
+            source,
+        })
+}
+
+/// A table with holes is shown, but it is not a success.
+fn complete(options: &Options, report: &Report) -> Result<()> {
+    let hole = |row: &&Row| {
+        row.kernel.is_none()
+            || row.kernel_pt.is_none()
+            || (row.umnet.is_none() && !options.without_umnet)
+    };
+    match report.rows().iter().find(hole) {
+        None if report.rows().len() == Traffic::ALL.len() => Ok(()),
+        None => Err(Error::Command(
+            "some kinds of traffic gave no figure at all".to_owned(),
+        )),
+        Some(row) => Err(Error::Command(format!("{} lacks figures", row.name))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_driver_comes_first_equally_often() {
+        let firsts: Vec<_> = (0..6).map(|turn| rotated(&Driver::ALL, turn)[0]).collect();
+        assert_eq!(firsts[..3], Driver::ALL);
+        assert_eq!(firsts[3..], Driver::ALL);
+        assert_eq!(rotated(&[], 5), []);
+    }
+
+    #[test]
+    fn the_version_is_the_number_in_qemus_line() {
+        assert_eq!(
+            version_number("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds)"),
+            "10.0.2"
+        );
+        assert_eq!(version_number("odd"), "odd");
+    }
+
+    #[test]
+    fn results_are_written_whole_into_new_folders() {
+        let folder = std::env::temp_dir().join(format!("umnet-bench-{}", std::process::id()));
+        let path = folder.join("deep/run.json");
+        write_aside(&path, "one").unwrap();
+        write_aside(&path, "two").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(
+            fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1,
+            "nothing aside is left"
+        );
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

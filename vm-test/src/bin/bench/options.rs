@@ -1,0 +1,131 @@
+//! What can be chosen on the command line.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Parser;
+use vm_test::Accel;
+
+const HOW: &str = "\
+How it is measured:
+  One guest, one virtual processor, three like virtio-net cards on TAPs in a network namespace
+  (root or a user namespace is needed for these). Card 1: the kernel's driver, IOMMU translating.
+  Card 2: the kernel's driver, its IOMMU group set to passthrough. Card 3: umnet.
+  A trip measures one kind of traffic on all three within seconds; the order rotates. Figures
+  are medians over all trips, ratios are medians of the trips' ratios.
+
+    tcp_to_guest     one connection, counted by the reader in the guest
+    tcp_from_guest   one connection, counted by the reader outside
+    udp_to_guest     18-byte datagrams at --udp-rate, counted by the reader in the guest
+    udp_from_guest   18-byte datagrams, unpaced, counted by the far end's interface
+    round_trip       one byte there and back over TCP, asked for by the guest
+
+  With --icount, guest time counts instructions (4 ns each) and repeats within about 1 % on a noisy
+  machine; all rates are then per guest second, and round_trip keeps eight requests under way (with
+  one, the guest would mostly wait for the host, whose time is not counted in instructions).
+
+Examples:
+  bench                          everything, in under four minutes
+  bench --rounds 1               a first impression in half a minute
+  bench --icount                 deterministic time: what to watch for regressions
+  bench --without-umnet          the two kernel baselines only
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 the machine at hand lacks something.";
+
+/// Compares umnet with the kernel's virtio_net inside one QEMU guest.
+#[derive(Debug, Parser)]
+#[command(name = "bench", after_help = HOW)]
+pub(crate) struct Options {
+    /// Times around; each makes two trips per TCP direction and three per small-packet kind (with --icount, one each)
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rounds: u16,
+    /// Deterministic time: QEMU counts instructions instead of seconds (forces TCG)
+    #[arg(long)]
+    pub(crate) icount: bool,
+    /// Where the result goes; the picture goes beside it, as .svg
+    #[arg(long, value_name = "FILE", default_value_os_t = default_json())]
+    pub(crate) json: PathBuf,
+    /// Leave card 3 alone: only the kernel's two baselines
+    #[arg(long)]
+    pub(crate) without_umnet: bool,
+    /// Datagrams a second offered to the guest; 0 for as many as the host can send
+    /// [default: 80000 under TCG, 0 under KVM]
+    #[arg(long, value_name = "PPS")]
+    udp_rate: Option<u32>,
+    /// Log level of umnet in the guest (error, warn, info, debug, trace)
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    pub(crate) umnet_log: String,
+}
+
+impl Options {
+    pub(crate) fn rounds(&self) -> usize {
+        usize::from(self.rounds)
+    }
+
+    pub(crate) fn svg(&self) -> PathBuf {
+        self.json.with_extension("svg")
+    }
+
+    /// None: unpaced.
+    ///
+    /// An emulated guest receives 30,000 to 50,000 a second. 80,000 saturate it, and up to 100,000
+    /// what it receives stays level; beyond, the sender takes the core that QEMU's main loop needs
+    /// on a machine with two.
+    pub(crate) fn udp_rate(&self, acceleration: Accel) -> Option<u32> {
+        let usual = if acceleration == Accel::Tcg {
+            80_000
+        } else {
+            0
+        };
+        Some(self.udp_rate.unwrap_or(usual)).filter(|rate| *rate > 0)
+    }
+
+    pub(crate) fn details(&self, acceleration: Accel) -> BTreeMap<String, String> {
+        let rate = self
+            .udp_rate(acceleration)
+            .map_or("unpaced".to_owned(), |rate| rate.to_string());
+        BTreeMap::from([("udp_to_guest_offered_pps".to_owned(), rate)])
+    }
+}
+
+fn default_json() -> PathBuf {
+    PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../target/report/run.json"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Options, clap::Error> {
+        Options::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn defaults_depend_on_the_clock_and_the_processor() {
+        let plain = parsed("bench").unwrap();
+        assert_eq!(
+            (plain.rounds(), plain.udp_rate(Accel::Tcg)),
+            (6, Some(80_000))
+        );
+        assert_eq!(plain.udp_rate(Accel::Kvm), None);
+        let icount = parsed("bench --icount --udp-rate 0").unwrap();
+        assert_eq!((icount.rounds(), icount.udp_rate(Accel::Tcg)), (6, None));
+    }
+
+    #[test]
+    fn the_picture_lies_beside_the_json() {
+        assert_eq!(
+            parsed("bench --json /a/b.json").unwrap().svg(),
+            PathBuf::from("/a/b.svg")
+        );
+        assert!(default_json().ends_with("target/report/run.json"));
+    }
+
+    #[test]
+    fn no_rounds_is_refused() {
+        assert!(parsed("bench --rounds 0").is_err());
+    }
+}

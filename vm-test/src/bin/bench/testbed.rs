@@ -1,0 +1,304 @@
+//! The guest, its three cards, who drives them, and the host's ends.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use vm_test::report::Driver;
+use vm_test::{Backend, Error, Guest, HostNet, Job, Lab, Machine, Nic, Result, Vm};
+
+use crate::options::Options;
+
+/// One card with both its ends.
+pub(crate) struct Card {
+    pub(crate) driver: Driver,
+    /// Interface in the guest.
+    pub(crate) ifname: String,
+    /// Interface on the host.
+    pub(crate) tap: String,
+    /// Third byte of its addresses.
+    subnet: usize,
+    /// What the guest's kernel says about the group, such as `DMA` or `identity`.
+    iommu: String,
+}
+
+impl Card {
+    pub(crate) fn guest_address(&self) -> String {
+        format!("10.77.{}.2", self.subnet)
+    }
+
+    pub(crate) fn host_address(&self) -> String {
+        format!("10.77.{}.1", self.subnet)
+    }
+}
+
+/// Everything a measurement needs, until it goes.
+pub(crate) struct Testbed {
+    umnet: Option<Job>,
+    cards: Vec<Card>,
+    vm: Vm,
+    pub(crate) net: HostNet,
+    busy_when_idle: f64,
+}
+
+/// What umnet's interface is called.
+const UMNET_IFNAME: &str = "um0";
+/// An idle guest that is busier than this has somebody in it who disturbs the others.
+const TOLERATED_BUSY: f64 = 0.05;
+
+impl Testbed {
+    /// Boots the guest and hands each card to its driver.
+    pub(crate) fn lay_out(lab: &Lab, options: &Options) -> Result<Self> {
+        let drivers = drivers(options);
+        if !options.without_umnet {
+            lab.needs_umnet()?;
+        }
+        let net = lab.host_net()?;
+        let mut machine = Machine::new().kernel_args("quiet").inside(&net);
+        if options.icount {
+            machine = machine.icount();
+        }
+        net.run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1")?;
+        for (index, driver) in drivers.iter().enumerate() {
+            make_tap(&net, &tap_name(index), index)?;
+            machine = machine.nic(Nic::new(driver.key(), Backend::tap(&tap_name(index))));
+        }
+        let vm = lab.boot(machine)?;
+        let mut bed = Self {
+            umnet: None,
+            cards: Vec::new(),
+            vm,
+            net,
+            busy_when_idle: 0.0,
+        };
+        for (index, driver) in drivers.into_iter().enumerate() {
+            let card = bed.hand_over(index, driver, options)?;
+            bed.cards.push(card);
+        }
+        bed.check_idle()?;
+        Ok(bed)
+    }
+
+    pub(crate) fn guest(&self) -> &Guest {
+        &self.vm.guest
+    }
+
+    pub(crate) fn drivers(&self) -> Vec<Driver> {
+        self.cards.iter().map(|card| card.driver).collect()
+    }
+
+    pub(crate) fn card(&self, driver: Driver) -> Result<&Card> {
+        let card = self.cards.iter().find(|card| card.driver == driver);
+        card.ok_or_else(|| Error::Command(format!("no card for {}", driver.key())))
+    }
+
+    fn hand_over(&mut self, index: usize, driver: Driver, options: &Options) -> Result<Card> {
+        let pci = self.vm.nic(driver.key()).pci.clone();
+        let ifname = match driver {
+            Driver::Kernel => self.kernel_ifname(driver)?,
+            Driver::KernelPt => {
+                self.sh(&passthrough(&pci))?;
+                self.kernel_ifname(driver)?
+            }
+            Driver::Umnet => self.start_umnet(&pci, options)?,
+        };
+        let card = Card {
+            driver,
+            ifname,
+            tap: tap_name(index),
+            subnet: index + 1,
+            iommu: self
+                .sh(&format!("cat /sys/bus/pci/devices/{pci}/iommu_group/type"))?
+                .trim()
+                .to_owned(),
+        };
+        check_iommu(&card)?;
+        self.address(&card)?;
+        Ok(card)
+    }
+
+    fn kernel_ifname(&self, driver: Driver) -> Result<String> {
+        self.vm.guest.ifname(&self.vm.nic(driver.key()).mac)
+    }
+
+    /// Addresses and neighbours are fixed, so that no resolution gets lost in a flood.
+    fn address(&self, card: &Card) -> Result<()> {
+        let Card { ifname, tap, .. } = card;
+        let (here, there) = (card.guest_address(), card.host_address());
+        let host_mac = host_mac(card.subnet - 1);
+        self.sh(&format!(
+            "echo 1 >/proc/sys/net/ipv6/conf/{ifname}/disable_ipv6; \
+             ip addr add {here}/24 dev {ifname} && ip link set {ifname} up && \
+             ip neigh replace {there} lladdr {host_mac} dev {ifname} nud permanent"
+        ))?;
+        let guest_mac = self.sh(&format!("cat /sys/class/net/{ifname}/address"))?;
+        let guest_mac = guest_mac.trim();
+        let neighbour =
+            format!("ip neigh replace {here} lladdr {guest_mac} dev {tap} nud permanent");
+        self.net.run(&neighbour)?.into_stdout()?;
+        self.sh(&format!("ping -c 1 -W 5 {there}")).map(drop)
+    }
+
+    fn start_umnet(&mut self, pci: &str, options: &Options) -> Result<String> {
+        let log = &options.umnet_log;
+        let line = format!("exec umnet --log {log} run {pci} --ifname {UMNET_IFNAME} --no-adopt");
+        let mut job = self.vm.guest.spawn(&line)?;
+        let up = format!(
+            "n=0; until [ -e /sys/class/net/{UMNET_IFNAME} ]; do \
+             n=$((n+1)); [ $n -le 200 ] || exit 1; sleep 0.05; done"
+        );
+        if !self.vm.guest.run(&up)?.success() {
+            let story = job.peek()?.story();
+            return Err(Error::Command(format!(
+                "{UMNET_IFNAME} does not appear: {story}"
+            )));
+        }
+        self.umnet = Some(job);
+        Ok(UMNET_IFNAME.to_owned())
+    }
+
+    /// Ends umnet as a user would; it must end well.
+    pub(crate) fn stop_umnet(&mut self) -> Result<()> {
+        match self.umnet.take() {
+            Some(job) => job.terminate()?.into_stdout().map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// All drivers up, no traffic: the guest must be at rest, or one driver's idling would be
+    /// charged to the others.
+    fn check_idle(&mut self) -> Result<()> {
+        let stat = self.sh("sleep 0.5; head -n1 /proc/stat; sleep 1; head -n1 /proc/stat")?;
+        self.busy_when_idle = busy_fraction(&stat);
+        if self.busy_when_idle > TOLERATED_BUSY {
+            let percent = self.busy_when_idle * 100.0;
+            eprintln!(
+                "bench: the guest is {percent:.0} % busy without traffic; ratios will be off"
+            );
+        }
+        Ok(())
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let card = |card: &Card| {
+            format!(
+                "{} on {} (IOMMU {})",
+                card.driver.key(),
+                card.ifname,
+                card.iommu
+            )
+        };
+        self.cards.iter().map(card).collect::<Vec<_>>().join(", ")
+    }
+
+    pub(crate) fn details(&self) -> BTreeMap<String, String> {
+        let iommu = |card: &Card| (format!("iommu_{}", card.driver.key()), card.iommu.clone());
+        let busy = (
+            "guest_busy_when_idle".to_owned(),
+            format!("{:.3}", self.busy_when_idle),
+        );
+        self.cards.iter().map(iommu).chain([busy]).collect()
+    }
+
+    fn sh(&self, line: &str) -> Result<String> {
+        self.vm.guest.run(line)?.into_stdout()
+    }
+}
+
+fn drivers(options: &Options) -> Vec<Driver> {
+    let wanted = |driver: &Driver| *driver != Driver::Umnet || !options.without_umnet;
+    Driver::ALL.into_iter().filter(wanted).collect()
+}
+
+fn tap_name(index: usize) -> String {
+    format!("bench{index}")
+}
+
+fn host_mac(index: usize) -> String {
+    format!("52:54:00:76:00:{index:02x}")
+}
+
+fn make_tap(net: &HostNet, tap: &str, index: usize) -> Result<()> {
+    net.tap(tap, 1)?;
+    let address = format!("10.77.{}.1/24", index + 1);
+    let mac = host_mac(index);
+    net.run(&format!(
+        "ip link set {tap} address {mac} && ip addr add {address} dev {tap}"
+    ))?
+    .into_stdout()
+    .map(drop)
+}
+
+/// The group's type can be changed while its device has no driver; this is what `iommu=pt` would do
+/// to every device.
+fn passthrough(pci: &str) -> String {
+    let device = format!("/sys/bus/pci/devices/{pci}");
+    format!(
+        "set -e; echo {pci} >{device}/driver/unbind; echo identity >{device}/iommu_group/type; \
+         echo {pci} >/sys/bus/pci/drivers_probe; n=0; \
+         until ls -d {device}/virtio*/net/* >/dev/null 2>&1; do n=$((n+1)); [ $n -le 100 ]; sleep 0.05; done"
+    )
+}
+
+/// The whole comparison rests on who is translated and who is not.
+fn check_iommu(card: &Card) -> Result<()> {
+    let passthrough = card.iommu == "identity";
+    if passthrough == (card.driver == Driver::KernelPt) {
+        return Ok(());
+    }
+    let (driver, iommu) = (card.driver.key(), &card.iommu);
+    Err(Error::Command(format!(
+        "{driver}'s IOMMU group has type {iommu}; the figures would not compare"
+    )))
+}
+
+/// Of two `cpu` lines of `/proc/stat`: the share of time that was neither idle nor waiting.
+fn busy_fraction(stat: &str) -> f64 {
+    let line = |line: &str| {
+        line.split_whitespace()
+            .skip(1)
+            .filter_map(|word| word.parse().ok())
+            .collect()
+    };
+    let lines: Vec<Vec<f64>> = stat.lines().map(line).collect();
+    let [before, after] = lines.as_slice() else {
+        return 0.0;
+    };
+    let passed: Vec<f64> = before
+        .iter()
+        .zip(after)
+        .map(|(before, after)| after - before)
+        .collect();
+    let (all, idle): (f64, f64) = (passed.iter().sum(), passed.iter().skip(3).take(2).sum());
+    if all > 0.0 { 1.0 - idle / all } else { 0.0 }
+}
+
+/// Guest time within which any one measurement must be over.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_is_what_is_neither_idle_nor_waiting() {
+        assert!((busy_fraction("cpu 10 0 10 100 0 0\ncpu 15 0 15 180 10 0\n") - 0.1).abs() < 1e-9);
+        assert_eq!(busy_fraction("cpu 1 2 3 4\ncpu 1 2 3 4\n"), 0.0);
+        assert_eq!(busy_fraction(""), 0.0);
+    }
+
+    #[test]
+    fn a_card_in_the_wrong_protection_is_refused() {
+        let card = |driver, iommu: &str| Card {
+            driver,
+            ifname: "x".to_owned(),
+            tap: "y".to_owned(),
+            subnet: 1,
+            iommu: iommu.to_owned(),
+        };
+        assert!(check_iommu(&card(Driver::Kernel, "DMA")).is_ok());
+        assert!(check_iommu(&card(Driver::Umnet, "DMA-FQ")).is_ok());
+        assert!(check_iommu(&card(Driver::KernelPt, "identity")).is_ok());
+        assert!(check_iommu(&card(Driver::KernelPt, "DMA")).is_err());
+        assert!(check_iommu(&card(Driver::Kernel, "identity")).is_err());
+    }
+}
