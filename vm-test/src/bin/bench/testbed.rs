@@ -141,7 +141,7 @@ impl Testbed {
         self.wait_for_reply(card)
     }
 
-    /// A driver that has just started may miss the first request.
+    /// The first frames may be lost: Linux starts to send some time after the carrier came.
     fn wait_for_reply(&self, card: &Card) -> Result<()> {
         let there = card.host_address();
         let line = format!(
@@ -183,6 +183,11 @@ impl Testbed {
             Some(Ok(output)) => Error::Command(format!("{error}\n{}", output.story())),
             _ => error,
         }
+    }
+
+    /// What umnet and its interrupts have counted, for whoever tunes it.
+    pub(crate) fn umnet_stats(&self) -> Result<String> {
+        self.sh("umnet stats --json; grep vfio /proc/interrupts; grep ctxt /proc/stat")
     }
 
     /// Ends umnet as a user would; it must end well.
