@@ -127,13 +127,6 @@ impl<'a> Meter<'a> {
     /// One figure, in the unit of the traffic's metric; a second try if the first was spoilt.
     pub(crate) fn measure(&self, driver: Driver, traffic: Traffic) -> Result<f64> {
         let card = self.bed.card(driver)?;
-        let dbg = std::env::var_os("BENCH_STATS").is_some() && matches!(driver, Driver::Umnet);
-        if dbg {
-            let r = self.measure_once(card, traffic);
-            let out = self.bed.guest().run("umnet stats --json; cat /proc/interrupts | grep -i -E 'vfio' ; grep ctxt /proc/stat")?;
-            eprintln!("STATS {traffic:?} {}", out.into_stdout()?);
-            return r;
-        }
         match self.measure_once(card, traffic) {
             Err(Error::Command(_)) => self.measure_once(card, traffic),
             other => other,
