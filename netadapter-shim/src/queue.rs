@@ -170,3 +170,6 @@ impl QueueFault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

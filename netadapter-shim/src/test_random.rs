@@ -22,6 +22,12 @@ impl Random {
         };
         let seed = given.unwrap_or_else(clock).max(1);
         println!("UMNET_SEED={seed}");
+        Self::from_seed(seed)
+    }
+
+    /// A generator whose seed is known.
+    pub(crate) fn from_seed(seed: u64) -> Self {
+        let seed = seed.max(1);
         Self { seed, state: seed }
     }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Nic, RX_HEADER, Shape, driver_ok, negotiate, open_queue, part};
-use virtio::net::FeatureSet;
+use virtio::net::{FeatureSet, VirtioNetHdr};
 use virtio::queue::SlotId;
 use virtio::spec::feature::*;
 use virtio::spec::net::feature::*;
@@ -69,7 +69,7 @@ fn frames_go_out_and_come_back_unchanged() {
 fn a_frame_may_fill_many_buffers_and_says_how_many() {
     let port = Port::default();
     let features = EVENTS.with(VIRTIO_NET_F_MRG_RXBUF);
-    let mut nic = Nic::with_rx_slots(DeviceConfig::default(), port.clone(), features, 128);
+    let mut nic = Nic::with_slots(DeviceConfig::default(), port.clone(), features, 128, 128);
     let frame = frame_of(128 * 9);
     port.inject(&Frame::plain(&frame));
     nic.rx.vq.arm(10).unwrap();
@@ -180,7 +180,12 @@ fn a_driver_without_guest_csum_gets_complete_checksums() {
     let mut frame = frame_of(61);
     frame[22..24].copy_from_slice(&[0, 0]);
     port.inject(&Frame::with_header(
-        [1, 0, 0, 0, 0, 0, 20, 0, 2, 0, 0, 0],
+        VirtioNetHdr {
+            flags: 1,
+            csum_start: 20,
+            csum_offset: 2,
+            ..Default::default()
+        },
         &frame,
     ));
     nic.device.settle();
@@ -202,7 +207,12 @@ fn a_driver_is_not_given_what_it_did_not_accept() {
         PLAIN.with(VIRTIO_NET_F_GUEST_CSUM),
     );
     port.inject(&Frame::with_header(
-        [1, 1, 54, 0, 100, 0, 34, 0, 16, 0, 0, 0],
+        VirtioNetHdr {
+            flags: 1,
+            gso_type: 1,
+            gso_size: 100,
+            ..Default::default()
+        },
         &frame_of(1000),
     ));
     nic.device.settle();

@@ -48,9 +48,9 @@ rate
                                                     datagrams, unpaced or at PPS per second
   udp-sink    --listen ADDR --seconds S [--warmup W]
                                                     counts from W after the first datagram
-  echo        --listen ADDR                         sends one connection's bytes back
+  echo        --listen ADDR [--connections N]       sends every byte back
   round-trip  --to ADDR --seconds S [--size 1] [--warmup W]
-                                                    one request, one reply, with percentiles
+              [--connections N]                     one request, one reply, with percentiles
 
 Rates also take --interface IF: the interface's own counters over the same window.
 --group-on is an interface's IPv4 address for an IPv4 group, its name for an IPv6 one.

@@ -186,6 +186,21 @@ fn round_trips_are_counted_and_their_latencies_ordered() {
 }
 
 #[test]
+fn round_trips_on_several_connections_add_up() {
+    let (echo, addr) = listen("echo --connections 4", "127.0.0.1");
+    let ask = format!("round-trip --to {addr} --seconds 0.2 --size 100 --connections 4");
+    let (code, facts) = run(&ask);
+    let (_, echoed) = finish(echo);
+    assert_eq!((code, &facts["connections"]), (0, &4.into()), "{facts}");
+    let sent = facts["transactions"].as_u64().unwrap() * 100;
+    assert_eq!(
+        echoed["bytes"], sent,
+        "without warm-up every transaction counts"
+    );
+    assert_eq!(run("echo --listen 127.0.0.1:0 --connections 0").0, 2);
+}
+
+#[test]
 fn nobody_there_is_exit_code_1_and_usage_is_2() {
     let (code, facts) = run("send --to 127.0.0.1:1 --bytes 1 --deadline 0.2");
     assert_eq!((code, &facts["ok"]), (1, &false.into()));

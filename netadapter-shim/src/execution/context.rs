@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::{Duration, Instant};
 
-use super::sources::Sources;
+use super::sources::{Sources, Woken};
 use super::{ContextParts, Faults, Reply, Request, Task};
 use crate::queue::QueuePair;
 use crate::wake::Waker;
@@ -118,13 +118,13 @@ impl Context {
     fn sleep(&mut self) {
         let timeout = self.timeout();
         let woken = self.sources.wait(timeout);
-        self.pair.counters().wakeups.add(1);
-        match woken {
-            Ok(woken) => self.pair.port_ready |= woken.port,
-            // An epoll of our own does not fail; if it does, going on polling
-            // keeps frames moving.
-            Err(error) => log::error!("queue pair {}: epoll: {error}", self.index),
-        }
+        // An epoll of our own does not fail; if it does, going on polling keeps
+        // frames moving.
+        let woken = woken.unwrap_or_else(|error| {
+            log::error!("queue pair {}: epoll: {error}", self.index);
+            Woken { port: true }
+        });
+        self.pair.slept(woken.port);
         if timeout >= 0 {
             self.tick_if_due();
         }

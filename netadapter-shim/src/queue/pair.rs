@@ -27,7 +27,7 @@ pub(crate) struct QueuePair {
     faulted: [bool; 2],
     fault: Option<QueueFault>,
     /// The port may have frames to send.
-    pub(crate) port_ready: bool,
+    port_ready: bool,
     budget: u32,
     unlooked_frames: u32,
     unlooked_bytes: u64,
@@ -77,11 +77,22 @@ impl QueuePair {
         self.counters.polls.add(1);
         let rx = self.turn_rx();
         self.look_at_port(rx);
-        let work = rx.work + self.turn_tx();
-        if work == 0 {
-            self.unlooked_turns = 0;
-        }
-        work
+        rx.work + self.turn_tx()
+    }
+
+    /// The context slept, and so looked at its sources: this is what it saw.
+    pub(crate) fn slept(&mut self, port_readable: bool) {
+        self.counters.wakeups.add(1);
+        self.port_ready |= port_readable;
+        self.looked();
+    }
+
+    fn looked(&mut self) {
+        (
+            self.unlooked_frames,
+            self.unlooked_bytes,
+            self.unlooked_turns,
+        ) = (0, 0, 0);
     }
 
     fn turn_rx(&mut self) -> RxTurn {
@@ -202,10 +213,6 @@ impl QueuePair {
     /// A fault that has not been reported yet.
     pub(crate) fn take_fault(&mut self) -> Option<QueueFault> {
         self.fault.take()
-    }
-
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.counters
     }
 
     fn wants(&mut self, direction: Direction) -> bool {

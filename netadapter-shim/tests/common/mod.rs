@@ -62,10 +62,16 @@ pub struct Device {
     pub return_unwritten: AtomicBool,
     /// Refuses to create the queue of this id (plus one; 0 is none).
     pub refuse_queue: AtomicU32,
+    /// The driver wants to hear of the next arrival.
+    pub armed: AtomicBool,
     pub tick_wanted: AtomicBool,
     pub calls: Mutex<Vec<String>>,
     pub notifiers: Mutex<Vec<Notifier>>,
     pub interrupt: Mutex<Option<Arc<EventFd>>>,
+    /// The device at the other end of the wire, if there is one.
+    pub wire: Mutex<Option<Arc<Device>>>,
+    /// Bytes of the largest frame sent over the wire.
+    pub largest: Mutex<usize>,
     pub filters: Mutex<Vec<ReceiveFilter>>,
     pub offloads: Mutex<Option<ActiveOffloads>>,
 }
@@ -85,10 +91,36 @@ impl Device {
         }
     }
 
+    /// Keeps a frame, or hands it to the other end of the wire: as a virtio
+    /// device would, whose large frames count their length in the checksum.
+    fn send(&self, mut sent: Sent) {
+        let wire = self.wire.lock().unwrap().clone();
+        let Some(peer) = wire else {
+            return self.sent.lock().unwrap().push(sent);
+        };
+        let start = usize::from(sent.partial.checksum_start);
+        let field = start + usize::from(sent.partial.checksum_offset);
+        if sent.mss > 0 {
+            let bare = u16::from_be_bytes([sent.bytes[field], sent.bytes[field + 1]]);
+            let sum = pseudo_sum_with_length(bare, sent.bytes.len() - start);
+            sent.bytes[field..field + 2].copy_from_slice(&sum.to_be_bytes());
+        }
+        let mut largest = self.largest.lock().unwrap();
+        *largest = sent.bytes.len().max(*largest);
+        drop(largest);
+        peer.arrive(Arriving {
+            partial: sent.partial,
+            ..Arriving::new(sent.bytes)
+        });
+    }
+
     /// A frame arrives; the driver is told.
     pub fn arrive(&self, frame: Arriving) {
         self.arriving.lock().unwrap().push_back(frame);
-        self.notify();
+        // A device signals once after it was asked to, as virtio devices do.
+        if self.armed.swap(false, Ordering::SeqCst) {
+            self.notify();
+        }
     }
 
     pub fn sent(&self) -> Vec<Sent> {
@@ -120,11 +152,7 @@ impl PacketQueue for FakeTx {
         );
         let mut index = ring.next_index();
         while index != ring.end_index() {
-            self.device
-                .sent
-                .lock()
-                .unwrap()
-                .push(read_packet(rings, index));
+            self.device.send(read_packet(rings, index));
             index = ring.increment_index(index);
         }
         ring.set_next_index(index);
@@ -245,6 +273,7 @@ impl PacketQueue for FakeRx {
 
     fn set_notification_enabled(&mut self, enabled: bool) {
         assert!(enabled, "FALSE is never sent");
+        self.device.armed.store(true, Ordering::SeqCst);
     }
 
     fn cancel(&mut self, rings: &NetRings<'_>) {

@@ -20,6 +20,7 @@ mod check;
 mod config;
 mod control;
 mod device;
+pub mod faults;
 mod frame;
 mod link;
 mod nic;
@@ -101,7 +102,7 @@ impl Transport for InProcess {
     }
 
     fn read_status(&mut self) -> Result<u8, TransportError> {
-        Ok(self.device.core().read_status())
+        self.device.core().read_status()
     }
 
     fn write_status(&mut self, status: u8) -> Result<(), TransportError> {
@@ -110,7 +111,7 @@ impl Transport for InProcess {
     }
 
     fn read_config_generation(&mut self) -> Result<u8, TransportError> {
-        Ok(self.device.core().read_config_generation())
+        self.device.core().read_config_generation()
     }
 
     fn config_len(&self) -> usize {
@@ -122,11 +123,11 @@ impl Transport for InProcess {
     }
 
     fn read_queue_count(&mut self) -> Result<u16, TransportError> {
-        Ok(self.device.core().config.queue_sizes.len() as u16)
+        self.device.core().read_queue_count()
     }
 
     fn read_max_queue_size(&mut self, queue: u16) -> Result<u16, TransportError> {
-        Ok(self.device.core().config.max_queue_size(queue))
+        self.device.core().read_max_queue_size(queue)
     }
 
     fn enable_queue(&mut self, setup: &QueueSetup) -> Result<Box<dyn Doorbell>, TransportError> {

@@ -1,6 +1,8 @@
 //! A driver small enough to be read at a glance: registers by hand, three queues, plain slots.
 #![allow(dead_code, unreachable_pub)] // each test file uses another part
 
+pub mod random;
+
 use std::sync::Arc;
 
 use virtio::net::FeatureSet;
@@ -143,14 +145,16 @@ pub struct Nic {
 
 impl Nic {
     pub fn new(config: DeviceConfig, link: impl Link + 'static, features: FeatureSet) -> Self {
-        Self::with_rx_slots(config, link, features, 2048)
+        Self::with_slots(config, link, features, 2048, 0x1_0080)
     }
 
-    pub fn with_rx_slots(
+    /// The same with receive and transmit slots of so many bytes.
+    pub fn with_slots(
         config: DeviceConfig,
         link: impl Link + 'static,
         features: FeatureSet,
         rx_len: u32,
+        tx_len: u32,
     ) -> Self {
         let sizes = config.queue_sizes.clone();
         let (mut transport, device) = InProcess::new(config, link).unwrap();
@@ -166,7 +170,7 @@ impl Nic {
             open_queue(&mut transport, index, event_idx, shape)
         };
         let mut rx = open(0, rx_len as usize, &[part(0, rx_len, true)]);
-        let tx = open(1, 0x1_0080, &[part(0, 0x1_0080, false)]);
+        let tx = open(1, tx_len as usize, &[part(0, tx_len, false)]);
         let ctrl = open(2, 512, &[part(0, 500, false), part(500, 1, true)]);
         (0..rx.vq.slot_count()).for_each(|slot| rx.vq.add(SlotId(slot)));
         rx.vq.publish();

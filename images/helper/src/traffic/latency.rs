@@ -1,6 +1,7 @@
 //! `echo` and `round-trip`: one request, one reply, over TCP; transactions and percentiles.
 
 use std::net::{SocketAddr, TcpStream};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -11,19 +12,33 @@ use super::error::TrafficError;
 use super::meter::per_second;
 use super::sockets::{self, Deadline};
 
-/// Sends everything back on one connection, to its end.
+/// Sends everything back on `--connections` connections (one unless given), to their ends.
 pub(super) fn echo(args: &mut Args) -> Result<Report, TrafficError> {
     let listen_on: SocketAddr = args.required("listen")?;
+    let connections = connections(args)?;
     let deadline = Deadline::from_args(args)?;
     args.finish()?;
 
     let listener = sockets::listen(listen_on)?;
-    let (mut stream, _) = sockets::accept(&listener, deadline)?;
+    let bytes = thread::scope(|scope| {
+        let mut echoes = Vec::new();
+        for _ in 0..connections {
+            let (stream, _) = sockets::accept(&listener, deadline)?;
+            echoes.push(scope.spawn(move || echo_to_end(stream, deadline)));
+        }
+        joined(echoes)
+    })?;
+    Ok(Report::passed(
+        json!({ "bytes": bytes.iter().sum::<u64>() }),
+    ))
+}
+
+fn echo_to_end(mut stream: TcpStream, deadline: Deadline) -> Result<u64, TrafficError> {
     let mut buffer = vec![0; 64 * 1024];
-    let mut bytes = 0u64;
+    let mut bytes = 0;
     loop {
         match sockets::read_some(&mut stream, &mut buffer, deadline)? {
-            0 => return Ok(Report::passed(json!({ "bytes": bytes }))),
+            0 => return Ok(bytes),
             len => {
                 sockets::write_all(&mut stream, &buffer[..len], deadline)?;
                 bytes += len as u64;
@@ -33,10 +48,12 @@ pub(super) fn echo(args: &mut Args) -> Result<Report, TrafficError> {
     }
 }
 
-/// Sends `--size` bytes, waits for them to come back, again and again for `--seconds`.
+/// Sends `--size` bytes, waits for them to come back, again and again for `--seconds`, on each of
+/// `--connections` connections at once.
 pub(super) fn round_trip(args: &mut Args) -> Result<Report, TrafficError> {
     let to: SocketAddr = args.required("to")?;
     let size: usize = args.optional("size")?.unwrap_or(1);
+    let connections = connections(args)?;
     let seconds: Duration = match args.seconds("seconds")? {
         Some(seconds) => seconds,
         None => return Err(usage("--seconds is missing".to_owned())),
@@ -48,14 +65,47 @@ pub(super) fn round_trip(args: &mut Args) -> Result<Report, TrafficError> {
         return Err(usage("--size 0 has no reply to wait for".to_owned()));
     }
 
-    let mut client = Client::new(sockets::connect(to, deadline)?, size, deadline);
-    client.run_for(warmup)?;
-    client.latencies.clear();
-    let elapsed = client.run_for(seconds)?;
+    let mut clients = Vec::new();
+    for _ in 0..connections {
+        clients.push(Client::new(sockets::connect(to, deadline)?, size, deadline));
+    }
+    let start = |client: Client| move || client.run(warmup, seconds);
+    let clients = thread::scope(|scope| {
+        joined(
+            clients
+                .into_iter()
+                .map(|client| scope.spawn(start(client)))
+                .collect(),
+        )
+    })?;
+    let ok = clients.iter().all(|client| client.different == 0);
     Ok(Report {
-        ok: client.different == 0,
-        facts: client.facts(elapsed),
+        ok,
+        facts: facts(&clients),
     })
+}
+
+/// As many as a program started by mistake may open.
+const MOST_CONNECTIONS: usize = 256;
+
+fn connections(args: &mut Args) -> Result<usize, TrafficError> {
+    match args.optional("connections")?.unwrap_or(1) {
+        count @ 1..=MOST_CONNECTIONS => Ok(count),
+        count => Err(usage(format!(
+            "--connections {count}: want 1 to {MOST_CONNECTIONS}"
+        ))),
+    }
+}
+
+/// What all threads answered, or the first error.
+fn joined<T>(
+    threads: Vec<ScopedJoinHandle<'_, Result<T, TrafficError>>>,
+) -> Result<Vec<T>, TrafficError> {
+    let join = |thread: ScopedJoinHandle<'_, _>| match thread.join() {
+        Ok(outcome) => outcome,
+        Err(panic) => std::panic::resume_unwind(panic),
+    };
+    threads.into_iter().map(join).collect()
 }
 
 struct Client {
@@ -66,19 +116,32 @@ struct Client {
     /// Nanoseconds of each transaction, in order.
     latencies: Vec<u64>,
     different: u64,
+    elapsed: Duration,
 }
 
 impl Client {
     fn new(stream: TcpStream, size: usize, deadline: Deadline) -> Self {
-        let (request, reply) = (vec![0; size], vec![0; size]);
         Self {
             stream,
             deadline,
-            request,
-            reply,
+            request: vec![0; size],
+            reply: vec![0; size],
             latencies: Vec::with_capacity(1 << 16),
             different: 0,
+            elapsed: Duration::ZERO,
         }
+    }
+
+    fn per_second(&self) -> f64 {
+        per_second(self.latencies.len() as u64, self.elapsed.as_secs_f64())
+    }
+
+    /// Warms up, then measures; what was measured is in the client that comes back.
+    fn run(mut self, warmup: Duration, seconds: Duration) -> Result<Self, TrafficError> {
+        self.run_for(warmup)?;
+        self.latencies.clear();
+        self.elapsed = self.run_for(seconds)?;
+        Ok(self)
     }
 
     /// Runs transactions for `length`; answers how long it really was.
@@ -107,21 +170,27 @@ impl Client {
         self.different += u64::from(self.reply != self.request);
         Ok(())
     }
+}
 
-    fn facts(mut self, elapsed: Duration) -> Value {
-        self.latencies.sort_unstable();
-        let at = |permille: usize| percentile(&self.latencies, permille) as f64 / 1000.0;
-        let transactions = self.latencies.len() as u64;
-        json!({
-            "seconds": elapsed.as_secs_f64(),
-            "transactions": transactions,
-            "per_s": per_second(transactions, elapsed.as_secs_f64()),
-            "different": self.different,
-            "latency_us": {
-                "min": at(0), "p50": at(500), "p90": at(900), "p99": at(990), "max": at(1000),
-            },
-        })
-    }
+/// Rates of connections add up, each over its own window.
+fn facts(clients: &[Client]) -> Value {
+    let mut latencies: Vec<u64> = clients
+        .iter()
+        .flat_map(|client| &client.latencies)
+        .copied()
+        .collect();
+    latencies.sort_unstable();
+    let at = |permille: usize| percentile(&latencies, permille) as f64 / 1000.0;
+    json!({
+        "connections": clients.len(),
+        "seconds": clients.iter().map(|client| client.elapsed.as_secs_f64()).fold(0.0, f64::max),
+        "transactions": latencies.len(),
+        "per_s": clients.iter().map(Client::per_second).sum::<f64>(),
+        "different": clients.iter().map(|client| client.different).sum::<u64>(),
+        "latency_us": {
+            "min": at(0), "p50": at(500), "p90": at(900), "p99": at(990), "max": at(1000),
+        },
+    })
 }
 
 fn closed_early() -> TrafficError {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::net::FeatureSet;
+use crate::net::{FeatureSet, VirtioNetHdr};
 use crate::spec::net::feature::*;
 use crate::spec::net::header;
 
@@ -65,101 +65,71 @@ impl Violations {
     }
 }
 
-/// A `virtio_net_hdr` taken apart. The driver has its own codec; this is a second reading.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Parsed {
-    pub(super) flags: u8,
-    pub(super) gso_type: u8,
-    pub(super) hdr_len: u16,
-    pub(super) gso_size: u16,
-    pub(super) csum_start: u16,
-    pub(super) csum_offset: u16,
-    pub(super) num_buffers: u16,
+/// The segmentation that a header asks for, without the ECN bit.
+fn gso(header: &VirtioNetHdr) -> u8 {
+    header.gso_type & !header::GSO_ECN
 }
 
-impl Parsed {
-    pub(super) fn new(bytes: [u8; header::SIZE]) -> Self {
-        let word = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-        Self {
-            flags: bytes[0],
-            gso_type: bytes[1],
-            hdr_len: word(2),
-            gso_size: word(4),
-            csum_start: word(6),
-            csum_offset: word(8),
-            num_buffers: word(10),
-        }
-    }
+/// Whether the checksum of the frame is partial.
+pub(super) fn needs_csum(header: &VirtioNetHdr) -> bool {
+    header.flags & header::F_NEEDS_CSUM != 0
+}
 
-    pub(super) fn needs_csum(&self) -> bool {
-        self.flags & header::F_NEEDS_CSUM != 0
-    }
-
-    /// The segmentation without the ECN bit.
-    pub(super) fn gso(&self) -> u8 {
-        self.gso_type & !header::GSO_ECN
-    }
-
-    /// Where the checksum is to be stored, if that is within `frame_len` bytes.
-    pub(super) fn csum_at(&self, frame_len: usize) -> Option<usize> {
-        let at = usize::from(self.csum_start) + usize::from(self.csum_offset);
-        (at + 2 <= frame_len).then_some(at)
-    }
+/// Where the checksum is to be stored, if that is within `frame_len` bytes.
+fn csum_at(header: &VirtioNetHdr, frame_len: usize) -> Option<usize> {
+    let at = usize::from(header.csum_start) + usize::from(header.csum_offset);
+    (at + 2 <= frame_len).then_some(at)
 }
 
 /// § *Packet Transmission*: what is wrong with a frame to be sent, by the text and by the
 /// frame's own headers.
 pub(super) fn transmitted(
-    bytes: [u8; header::SIZE],
+    hdr: VirtioNetHdr,
     frame: &[u8],
     accepted: FeatureSet,
     mtu: u16,
 ) -> Vec<String> {
-    let parsed = Parsed::new(bytes);
     let mut wrong = Vec::new();
     let mut check = |broken: bool, what: &str| {
         if broken {
-            wrong.push(format!("{what}: {parsed:?}, {} bytes", frame.len()));
+            wrong.push(format!("{what}: {hdr:?}, {} bytes", frame.len()));
         }
     };
     check(frame.len() < 14, "a frame shorter than its Ethernet header");
-    check(parsed.num_buffers != 0, "num_buffers is not 0");
+    check(hdr.num_buffers != 0, "num_buffers is not 0");
     check(
-        parsed.flags & !header::F_NEEDS_CSUM != 0,
+        hdr.flags & !header::F_NEEDS_CSUM != 0,
         "flags beyond NEEDS_CSUM",
     );
     check(
-        usize::from(parsed.hdr_len) > frame.len(),
+        usize::from(hdr.hdr_len) > frame.len(),
         "hdr_len beyond the frame",
     );
-    if parsed.needs_csum() {
+    if needs_csum(&hdr) {
         check(!accepted.has(VIRTIO_NET_F_CSUM), "NEEDS_CSUM without CSUM");
         check(
-            !pseudo_sum_is_right(&parsed, frame),
+            !pseudo_sum_is_right(&hdr, frame),
             "no pseudo-header sum where the checksum belongs",
         );
     }
-    if parsed.gso() == header::GSO_NONE {
+    if gso(&hdr) == header::GSO_NONE {
         check(
             frame.len() > largest_plain(accepted, mtu),
             "larger than the MTU without segmentation",
         );
-        check(
-            parsed.gso_type != header::GSO_NONE,
-            "ECN without segmentation",
-        );
+        check(hdr.gso_type != header::GSO_NONE, "ECN without segmentation");
     } else {
         check(
-            !may_segment(parsed.gso(), accepted),
+            !may_segment(gso(&hdr), accepted),
             "a segmentation that was not accepted",
         );
-        check(!parsed.needs_csum(), "segmentation without NEEDS_CSUM");
-        check(parsed.gso_size == 0, "segments of no bytes");
+        check(!needs_csum(&hdr), "segmentation without NEEDS_CSUM");
+        check(hdr.gso_size == 0, "segments of no bytes");
         check(
-            !is_of_type(parsed.gso(), frame),
+            !is_of_type(gso(&hdr), frame),
             "another protocol than the segmentation names",
         );
-        let ecn = parsed.gso_type & header::GSO_ECN != 0;
+        let ecn = hdr.gso_type & header::GSO_ECN != 0;
         check(
             ecn && !accepted.has(VIRTIO_NET_F_HOST_ECN),
             "ECN without HOST_ECN",
@@ -255,15 +225,15 @@ fn is_of_type(gso: u8, frame: &[u8]) -> bool {
 
 /// Whether the checksum field holds the folded, uncomplemented pseudo-header sum. Only told of
 /// plain TCP and UDP: of anything else it is enough that the field lies in the frame.
-fn pseudo_sum_is_right(parsed: &Parsed, frame: &[u8]) -> bool {
-    let Some(at) = parsed.csum_at(frame.len()) else {
+fn pseudo_sum_is_right(hdr: &VirtioNetHdr, frame: &[u8]) -> bool {
+    let Some(at) = csum_at(hdr, frame.len()) else {
         return false;
     };
     let Some(network) = network_of(frame) else {
         return true;
     };
     let known = matches!(network.protocol, TCP | UDP);
-    if !known || network.transport != usize::from(parsed.csum_start) {
+    if !known || network.transport != usize::from(hdr.csum_start) {
         return true;
     }
     let length = (frame.len() - network.transport) as u32;
@@ -290,11 +260,11 @@ fn fold(mut sum: u32) -> u16 {
 }
 
 /// Completes a partial checksum in place, as a device does for a driver without `GUEST_CSUM`.
-pub(super) fn complete_checksum(parsed: &Parsed, frame: &mut [u8]) {
-    let Some(at) = parsed.csum_at(frame.len()) else {
+pub(super) fn complete_checksum(hdr: &VirtioNetHdr, frame: &mut [u8]) {
+    let Some(at) = csum_at(hdr, frame.len()) else {
         return;
     };
-    let sum = !fold(sum_of(&frame[usize::from(parsed.csum_start)..]));
+    let sum = !fold(sum_of(&frame[usize::from(hdr.csum_start)..]));
     let is_udp = network_of(frame).is_some_and(|network| network.protocol == UDP);
     // A UDP checksum of 0 would mean "none".
     let sum = if sum == 0 && is_udp { 0xffff } else { sum };

@@ -97,7 +97,7 @@ impl DeviceConfig {
 
 /// What a queue is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub enum Role {
     /// Frames for the driver.
     Receive,
     /// Frames from the driver.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::bell::Bells;
+use super::faults::Lie;
 use super::registers::Core;
 use super::{ControlState, Counters, DeviceConfig, Link, Violation, Waker};
 use crate::net::FeatureSet;
@@ -53,6 +54,12 @@ impl Device {
         self.core().service()
     }
 
+    /// The same; also says yes if the device is to be driven on regardless.
+    fn step_again(&self) -> bool {
+        let mut core = self.core();
+        core.service() || core.interrupts_always()
+    }
+
     /// Steps until there is nothing more to do.
     pub fn settle(&self) {
         while self.step() {}
@@ -69,7 +76,7 @@ impl Device {
             .name("device".to_owned())
             .spawn(move || {
                 while !stopped.load(Ordering::SeqCst) {
-                    if !device.step() {
+                    if !device.step_again() {
                         device.bells.sleep();
                     }
                 }
@@ -117,6 +124,11 @@ impl Device {
     /// Changes the configuration and raises the configuration interrupt.
     pub fn change_config(&self, change: impl FnOnce(&mut DeviceConfig)) {
         self.core().change_config(change);
+    }
+
+    /// Begins to lie.
+    pub fn tell(&self, lie: &Lie) {
+        self.core().tell(lie);
     }
 
     /// Sets `DEVICE_NEEDS_RESET`, raises the configuration interrupt and does nothing more

@@ -1,6 +1,6 @@
 //! A frame together with its `virtio_net_hdr`.
 
-use crate::spec::net::header;
+use crate::net::VirtioNetHdr;
 
 /// A frame as it lies in a virtqueue: the header's bytes, then the frame's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ impl Default for Frame {
     /// An empty frame with a zero header.
     fn default() -> Self {
         Self {
-            bytes: vec![0; header::SIZE],
+            bytes: vec![0; VirtioNetHdr::SIZE],
         }
     }
 }
@@ -20,37 +20,37 @@ impl Default for Frame {
 impl Frame {
     /// A frame that asks for nothing: its header is zero.
     pub fn plain(payload: &[u8]) -> Self {
-        Self::with_header([0; header::SIZE], payload)
+        Self::with_header(VirtioNetHdr::default(), payload)
     }
 
-    /// A frame with the given header bytes.
-    pub fn with_header(header: [u8; header::SIZE], payload: &[u8]) -> Self {
-        let mut frame = Self::default();
-        frame.bytes.copy_from_slice(&header);
-        frame.bytes.extend_from_slice(payload);
-        frame
+    /// A frame with the given header.
+    pub fn with_header(header: VirtioNetHdr, payload: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(VirtioNetHdr::SIZE + payload.len());
+        bytes.extend_from_slice(&header.to_bytes());
+        bytes.extend_from_slice(payload);
+        Self { bytes }
     }
 
-    /// The header's bytes.
-    pub fn header(&self) -> [u8; header::SIZE] {
-        let mut bytes = [0; header::SIZE];
-        bytes.copy_from_slice(&self.bytes[..header::SIZE]);
-        bytes
+    /// The header.
+    pub fn header(&self) -> VirtioNetHdr {
+        let mut bytes = [0; VirtioNetHdr::SIZE];
+        bytes.copy_from_slice(&self.bytes[..VirtioNetHdr::SIZE]);
+        VirtioNetHdr::from_bytes(&bytes)
     }
 
     /// The frame without its header.
     pub fn payload(&self) -> &[u8] {
-        &self.bytes[header::SIZE..]
+        &self.bytes[VirtioNetHdr::SIZE..]
     }
 
     /// The frame without its header, to be changed.
     pub fn payload_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[header::SIZE..]
+        &mut self.bytes[VirtioNetHdr::SIZE..]
     }
 
-    /// Puts other bytes in the place of the header.
-    pub fn set_header(&mut self, header: [u8; header::SIZE]) {
-        self.bytes[..header::SIZE].copy_from_slice(&header);
+    /// Puts another header in the place of the header.
+    pub fn set_header(&mut self, header: VirtioNetHdr) {
+        self.bytes[..VirtioNetHdr::SIZE].copy_from_slice(&header.to_bytes());
     }
 
     /// Makes this frame equal to `other`, keeping its memory.

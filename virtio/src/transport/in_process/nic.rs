@@ -1,14 +1,18 @@
 //! The data path of the device: frames out, frames in, commands.
 
+use std::sync::Arc;
+
 use vm_memory::{Bytes, GuestAddress};
 
 use super::Frame;
-use super::check::{self, Parsed, Violation};
+use super::check::{self, Violation};
 use super::config::Role;
+use super::faults::{Answer, Delivery};
 use super::registers::Core;
 use super::ring::{Chain, Memory, Ring};
+use crate::net::VirtioNetHdr;
 use crate::spec::net::feature::*;
-use crate::spec::net::{MAX_LARGE_FRAME, ctrl, header};
+use crate::spec::net::{MAX_LARGE_FRAME, ctrl};
 use crate::spec::status;
 
 /// What a device has done since it was made.
@@ -43,7 +47,7 @@ pub(super) struct Traffic {
     /// Bytes on their way out.
     leaving: Frame,
     /// A frame that waits for buffers.
-    arriving: Frame,
+    arriving: Delivery,
     has_arriving: bool,
     /// Buffers of the frame being delivered.
     filled: Vec<(u16, u32)>,
@@ -58,11 +62,14 @@ impl Core {
         self.bells.start_looking();
         let running =
             self.status & (status::DRIVER_OK | status::DEVICE_NEEDS_RESET) == status::DRIVER_OK;
-        if !running {
+        if !running || self.here().is_err() {
             return false;
         }
         let mut busy = false;
         for i in 0..self.rings.len() {
+            if self.stalls(self.rings[i].role) {
+                continue;
+            }
             let rung = self.bells.take(self.rings[i].index);
             let served = match self.rings[i].role {
                 Role::Transmit if rung => self.drain(i, Self::transmit_one),
@@ -75,6 +82,7 @@ impl Core {
             };
             busy |= self.settle(i, served);
         }
+        self.lie_after_service();
         busy
     }
 
@@ -100,9 +108,9 @@ impl Core {
     fn drain(
         &mut self,
         i: usize,
-        serve: fn(&mut Self, usize, Chain<'_>) -> Result<u32, Violation>,
+        serve: fn(&mut Self, usize, Chain<'_>) -> Result<Option<u32>, Violation>,
     ) -> Result<bool, Violation> {
-        let memory = self.memory.clone();
+        let memory = Arc::clone(&self.memory);
         for served in 0..BUDGET {
             self.rings[i].disable_doorbell(&memory);
             let Some(chain) = self.rings[i].take(&memory)? else {
@@ -112,33 +120,28 @@ impl Core {
                 return Ok(served > 0);
             };
             let head = chain.head_index();
-            let len = serve(self, i, chain)?;
-            self.rings[i].complete(&memory, &[(head, len)]);
+            if let Some(len) = serve(self, i, chain)? {
+                self.complete(i, &memory, &[(head, len)]);
+            }
         }
         self.bells.again(self.rings[i].index);
         Ok(true)
     }
 
-    fn transmit_one(&mut self, i: usize, chain: Chain<'_>) -> Result<u32, Violation> {
-        let mut frame = std::mem::take(&mut self.traffic.leaving);
-        gather(&self.rings[i], chain, &mut frame)?;
-        let section = "Packet Transmission";
-        let wrong = check::transmitted(
-            frame.header(),
-            frame.payload(),
-            self.accepted,
-            self.config.mtu,
-        );
-        for what in wrong {
-            self.violations.add(Violation::new(section, what));
+    fn transmit_one(&mut self, i: usize, chain: Chain<'_>) -> Result<Option<u32>, Violation> {
+        let frame = &mut self.traffic.leaving;
+        gather(&self.rings[i], chain, frame)?;
+        let mtu = self.config.mtu;
+        for what in check::transmitted(frame.header(), frame.payload(), self.accepted, mtu) {
+            self.violations
+                .add(Violation::new("Packet Transmission", what));
         }
-        self.link.send(&frame);
+        self.link.send(frame);
         self.traffic.counters.tx_frames += 1;
-        self.traffic.leaving = frame;
-        Ok(0)
+        Ok(Some(0))
     }
 
-    fn execute_one(&mut self, _i: usize, chain: Chain<'_>) -> Result<u32, Violation> {
+    fn execute_one(&mut self, _i: usize, chain: Chain<'_>) -> Result<Option<u32>, Violation> {
         let memory: &Memory = chain.memory();
         let mut command = Vec::new();
         for part in chain.clone().readable() {
@@ -147,7 +150,6 @@ impl Core {
         let ack = self
             .control
             .execute(&command, self.accepted, &mut self.violations);
-        debug_assert!(matches!(ack, ctrl::ACK_OK | ctrl::ACK_ERR));
         self.traffic.counters.commands += 1;
         let Some(part) = chain
             .clone()
@@ -160,10 +162,17 @@ impl Core {
                 "a command has no room for its acknowledgement",
             ));
         };
+        let ack = match self.false_answer() {
+            Some(Answer::Never) => return Ok(None),
+            Some(Answer::Nothing) => return Ok(Some(1)),
+            Some(Answer::Byte(byte)) => byte,
+            Some(Answer::Error) => ctrl::ACK_ERR,
+            None => ack,
+        };
         memory
             .write_obj(ack, part.addr())
             .map_err(|e| dma_fault(part.addr(), &e))?;
-        Ok(1)
+        Ok(Some(1))
     }
 
     /// Gives frames to the driver for as long as there are frames and buffers.
@@ -172,7 +181,7 @@ impl Core {
         if self.rings[i].index != 0 {
             return Ok(false);
         }
-        let memory = self.memory.clone();
+        let memory = Arc::clone(&self.memory);
         let mut served = 0;
         while served < BUDGET && !self.rings[i].starved && self.next_arriving() {
             self.rings[i].disable_doorbell(&memory);
@@ -187,9 +196,16 @@ impl Core {
         Ok(served > 0)
     }
 
-    /// Makes sure of a frame to deliver, if the link has one that this driver can be given.
+    /// Makes sure of a frame to deliver, if there is one that this driver can be given.
     fn next_arriving(&mut self) -> bool {
-        while !self.traffic.has_arriving && self.link.receive(&mut self.traffic.arriving) {
+        if !self.traffic.has_arriving
+            && let Some(planted) = self.telling.planted.pop_front()
+        {
+            self.traffic.arriving = planted;
+            self.traffic.has_arriving = true;
+        }
+        while !self.traffic.has_arriving && self.link.receive(&mut self.traffic.arriving.frame) {
+            self.traffic.arriving.be_honest();
             self.traffic.has_arriving = self.prepare();
         }
         self.traffic.has_arriving
@@ -197,21 +213,21 @@ impl Core {
 
     /// Fits the frame to what the driver accepted; whether it can be given to it.
     fn prepare(&mut self) -> bool {
-        let (frame, accepted) = (&mut self.traffic.arriving, self.accepted);
-        let parsed = Parsed::new(frame.header());
+        let (frame, accepted) = (&mut self.traffic.arriving.frame, self.accepted);
+        let header = frame.header();
         if self.config.filters && !self.control.passes(frame.payload(), self.config.mac) {
             self.traffic.counters.rx_filtered += 1;
             return false;
         }
-        if !check::may_coalesce(parsed.gso_type, accepted, frame.payload()) {
+        if !check::may_coalesce(header.gso_type, accepted, frame.payload()) {
             self.traffic.counters.rx_unsupported += 1;
             return false;
         }
         if !accepted.has(VIRTIO_NET_F_GUEST_CSUM) {
-            if parsed.needs_csum() {
-                check::complete_checksum(&parsed, frame.payload_mut());
+            if check::needs_csum(&header) {
+                check::complete_checksum(&header, frame.payload_mut());
             }
-            frame.set_header([0; header::SIZE]);
+            frame.set_header(VirtioNetHdr::default());
         }
         true
     }
@@ -221,7 +237,8 @@ impl Core {
         let mergeable = self.accepted.has(VIRTIO_NET_F_MRG_RXBUF);
         let least = self.least_buffer();
         let (ring, traffic) = (&mut self.rings[i], &mut self.traffic);
-        let bytes = traffic.arriving.as_bytes();
+        let Delivery { frame, fill, .. } = &traffic.arriving;
+        let bytes = frame.as_bytes();
         let (mut first, mut written) = (None, 0);
         traffic.filled.clear();
         while written < bytes.len() {
@@ -229,7 +246,8 @@ impl Core {
                 ring.put_back(traffic.filled.drain(..).rev().map(|(head, _)| head));
                 return Ok(false);
             };
-            let len = scatter(ring, chain.clone(), &bytes[written..], least)?;
+            let end = bytes.len().min(written.saturating_add(*fill));
+            let len = scatter(ring, chain.clone(), &bytes[written..end], least)?;
             traffic.filled.push((chain.head_index(), len as u32));
             first.get_or_insert(chain);
             written += len;
@@ -239,14 +257,19 @@ impl Core {
                 return Ok(true);
             }
         }
-        if let Some(first) = first {
-            let mut head = traffic.arriving.header();
-            head[10..12].copy_from_slice(&(traffic.filled.len() as u16).to_le_bytes());
-            scatter(ring, first, &head, least)?;
-        }
-        ring.complete(memory, &traffic.filled);
         traffic.counters.rx_frames += 1;
-        traffic.counters.rx_bytes += (bytes.len() - header::SIZE) as u64;
+        traffic.counters.rx_bytes += frame.payload().len() as u64;
+        let count = traffic.filled.len() as u16;
+        let header = VirtioNetHdr {
+            num_buffers: traffic.arriving.num_buffers.unwrap_or(count),
+            ..frame.header()
+        };
+        let Some(first) = first else { return Ok(true) };
+        scatter(ring, first.clone(), &header.to_bytes(), least)?;
+        let filled = std::mem::take(&mut self.traffic.filled);
+        self.complete(i, memory, &filled);
+        self.traffic.filled = filled;
+        self.flicker(i, first);
         Ok(true)
     }
 
@@ -261,12 +284,12 @@ impl Core {
             VIRTIO_NET_F_GUEST_USO6,
         ];
         if accepted.has(VIRTIO_NET_F_MRG_RXBUF) {
-            header::SIZE
+            VirtioNetHdr::SIZE
         } else if large.into_iter().any(|bit| accepted.has(bit)) {
             // 1.2 says 65562 here and 65601 elsewhere; the smaller one is wrong by either.
             65_562
         } else if accepted.has(VIRTIO_NET_F_MTU) {
-            header::SIZE + 14 + usize::from(self.config.mtu)
+            VirtioNetHdr::SIZE + 14 + usize::from(self.config.mtu)
         } else {
             1526
         }
@@ -286,8 +309,8 @@ fn gather(ring: &Ring, chain: Chain<'_>, frame: &mut Frame) -> Result<(), Violat
         }
         read_onto(bytes, memory, part.addr(), part.len())?;
     }
-    let short = bytes.len() < header::SIZE;
-    bytes.resize(bytes.len().max(header::SIZE), 0);
+    let short = bytes.len() < VirtioNetHdr::SIZE;
+    bytes.resize(bytes.len().max(VirtioNetHdr::SIZE), 0);
     if short {
         let what = format!("queue {index}: a transmit buffer is shorter than its header");
         return Err(Violation::new("Packet Transmission", what));
@@ -302,7 +325,7 @@ fn read_onto(
     len: u32,
 ) -> Result<(), Violation> {
     let start = bytes.len();
-    if start + len as usize > MAX_LARGE_FRAME + header::SIZE {
+    if start + len as usize > MAX_LARGE_FRAME + VirtioNetHdr::SIZE {
         return Err(Violation::new(
             "Message Framing",
             format!("a buffer of {len} bytes and more is too large"),

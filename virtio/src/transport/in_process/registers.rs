@@ -11,6 +11,7 @@ use super::bell::Bells;
 use super::check::{Violation, Violations};
 use super::config::DeviceConfig;
 use super::control::ControlState;
+use super::faults::Telling;
 use super::nic::Traffic;
 use super::ring::{Memory, Ring};
 use crate::mem::{DmaRegion, Iova};
@@ -27,13 +28,15 @@ pub(super) struct Core {
     pub(super) status: u8,
     pub(super) accepted: FeatureSet,
     pub(super) generation: u8,
-    pub(super) memory: Memory,
+    /// Shared so that a queue can be served while the rest changes.
+    pub(super) memory: Arc<Memory>,
     pub(super) rings: Vec<Ring>,
     pub(super) link: Box<dyn Link>,
     pub(super) control: ControlState,
     pub(super) traffic: Traffic,
     pub(super) violations: Violations,
     pub(super) bells: Arc<Bells>,
+    pub(super) telling: Telling,
     vectors: Vec<Option<EventFd>>,
     config_vector: Option<u16>,
     next_iova: u64,
@@ -52,13 +55,14 @@ impl Core {
             status: 0,
             accepted: FeatureSet::EMPTY,
             generation: 0,
-            memory: Memory::new(),
+            memory: Arc::default(),
             rings: Vec::new(),
             link,
             control: ControlState::default(),
             traffic: Traffic::default(),
             violations: Violations::default(),
             bells,
+            telling: Telling::default(),
             vectors,
             config_vector: None,
             next_iova: FIRST_IOVA,
@@ -66,6 +70,7 @@ impl Core {
     }
 
     pub(super) fn read_device_features(&mut self) -> Result<FeatureSet, TransportError> {
+        self.here()?;
         Ok(self.config.offered)
     }
 
@@ -82,13 +87,33 @@ impl Core {
         self.accepted = features;
     }
 
-    pub(super) fn read_status(&self) -> u8 {
-        self.status
+    pub(super) fn read_status(&self) -> Result<u8, TransportError> {
+        self.here()?;
+        let stuck = if self.never_resets() {
+            status::ACKNOWLEDGE
+        } else {
+            0
+        };
+        Ok(self.status | stuck)
+    }
+
+    pub(super) fn read_queue_count(&self) -> Result<u16, TransportError> {
+        self.here()?;
+        Ok(self.config.queue_sizes.len() as u16)
+    }
+
+    pub(super) fn read_max_queue_size(&self, queue: u16) -> Result<u16, TransportError> {
+        self.here()?;
+        Ok(self.config.max_queue_size(queue))
     }
 
     /// § *Device Status Field*: bits are only ever added, in order; 0 resets.
     pub(super) fn write_status(&mut self, value: u8) {
+        if value == 0 && self.never_resets() {
+            return;
+        }
         if value == 0 {
+            self.lie_at_reset();
             return self.reset();
         }
         let (section, old) = ("Device Status Field", self.status);
@@ -112,6 +137,9 @@ impl Core {
         if self.status & !old & status::DRIVER_OK != 0 {
             self.bells.set_live(true);
             self.bells.wake();
+            if self.demands_reset_always() {
+                self.demand_reset();
+            }
         }
     }
 
@@ -136,7 +164,7 @@ impl Core {
                     )
                 });
         }
-        !bad && self.accepted.has(VIRTIO_F_VERSION_1)
+        !bad && self.accepted.has(VIRTIO_F_VERSION_1) && !self.refuses_features()
     }
 
     pub(super) fn reset(&mut self) {
@@ -151,11 +179,15 @@ impl Core {
     /// The driver has let go of the device.
     pub(super) fn unplug(&mut self) {
         self.reset();
-        self.memory = Memory::new();
+        self.memory = Arc::default();
     }
 
-    pub(super) fn read_config_generation(&mut self) -> u8 {
-        self.generation
+    pub(super) fn read_config_generation(&mut self) -> Result<u8, TransportError> {
+        self.here()?;
+        if self.moves_generation() {
+            self.generation = self.generation.wrapping_add(1);
+        }
+        Ok(self.generation)
     }
 
     pub(super) fn read_config(
@@ -163,6 +195,7 @@ impl Core {
         offset: usize,
         bytes: &mut [u8],
     ) -> Result<(), TransportError> {
+        self.here()?;
         let limit = self.config.config_len;
         let end = offset.checked_add(bytes.len()).filter(|&end| end <= limit);
         if end.is_none() {
@@ -215,6 +248,9 @@ impl Core {
             Ok(ring) => self.rings.push(ring),
             Err(violation) => self.violations.add(violation),
         }
+        if self.interrupts_early() {
+            self.raise(setup.vector);
+        }
         Ok(())
     }
 
@@ -241,13 +277,11 @@ impl Core {
             source,
         };
         let place = &mut self.vectors[usize::from(vector)];
-        if place.is_none() {
-            *place = Some(EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(io)?);
-        }
-        match place {
-            Some(event) => event.try_clone().map_err(io),
-            None => unreachable!("made above"),
-        }
+        let event = match place {
+            Some(event) => event,
+            None => place.insert(EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(io)?),
+        };
+        event.try_clone().map_err(io)
     }
 
     pub(super) fn enable_config_interrupt(&mut self, vector: u16) -> Result<(), TransportError> {
@@ -258,6 +292,9 @@ impl Core {
 
     /// Raises interrupt `vector`; whether anybody can hear it.
     pub(super) fn raise(&mut self, vector: Option<u16>) -> bool {
+        if self.interrupts_never() {
+            return false;
+        }
         let event = vector.and_then(|vector| self.vectors.get(usize::from(vector))?.as_ref());
         let Some(event) = event else { return false };
         self.traffic.counters.interrupts += 1;
@@ -308,7 +345,7 @@ impl Core {
                     .map_err(|e| e.to_string())
             })
             .map_err(|e| self.unusable(format!("a DMA region cannot be mapped: {e}")))?;
-        self.memory = mapped;
+        self.memory = Arc::new(mapped);
         self.next_iova = iova + region.len() as u64 + GUARD;
         Ok(Iova(iova))
     }
@@ -318,14 +355,15 @@ impl Core {
             .check(!self.rings.is_empty(), "Device Reset", || {
                 format!("{iova} is taken away from a running device")
             });
-        let region = vm_memory::GuestMemoryBackend::find_region(&self.memory, GuestAddress(iova.0));
+        let region =
+            vm_memory::GuestMemoryBackend::find_region(&*self.memory, GuestAddress(iova.0));
         let removed = region
             .filter(|region| region.start_addr().0 == iova.0)
             .map(GuestMemoryRegion::len)
             .and_then(|len| self.memory.remove_region(GuestAddress(iova.0), len).ok());
         match removed {
             Some((memory, _)) => {
-                self.memory = memory;
+                self.memory = Arc::new(memory);
                 Ok(())
             }
             None => Err(self.unusable(format!("{iova} is not the start of a mapping"))),

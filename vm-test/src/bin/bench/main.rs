@@ -85,7 +85,7 @@ fn rounds(rounds: usize, meter: &Meter, mut about: Circumstances) -> Result<Repo
     let mut all = Traffic::ALL.map(|traffic| Series::new(traffic.metric()));
     let mut turn = 0;
     for round in 1..=rounds {
-        for traffic in Traffic::ONE_ROUND {
+        for &traffic in Traffic::one_round(meter.icount) {
             eprint!("round {round}/{rounds}  {:<26}", traffic.metric().label);
             all[traffic as usize]
                 .trips

@@ -17,15 +17,15 @@ How it is measured:
     tcp_to_guest     one connection, counted by the reader in the guest
     tcp_from_guest   one connection, counted by the reader outside
     udp_to_guest     18-byte datagrams at --udp-rate, counted by the reader in the guest
-    udp_from_guest   18-byte datagrams, unpaced, counted at the far end's interface
-    round_trip       one byte there and back over TCP, asked by the guest
+    udp_from_guest   18-byte datagrams, unpaced, counted by the far end's interface
+    round_trip       one byte there and back over TCP, asked for by the guest
 
   With --icount, guest time counts instructions (4 ns each) and repeats within about 1 % on a noisy
-  machine; all rates are then per guest second. What the host adds while the guest waits is real
-  time even so: round_trip repeats less well.
+  machine; all rates are then per guest second, and round_trip keeps eight requests under way (with
+  one, the guest would mostly wait for the host, whose time is not counted in instructions).
 
 Examples:
-  bench                          everything, about three minutes
+  bench                          everything, in under four minutes
   bench --rounds 1               a first impression in half a minute
   bench --icount                 deterministic time: what to watch for regressions
   bench --without-umnet          the two kernel baselines only
@@ -36,9 +36,9 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the machine at hand lacks something.";
 #[derive(Debug, Parser)]
 #[command(name = "bench", after_help = HOW)]
 pub(crate) struct Options {
-    /// Times around; each has two TCP trips and six small-packet trips [default: 6, --icount: 5]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
-    rounds: Option<u16>,
+    /// Times around; each makes two trips per TCP direction and three per small-packet kind (with --icount, one each)
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rounds: u16,
     /// Deterministic time: QEMU counts instructions instead of seconds (forces TCG)
     #[arg(long)]
     pub(crate) icount: bool,
@@ -59,7 +59,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn rounds(&self) -> usize {
-        usize::from(self.rounds.unwrap_or(if self.icount { 5 } else { 6 }))
+        usize::from(self.rounds)
     }
 
     pub(crate) fn svg(&self) -> PathBuf {
@@ -112,7 +112,7 @@ mod tests {
         );
         assert_eq!(plain.udp_rate(Accel::Kvm), None);
         let icount = parsed("bench --icount --udp-rate 0").unwrap();
-        assert_eq!((icount.rounds(), icount.udp_rate(Accel::Tcg)), (5, None));
+        assert_eq!((icount.rounds(), icount.udp_rate(Accel::Tcg)), (6, None));
     }
 
     #[test]

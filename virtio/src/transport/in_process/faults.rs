@@ -1,0 +1,277 @@
+//! Devices that lie: what they do, which rule that breaks, and what a driver is to make of it.
+//!
+//! A lie is data. [`CATALOGUE`] names them all, so that a test can walk through it:
+//!
+//! ```text
+//! let (transport, device) = lie.device(config, link)?;   the device is made as the lie needs it
+//! start the driver                                       told at birth: the lie is on already
+//! device.tell(lie)                                       otherwise it begins here, once
+//! let frames pass, then compare with lie.outcome
+//! ```
+//!
+//! Every lie is told once unless it says otherwise, and a reset ends it, so that a driver that
+//! resets the device finds an honest one.
+
+mod catalogue;
+pub mod frames;
+mod telling;
+
+pub use catalogue::CATALOGUE;
+pub(super) use telling::Telling;
+
+pub use super::config::Role;
+use super::{Device, DeviceConfig, Frame, InProcess, Link};
+use crate::net::VirtioNetHdr;
+use crate::transport::TransportError;
+
+/// One way in which a device may break the specification.
+#[derive(Clone, Copy, Debug)]
+pub struct Lie {
+    /// A name for messages, unique.
+    pub name: &'static str,
+    /// Section of the specification that is broken.
+    pub section: &'static str,
+    /// What an honest device does.
+    pub rule: &'static str,
+    /// What a driver is to make of it.
+    pub outcome: Outcome,
+    /// Which part of a driver has to notice.
+    pub layer: Layer,
+    /// How the device is made, so that the lie can be told or because that is the lie.
+    pub made: fn(&mut DeviceConfig),
+    /// What the device does.
+    pub act: Act,
+}
+
+/// What a driver is to make of a lie. It never panics, never waits without end and never
+/// reaches memory that is not its own, whatever the outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The frame is dropped and counted; what follows passes.
+    Drop,
+    /// The queue stops with a `DeviceFault`, the device is reset, and what follows passes.
+    Break,
+    /// The driver does not start, or not again after a reset, and says why.
+    Refuse,
+    /// The driver starts with less, or with a value of its own.
+    Adapt,
+    /// Frames pass as if nothing had been said.
+    Ignore,
+    /// A command fails with an error that says what was answered; frames pass.
+    Fail,
+    /// A wait ends when its time is up.
+    TimeOut,
+    /// The driver notices, resets the device, and what follows passes.
+    Reset,
+    /// The driver resets the device in vain, and stops trying after a while, saying so.
+    GiveUp,
+    /// The device counts as removed.
+    Gone,
+}
+
+/// Which part of a driver has to notice a lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// [`crate::queue::Virtqueue`].
+    Queue,
+    /// [`crate::init`] and [`crate::net::config`].
+    Start,
+    /// [`crate::net::ctrl`].
+    Control,
+    /// A driver that moves frames.
+    Driver,
+}
+
+/// What a lying device does.
+#[derive(Clone, Copy, Debug)]
+pub enum Act {
+    /// Nothing: it is made wrong.
+    Made,
+    /// It changes in the course of the next reset.
+    Reset(fn(&mut DeviceConfig)),
+    /// It changes while it runs, and tells.
+    Change(fn(&mut DeviceConfig)),
+    /// Its registers lie from the beginning.
+    Registers(Registers),
+    /// These frames arrive, as they are.
+    Frames(fn() -> Vec<Delivery>),
+    /// The next frame arrives, and its header changes while the driver may be reading it.
+    Flicker,
+    /// The next used entries of a queue are others. A receive queue gets a frame for that.
+    Used(Role, fn(&mut UsedEntries)),
+    /// What the driver wrote into a ring is overwritten when the device takes a buffer.
+    Overwrite(Overwrite),
+    /// The words by which the device says when it wants doorbells are always these.
+    Suppression {
+        /// `used.flags`.
+        flags: u16,
+        /// How far behind the next index to be seen `avail_event` stands.
+        behind: u16,
+    },
+    /// Interrupts come otherwise than they should.
+    Interrupts(Interrupts),
+    /// Commands are answered like this.
+    Answer(Answer),
+    /// A queue is not served any more.
+    Stall(Role),
+    /// The device demands a reset.
+    DemandReset {
+        /// And again as soon as it is started.
+        always: bool,
+    },
+}
+
+/// Lies of the common configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registers {
+    /// `FEATURES_OK` does not stay set.
+    FeaturesRefused,
+    /// `config_generation` is another each time.
+    GenerationMoves,
+    /// Status never becomes 0.
+    ResetNeverEnds,
+    /// Everything reads as all ones, as from a removed device.
+    AllOnes,
+}
+
+/// Lies of interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupts {
+    /// They come before the device is started.
+    Early,
+    /// They come without end.
+    Storm,
+    /// They do not come.
+    Never,
+}
+
+/// Lies of the control queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// This byte, neither yes nor no.
+    Byte(u8),
+    /// The buffer comes back without the byte having been written.
+    Nothing,
+    /// The buffer does not come back.
+    Never,
+    /// The device says no.
+    Error,
+}
+
+/// What a device overwrites of that which the driver wrote and has no more use for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overwrite {
+    /// `next` of descriptors that name no next one.
+    DescNext,
+    /// Entries of the available ring that the device has seen.
+    AvailEntries,
+}
+
+/// A frame that is given to the driver as it is, whatever was negotiated.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Header and frame; `num_buffers` is the true one unless it is given below.
+    pub frame: Frame,
+    /// What the header says instead of the true number of buffers.
+    pub num_buffers: Option<u16>,
+    /// How much of each buffer is filled at most.
+    pub fill: usize,
+}
+
+impl Delivery {
+    /// `payload` behind `header`.
+    pub fn new(header: VirtioNetHdr, payload: &[u8]) -> Self {
+        Self {
+            frame: Frame::with_header(header, payload),
+            num_buffers: None,
+            fill: usize::MAX,
+        }
+    }
+
+    /// Makes the rest follow the rules, whatever the frame.
+    pub(super) fn be_honest(&mut self) {
+        self.num_buffers = None;
+        self.fill = usize::MAX;
+    }
+
+    fn counted(self, num_buffers: u16) -> Self {
+        Self {
+            num_buffers: Some(num_buffers),
+            ..self
+        }
+    }
+
+    fn filling(self, fill: usize) -> Self {
+        Self { fill, ..self }
+    }
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self::new(VirtioNetHdr::default(), &[])
+    }
+}
+
+/// What a device is about to write into the used ring.
+#[derive(Clone, Debug)]
+pub struct UsedEntries {
+    /// `id` and `len` of each entry.
+    pub entries: Vec<(u32, u32)>,
+    /// The index after them.
+    pub idx: u16,
+    /// Entries of the ring.
+    pub size: u16,
+    /// A head that is not with the device, or the ring's size if all are.
+    pub idle_id: u32,
+}
+
+impl Lie {
+    /// Whether the lie is on from the device's birth.
+    pub fn is_told_at_birth(&self) -> bool {
+        use Interrupts::Early;
+        use Registers::{FeaturesRefused, GenerationMoves};
+        matches!(
+            self.act,
+            Act::Made | Act::Registers(FeaturesRefused | GenerationMoves) | Act::Interrupts(Early)
+        )
+    }
+
+    /// Makes a device that can tell this lie, and tells it if it is one from birth.
+    ///
+    /// # Errors
+    /// As [`InProcess::new`].
+    pub fn device(
+        &self,
+        mut config: DeviceConfig,
+        link: impl Link + 'static,
+    ) -> Result<(InProcess, Device), TransportError> {
+        (self.made)(&mut config);
+        let (transport, device) = InProcess::new(config, link)?;
+        if self.is_told_at_birth() {
+            device.tell(self);
+        }
+        Ok((transport, device))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_there_are_enough() {
+        let mut names: Vec<_> = CATALOGUE.iter().map(|lie| lie.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CATALOGUE.len());
+        assert!(names.len() >= 40, "{} lies", names.len());
+    }
+
+    #[test]
+    fn no_two_lies_break_the_same_rule() {
+        let mut rules: Vec<_> = CATALOGUE.iter().map(|lie| lie.rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        assert_eq!(rules.len(), CATALOGUE.len());
+    }
+}

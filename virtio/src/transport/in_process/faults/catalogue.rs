@@ -1,0 +1,44 @@
+//! All the lies, by where a driver meets them.
+
+mod frame;
+mod ring;
+mod running;
+mod start;
+
+use std::sync::LazyLock;
+
+use super::{Act, DeviceConfig, Layer, Lie, Outcome};
+use crate::net::FeatureSet;
+
+/// Every lie, each with a name and a rule of its own.
+pub static CATALOGUE: LazyLock<Vec<Lie>> =
+    LazyLock::new(|| [ring::LIES, frame::LIES, start::LIES, running::LIES].concat());
+
+const fn lie(
+    name: &'static str,
+    section: &'static str,
+    rule: &'static str,
+    outcome: Outcome,
+    layer: Layer,
+    act: Act,
+) -> Lie {
+    Lie {
+        name,
+        section,
+        rule,
+        outcome,
+        layer,
+        made: |_| {},
+        act,
+    }
+}
+
+impl Lie {
+    const fn made(self, made: fn(&mut DeviceConfig)) -> Self {
+        Self { made, ..self }
+    }
+}
+
+fn withhold(config: &mut DeviceConfig, bits: &[u32]) {
+    config.offered = config.offered.without(FeatureSet::of(bits));
+}

@@ -1,0 +1,600 @@
+//! The virtqueue against a model of sets and counters that never wrap, with the independent
+//! device side of `virtio-queue` between them.
+//!
+//! A million random sequences of operations run over queues of several shapes. Each begins
+//! and ends with all slots at the driver, so that it can be repeated alone: a failure prints
+//! the `UMNET_SEED` for that.
+
+mod common;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use common::part;
+use common::random::{Random, repeatable, seed_to_repeat};
+use virtio::queue::{Arming, QueueSize, RingLayout, SlotId, SlotLayout, Used};
+use virtio::spec::ring::used;
+use virtio::transport::Doorbell;
+use virtio::{DeviceFault, DmaRegion, DmaSlice, Iova, Virtqueue};
+use virtio_queue::{DescriptorChain, Queue, QueueT};
+use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMmap, MmapRegion};
+
+const SEQUENCES: usize = 1_000_000;
+const BASE: u64 = 0x10_0000;
+const STRIDE: usize = 64;
+const READABLE: u32 = 40;
+const WRITABLE: u32 = 24;
+
+/// What tells one queue from another before it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    size: u16,
+    event_idx: bool,
+    /// A slot is a readable and a writable part, rather than one writable part.
+    two_parts: bool,
+}
+
+impl Shape {
+    fn all() -> Vec<Self> {
+        let mut shapes = Vec::new();
+        for size in [1, 2, 4, 8, 16, 32, 64] {
+            for event_idx in [false, true] {
+                for two_parts in [false, true] {
+                    if size > 1 || !two_parts {
+                        shapes.push(Self {
+                            size,
+                            event_idx,
+                            two_parts,
+                        });
+                    }
+                }
+            }
+        }
+        shapes
+    }
+
+    fn descs_per_slot(self) -> u16 {
+        1 + u16::from(self.two_parts)
+    }
+
+    fn slot_count(self) -> u16 {
+        self.size / self.descs_per_slot()
+    }
+
+    fn writable(self) -> u32 {
+        if self.two_parts { WRITABLE } else { READABLE }
+    }
+}
+
+/// A buffer that the device has taken from the available ring.
+struct Held {
+    slot: u16,
+}
+
+/// Both sides of one queue and what the model knows of it. Counters count from the beginning
+/// of the queue and do not wrap.
+struct Lane {
+    shape: Shape,
+    queue: Virtqueue,
+    memory: GuestMemoryMmap,
+    device: Queue,
+    slots: DmaSlice,
+    /// Slots with the driver.
+    free: Vec<u16>,
+    /// Added, not published: slot and readable length.
+    staged: VecDeque<(u16, u32)>,
+    /// Published, not taken by the device.
+    visible: VecDeque<(u16, u32)>,
+    held: Vec<Held>,
+    /// Used by the device, not taken back: slot and length.
+    used: VecDeque<(u16, u32)>,
+    published: u64,
+    kicked: u64,
+    taken: u64,
+    completed: u64,
+    signalled: u64,
+    popped: u64,
+    /// Where the device asked for the doorbell, and whether it did.
+    avail_event: u16,
+    doorbell_on: bool,
+    /// Where the driver asked for an interrupt, and whether it did.
+    used_event: u16,
+    interrupt_on: bool,
+}
+
+struct NoBell;
+
+impl Doorbell for NoBell {
+    fn ring(&self) {}
+}
+
+impl Lane {
+    fn new(shape: Shape) -> Self {
+        let size = QueueSize::new(shape.size).unwrap();
+        let at = RingLayout::new(size);
+        let len = at.len + usize::from(shape.size) * STRIDE;
+        let region = Arc::new(DmaRegion::new(len).unwrap());
+        let ring = region.at(Iova(BASE));
+        let slots = ring.slice(at.len, len - at.len).unwrap();
+        let one = [part(0, READABLE, true)];
+        let two = [
+            part(0, READABLE, false),
+            part(READABLE as usize, WRITABLE, true),
+        ];
+        let parts = if shape.two_parts { &two[..] } else { &one[..] };
+        let layout = SlotLayout {
+            stride: STRIDE,
+            parts,
+        };
+        let queue = Virtqueue::new(&ring, size, shape.event_idx, &slots, layout).unwrap();
+        let file = FileOffset::new(region.file().try_clone().unwrap(), 0);
+        let mapping = MmapRegion::from_file(file, region.len()).unwrap();
+        let mapped = GuestRegionMmap::new(mapping, GuestAddress(BASE)).unwrap();
+        let mut device = Queue::new(shape.size).unwrap();
+        let setup = queue.setup(0, None);
+        device
+            .try_set_desc_table_address(GuestAddress(setup.desc.0))
+            .unwrap();
+        device
+            .try_set_avail_ring_address(GuestAddress(setup.driver.0))
+            .unwrap();
+        device
+            .try_set_used_ring_address(GuestAddress(setup.device.0))
+            .unwrap();
+        device.set_event_idx(shape.event_idx);
+        device.set_ready(true);
+        Self {
+            shape,
+            queue,
+            memory: GuestMemoryMmap::from_regions(vec![mapped]).unwrap(),
+            device,
+            slots,
+            free: (0..shape.slot_count()).collect(),
+            staged: VecDeque::new(),
+            visible: VecDeque::new(),
+            held: Vec::new(),
+            used: VecDeque::new(),
+            published: 0,
+            kicked: 0,
+            taken: 0,
+            completed: 0,
+            signalled: 0,
+            popped: 0,
+            avail_event: 0,
+            doorbell_on: true,
+            // A new queue is disarmed: the event stands just behind the first index.
+            used_event: u16::MAX,
+            interrupt_on: false,
+        }
+    }
+
+    /// Moves buffers round until the indices stand at `start`, which they have not passed.
+    fn advance_to(&mut self, start: u64) {
+        while self.published < start {
+            self.add(0, READABLE);
+            self.settle();
+        }
+    }
+
+    // The driver's operations, each compared with the model.
+
+    fn add(&mut self, which: usize, len: u32) {
+        if self.free.is_empty() {
+            return;
+        }
+        let slot = self.free.swap_remove(which % self.free.len());
+        if self.shape.two_parts {
+            self.queue.add_with_len(SlotId(slot), len);
+        } else {
+            self.queue.add(SlotId(slot));
+        }
+        self.staged.push_back((slot, len));
+    }
+
+    fn publish(&mut self) {
+        self.queue.publish();
+        self.published += self.staged.len() as u64;
+        self.visible.append(&mut self.staged);
+    }
+
+    fn kick(&mut self) {
+        // In words: the index stood at the device's event when one of the buffers was published.
+        let passed = (self.kicked..self.published).any(|idx| idx as u16 == self.avail_event);
+        let wanted = if self.shape.event_idx {
+            passed
+        } else {
+            self.doorbell_on
+        };
+        let expected = wanted && self.kicked != self.published;
+        assert_eq!(self.queue.kick_if_needed(&NoBell), expected, "kick");
+        self.kicked = self.published;
+    }
+
+    fn pop(&mut self) {
+        let expected = self.used.pop_front().map(|(slot, len)| Used {
+            slot: SlotId(slot),
+            len: (len <= self.shape.writable()).then_some(len),
+        });
+        assert_eq!(self.queue.pop_used(), Ok(expected), "pop_used");
+        if let Some(used) = expected {
+            self.free.push(used.slot.0);
+            self.popped += 1;
+        }
+    }
+
+    fn arm(&mut self, count: u16) {
+        let enough = self.used.len() >= usize::from(count.max(1));
+        let expected = if enough {
+            Arming::MoreWork
+        } else {
+            Arming::Armed
+        };
+        assert_eq!(self.queue.arm(count), Ok(expected), "arm({count})");
+        self.used_event = (self.popped + u64::from(count.max(1)) - 1) as u16;
+        self.interrupt_on = true;
+    }
+
+    fn disarm(&mut self) {
+        self.queue.disarm();
+        self.used_event = (self.popped as u16).wrapping_sub(1);
+        self.interrupt_on = false;
+    }
+
+    // The device's operations.
+
+    fn take(&mut self) {
+        let chain = self.device.pop_descriptor_chain(&self.memory);
+        let expected = self.visible.pop_front();
+        assert_eq!(chain.is_some(), expected.is_some(), "a buffer to take");
+        let (Some(chain), Some((slot, len))) = (chain, expected) else {
+            return;
+        };
+        let head = chain.head_index();
+        assert_eq!(
+            head,
+            slot * self.shape.descs_per_slot(),
+            "the oldest is taken first"
+        );
+        self.check_chain(chain, slot, len);
+        self.held.push(Held { slot });
+        self.taken += 1;
+    }
+
+    fn check_chain(&self, chain: DescriptorChain<&GuestMemoryMmap>, slot: u16, len: u32) {
+        let start = self.slots.iova().0 + (usize::from(slot) * STRIDE) as u64;
+        let described = chain.map(|desc| (desc.addr().0, desc.len(), desc.is_write_only()));
+        if self.shape.two_parts {
+            let parts = [
+                (start, len, false),
+                (start + u64::from(READABLE), WRITABLE, true),
+            ];
+            assert!(described.eq(parts), "slot {slot}");
+        } else {
+            assert!(described.eq([(start, READABLE, true)]), "slot {slot}");
+        }
+    }
+
+    fn complete(&mut self, which: usize, len: u32) {
+        if self.held.is_empty() {
+            return;
+        }
+        let Held { slot } = self.held.swap_remove(which % self.held.len());
+        let head = slot * self.shape.descs_per_slot();
+        self.device.add_used(&self.memory, head, len).unwrap();
+        self.used.push_back((slot, len));
+        self.completed += 1;
+    }
+
+    fn signal(&mut self) {
+        let wanted = self.device.needs_notification(&self.memory).unwrap();
+        if self.shape.event_idx {
+            let passed = (self.signalled..self.completed).any(|idx| idx as u16 == self.used_event);
+            assert_eq!(wanted, passed, "interrupt");
+        } else {
+            let flags: u16 = self
+                .memory
+                .read_obj(GuestAddress(self.device.avail_ring()))
+                .unwrap();
+            assert_eq!(flags, u16::from(!self.interrupt_on), "avail.flags");
+        }
+        self.signalled = self.completed;
+    }
+
+    fn ask_for_doorbell(&mut self) {
+        let more = self.device.enable_notification(&self.memory).unwrap();
+        assert_eq!(more, !self.visible.is_empty(), "work seen after enabling");
+        self.avail_event = self.taken as u16;
+        self.doorbell_on = true;
+    }
+
+    fn refuse_doorbell(&mut self) {
+        self.device.disable_notification(&self.memory).unwrap();
+        self.doorbell_on = false;
+    }
+
+    /// What is true after every operation: each slot is in exactly one place.
+    fn check(&self, slot: u16) {
+        let count = self.staged.len() + self.visible.len() + self.held.len() + self.used.len();
+        assert_eq!(
+            usize::from(self.queue.outstanding_count()),
+            count,
+            "outstanding"
+        );
+        let lost = usize::from(self.shape.slot_count()) - count - self.free.len();
+        assert_eq!(lost, 0, "slots are neither lost nor doubled");
+        assert_eq!(
+            self.queue.is_outstanding(SlotId(slot)),
+            !self.free.contains(&slot),
+            "slot {slot}"
+        );
+    }
+
+    /// Brings all slots back to the driver.
+    fn settle(&mut self) {
+        self.publish();
+        self.kick();
+        while !self.visible.is_empty() {
+            self.take();
+        }
+        while !self.held.is_empty() {
+            self.complete(0, 0);
+        }
+        self.signal();
+        for _ in 0..=self.used.len() {
+            self.pop();
+        }
+        self.free.sort_unstable();
+        assert!(
+            self.free.iter().copied().eq(0..self.shape.slot_count()),
+            "all slots are back"
+        );
+    }
+
+    fn random_op(&mut self, random: &mut Random) {
+        let (which, len) = (random.below(64), random.below(READABLE as usize + 1) as u32);
+        match random.below(16) {
+            0..4 => self.add(which, len),
+            4..6 => self.publish(),
+            6 => self.kick(),
+            7..9 => self.take(),
+            9..11 => self.complete(
+                which,
+                if random.one_in(8) {
+                    u32::MAX - len
+                } else {
+                    len
+                },
+            ),
+            11 => self.signal(),
+            12..14 => self.pop(),
+            14 => match random.below(3) {
+                0 => self.disarm(),
+                // From 0, which counts as 1, to more than the queue holds.
+                _ => self.arm(random.below(usize::from(self.shape.size) + 3) as u16),
+            },
+            _ => match random.below(2) {
+                0 => self.ask_for_doorbell(),
+                _ => self.refuse_doorbell(),
+            },
+        }
+    }
+
+    fn sequence(&mut self, seed: u64) {
+        let mut random = Random(seed);
+        for _ in 0..16 + random.below(49) {
+            self.random_op(&mut random);
+            self.check(random.below(usize::from(self.shape.slot_count())) as u16);
+        }
+        // The doorbell is asked for again, so that the next sequence does not depend on this.
+        self.settle();
+        self.ask_for_doorbell();
+        self.disarm();
+    }
+}
+
+/// Where a sequence can be found again: its shape, where the indices stand, its own seed.
+fn name(shape: Shape, start: u64, seed: u64) -> String {
+    let Shape {
+        size,
+        event_idx,
+        two_parts,
+    } = shape;
+    format!(
+        "{size}/{}/{}/{start}/{seed}",
+        u8::from(event_idx),
+        u8::from(two_parts)
+    )
+}
+
+fn repeat(name: &str) {
+    let parts: Vec<u64> = name
+        .split('/')
+        .map(|part| part.parse().expect("a number"))
+        .collect();
+    let &[size, event_idx, two_parts, start, seed] = &parts[..] else {
+        panic!("UMNET_SEED is size/event_idx/two_parts/start/seed, not {name}");
+    };
+    let mut lane = Lane::new(Shape {
+        size: size as u16,
+        event_idx: event_idx == 1,
+        two_parts: two_parts == 1,
+    });
+    lane.advance_to(start);
+    lane.ask_for_doorbell();
+    lane.disarm();
+    lane.sequence(seed);
+}
+
+#[test]
+fn a_million_random_sequences_agree_with_the_model() {
+    match seed_to_repeat() {
+        Some(name) if name.contains('/') => return repeat(&name),
+        Some(_) => return println!("SKIP: UMNET_SEED names a sequence of another test"),
+        None => {}
+    }
+    let shapes = Shape::all();
+    let each = SEQUENCES.div_ceil(shapes.len());
+    for (i, shape) in shapes.into_iter().enumerate() {
+        let mut lane = Lane::new(shape);
+        // Indices start a little before they wrap, and wrap again in the course of the run.
+        lane.advance_to(65_536 - 300);
+        lane.ask_for_doorbell();
+        lane.disarm();
+        for turn in 0..each {
+            let seed = (i * each + turn) as u64;
+            let start = lane.published;
+            repeatable(|| name(shape, start, seed), || lane.sequence(seed));
+        }
+        assert!(lane.published > 65_536 + 300, "{shape:?} has wrapped");
+    }
+}
+
+const HOSTILE_SEQUENCES: u64 = 200_000;
+
+/// A queue whose device writes whatever it likes, wherever it may.
+struct Hostile {
+    queue: Virtqueue,
+    ring: DmaSlice,
+    size: u16,
+    outstanding: Vec<bool>,
+    broken: Option<DeviceFault>,
+}
+
+impl Hostile {
+    fn new(memory: &DmaSlice, random: &mut Random) -> Self {
+        let size = QueueSize::new(1 << random.below(7)).unwrap();
+        let two_parts = size.get() > 1 && random.one_in(3);
+        let at = RingLayout::new(size);
+        let ring = memory.slice(0, at.len).unwrap();
+        ring.clear();
+        let slots = memory
+            .slice(at.len, usize::from(size.get()) * STRIDE)
+            .unwrap();
+        let both = [
+            part(0, READABLE, false),
+            part(READABLE as usize, WRITABLE, true),
+        ];
+        let parts = if two_parts { &both[..] } else { &both[1..] };
+        let layout = SlotLayout {
+            stride: STRIDE,
+            parts,
+        };
+        let queue = Virtqueue::new(&ring, size, random.one_in(2), &slots, layout).unwrap();
+        let outstanding = vec![false; usize::from(queue.slot_count())];
+        Self {
+            queue,
+            ring,
+            size: size.get(),
+            outstanding,
+            broken: None,
+        }
+    }
+
+    fn add_all(&mut self, random: &mut Random) {
+        for slot in 0..self.queue.slot_count() {
+            if !self.outstanding[usize::from(slot)] && random.one_in(2) {
+                self.queue.add(SlotId(slot));
+                self.outstanding[usize::from(slot)] = true;
+            }
+        }
+        self.queue.publish();
+        self.queue.kick_if_needed(&NoBell);
+    }
+
+    /// Takes all there is. However the index lies, that ends.
+    fn pop_all(&mut self) {
+        for _ in 0..=self.outstanding.len() {
+            match self.queue.pop_used() {
+                Ok(None) => return assert_eq!(self.broken, None),
+                Ok(Some(used)) => {
+                    assert_eq!(self.broken, None, "a broken queue yields nothing");
+                    let held = &mut self.outstanding[usize::from(used.slot.0)];
+                    assert!(std::mem::take(held), "{used:?} was not with the device");
+                    assert!(used.len.is_none_or(|len| len <= WRITABLE));
+                }
+                Err(fault) => {
+                    assert_eq!(*self.broken.get_or_insert(fault), fault);
+                    return;
+                }
+            }
+        }
+        panic!("more buffers came back than were given");
+    }
+
+    /// Mostly values that are nearly right, because those come furthest.
+    fn scribble(&self, random: &mut Random) {
+        let size = QueueSize::new(self.size).unwrap();
+        let used = self
+            .ring
+            .slice(RingLayout::new(size).used, RingLayout::used_len(size))
+            .unwrap();
+        for _ in 0..random.below(8) {
+            let entry = used::RING + random.below(size.get().into()) * used::ENTRY_SIZE;
+            let id = match random.below(8) {
+                0 => random.next() as u32,
+                1 => u32::from(self.size) + random.below(2) as u32,
+                _ => random.below(self.size.into()) as u32,
+            };
+            used.store_u32(entry, id, Ordering::Relaxed);
+            used.store_u32(
+                entry + 4,
+                random.next() as u32 >> random.below(32),
+                Ordering::Relaxed,
+            );
+        }
+        let idx = used.load_u16(used::IDX, Ordering::Relaxed);
+        let idx = match random.below(16) {
+            0 => random.next() as u16,
+            1 => idx.wrapping_sub(1),
+            _ => idx.wrapping_add(random.below(3) as u16),
+        };
+        used.store_u16(used::IDX, idx, Ordering::Release);
+        let anywhere = random.below(self.ring.len() / 2) * 2;
+        if random.one_in(4) && anywhere != RingLayout::new(size).used + used::IDX {
+            self.ring
+                .store_u16(anywhere, random.next() as u16, Ordering::Relaxed);
+        }
+    }
+
+    fn sequence(&mut self, random: &mut Random) {
+        for _ in 0..16 + random.below(16) {
+            match random.below(4) {
+                0 => self.add_all(random),
+                1 => self.pop_all(),
+                2 => drop(self.queue.arm(random.below(4) as u16)),
+                _ => self.scribble(random),
+            }
+            let outstanding = self.outstanding.iter().filter(|held| **held).count();
+            assert_eq!(usize::from(self.queue.outstanding_count()), outstanding);
+        }
+    }
+}
+
+#[test]
+fn whatever_a_device_writes_no_slot_comes_back_that_was_not_given() {
+    let memory = Arc::new(DmaRegion::new(1 << 16).unwrap()).at(Iova(BASE));
+    let only = seed_to_repeat().map(|seed| seed.parse());
+    if let Some(Err(_)) = only {
+        return println!("SKIP: UMNET_SEED names a sequence of another test");
+    }
+    let only = only.and_then(Result::ok);
+    let seeds = only.map_or(0..HOSTILE_SEQUENCES, |seed| seed..seed + 1);
+    let mut broken = 0;
+    for seed in seeds.clone() {
+        repeatable(
+            || seed.to_string(),
+            || {
+                let mut random = Random(seed);
+                let mut hostile = Hostile::new(&memory, &mut random);
+                hostile.sequence(&mut random);
+                broken += u64::from(hostile.broken.is_some());
+            },
+        );
+    }
+    // Otherwise either the lies or the checks are too tame to say anything.
+    assert!(
+        only.is_some() || (HOSTILE_SEQUENCES / 4..HOSTILE_SEQUENCES).contains(&broken),
+        "{broken} broke"
+    );
+}
