@@ -49,6 +49,7 @@ mod process;
 mod qmp;
 pub mod report;
 mod topology;
+pub mod traffic;
 mod umnet;
 mod vm;
 
