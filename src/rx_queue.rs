@@ -56,6 +56,8 @@ pub struct RxQueue {
     mergeable: bool,
     notifier: Notifier,
     missing_buffers: u32,
+    /// Nothing has come since an interrupt was asked for.
+    awaits_interrupt: bool,
     /// Nothing more is done with the device: it broke the protocol, or the queue is cancelled.
     stopped: bool,
 }
@@ -78,6 +80,7 @@ impl RxQueue {
             mergeable,
             notifier,
             missing_buffers: 0,
+            awaits_interrupt: false,
             stopped: false,
         }
     }
@@ -103,6 +106,7 @@ impl RxQueue {
                 }
             }
         }
+        self.awaits_interrupt &= packet == packets.begin_index();
         packets.set_begin_index(packet);
         fragments.set_begin_index(fragment);
         outcome
@@ -287,7 +291,9 @@ impl RxQueue {
     /// Asks for an interrupt; whether frames are waiting already.
     fn arm(&mut self) -> bool {
         self.parts.stats.rx_arms.add(1);
-        match self.parts.queue.arm(1) {
+        let arming = self.parts.queue.arm(1);
+        self.awaits_interrupt = matches!(arming, Ok(Arming::Armed));
+        match arming {
             Ok(arming) => arming == Arming::MoreWork,
             Err(fault) => {
                 self.fail(Fault::Protocol(fault));
@@ -341,9 +347,9 @@ impl PacketQueue for RxQueue {
         !self.stopped
     }
 
-    /// Looks for frames whose interrupt never came.
+    /// Looks for frames whose interrupt never came. While frames are coming, none is awaited.
     fn tick(&mut self) {
-        if !self.stopped && self.arm() {
+        if !self.stopped && self.awaits_interrupt && self.arm() {
             self.parts.stats.rx_missed_interrupts.add(1);
             self.notifier.notify();
         }

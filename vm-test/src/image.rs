@@ -85,9 +85,17 @@ pub(crate) fn umnet() -> Result<PathBuf> {
     static_binary("UMNET_BIN", "umnet")
 }
 
+/// The static command runner, which also serves on the host.
+///
+/// # Errors
+/// [`Error::Unavailable`] with the command that builds it.
+pub(crate) fn guest_runner() -> Result<PathBuf> {
+    static_binary("GUEST_RUNNER_BIN", "guest-runner")
+}
+
 /// Everything that goes over the image. Only the runner is indispensable.
 fn binaries() -> Result<Vec<(&'static str, PathBuf)>> {
-    let runner = static_binary("GUEST_RUNNER_BIN", "guest-runner")?;
+    let runner = guest_runner()?;
     let umnet = umnet().ok().map(|path| ("umnet", path));
     Ok([("guest-runner", runner)]
         .into_iter()

@@ -35,7 +35,8 @@ usage: guest-runner traffic <verb> --option value ...
 
 integrity
   send        --to ADDR --bytes N [--seed S]        seeded random bytes over TCP, digest printed
-  receive     --listen ADDR [--bytes N]             reads to the end, digest printed
+  receive     --listen ADDR [--bytes N] [--seed S]  reads to the end, digest printed;
+                                                    with a seed says which bytes differ
   udp-echo    --listen ADDR [--seconds S]           sends every datagram back
               [--group ADDR --group-on IF]          ... after joining a multicast group
   udp-check   --to ADDR [--sizes 1,59,...] [--count 4] [--seed S] [--retries 5]

@@ -128,10 +128,14 @@ impl Context {
         // frames moving.
         let woken = woken.unwrap_or_else(|error| {
             log::error!("queue pair {}: epoll: {error}", self.index);
-            Woken { port: true }
+            Woken {
+                port: true,
+                by_source: true,
+            }
         });
         self.pair.slept(woken.port);
-        if timeout >= 0 {
+        // What a source announced is for the next turn, not a find of the watchdog's.
+        if timeout >= 0 && !woken.by_source {
             self.tick_if_due();
         }
     }

@@ -24,6 +24,8 @@ const CAPACITY: usize = 8;
 pub(super) struct Woken {
     /// The port became readable.
     pub(super) port: bool,
+    /// Something reported; otherwise the time was up.
+    pub(super) by_source: bool,
 }
 
 /// The context's epoll.
@@ -42,6 +44,7 @@ struct Watch {
 
 impl MutEventSubscriber for Watch {
     fn process(&mut self, events: Events, _ops: &mut EventOps) {
+        self.woken.by_source = true;
         self.woken.port |= Some(events.fd()) == self.port;
     }
 

@@ -56,32 +56,99 @@ fn wait_for_close(stream: &mut TcpStream, deadline: Deadline) -> Result<(), Traf
     Ok(())
 }
 
-/// Reads one connection to its end; with `--bytes`, fails unless that many came.
+/// Reads one connection to its end; with `--bytes`, fails unless that many came, with `--seed`,
+/// unless they are that pattern.
 pub(super) fn receive(args: &mut Args) -> Result<Report, TrafficError> {
     let expected: Option<u64> = args.optional("bytes")?;
     let listen_on: SocketAddr = args.required("listen")?;
+    let mut compared: Option<Compared> = args.optional("seed")?.map(Compared::to_pattern);
     let deadline = Deadline::from_args(args)?;
     args.finish()?;
 
     let listener = sockets::listen(listen_on)?;
     let (mut stream, peer) = sockets::accept(&listener, deadline)?;
     let started = Instant::now();
-    let digest = digest_to_end(&mut stream, deadline)?;
-    let ok = expected.is_none_or(|expected| expected == digest.bytes());
+    let digest = digest_to_end(&mut stream, &mut compared, deadline)?;
     let mut facts = facts(&digest, started);
     facts["peer"] = json!(peer.to_string());
+    let same = compared.is_none_or(|compared| compared.tell(&mut facts));
+    let ok = same && expected.is_none_or(|expected| expected == digest.bytes());
     Ok(Report { ok, facts })
 }
 
-fn digest_to_end(stream: &mut TcpStream, deadline: Deadline) -> Result<Digest, TrafficError> {
+fn digest_to_end(
+    stream: &mut TcpStream,
+    compared: &mut Option<Compared>,
+    deadline: Deadline,
+) -> Result<Digest, TrafficError> {
     let mut digest = Digest::default();
     let mut chunk = vec![0; CHUNK];
     loop {
         match sockets::read_some(stream, &mut chunk, deadline)? {
             0 => return Ok(digest),
-            len => digest.update(&chunk[..len]),
+            len => {
+                digest.update(&chunk[..len]);
+                compared.iter_mut().for_each(|it| it.update(&chunk[..len]));
+            }
         }
         deadline.check("receive")?;
+    }
+}
+
+/// What came, held against what the other end sent: a digest says that bytes changed, this says
+/// which.
+struct Compared {
+    pattern: Pattern,
+    /// Bytes of the pattern not yet compared: it is made in whole words.
+    word: [u8; 8],
+    at: u64,
+    different: u64,
+    first: Option<(u64, String)>,
+    last: u64,
+}
+
+impl Compared {
+    fn to_pattern(seed: u64) -> Self {
+        Self {
+            pattern: Pattern::new(seed),
+            word: [0; 8],
+            at: 0,
+            different: 0,
+            first: None,
+            last: 0,
+        }
+    }
+
+    fn update(&mut self, came: &[u8]) {
+        for (index, &byte) in came.iter().enumerate() {
+            let place = (self.at % 8) as usize;
+            if place == 0 {
+                self.pattern.fill(&mut self.word);
+            }
+            if byte != self.word[place] {
+                self.note(&came[index..]);
+            }
+            self.at += 1;
+        }
+    }
+
+    #[cold]
+    fn note(&mut self, came: &[u8]) {
+        let sample = || format!("{:02x?}", &came[..came.len().min(16)]);
+        self.first.get_or_insert_with(|| (self.at, sample()));
+        self.different += 1;
+        self.last = self.at;
+    }
+
+    /// Adds what differed to `facts`; whether nothing did.
+    fn tell(self, facts: &mut Value) -> bool {
+        if let Some((at, came)) = self.first {
+            facts["different"] = json!({
+                "bytes": self.different, "first": at, "last": self.last, "came": came,
+            });
+            return false;
+        }
+        true
     }
 }
 

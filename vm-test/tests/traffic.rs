@@ -1,0 +1,134 @@
+//! Every byte that goes through umnet arrives as it was sent.
+
+use vm_test::{Backend, Guest, HostNet, Machine, Nic, Result, Umnet, Vm, scenario, traffic};
+
+/// A card on a TAP of its own; the host is at `10.9.N.2` and `fd00:9:N::2` there.
+fn on_tap(host: &HostNet, number: usize, id: &str) -> Result<Nic> {
+    let tap = format!("tap{number}");
+    host.tap(&tap, 1)?;
+    host.ok(&format!(
+        "ip addr add 10.9.{number}.2/24 dev {tap} && ip addr add fd00:9:{number}::2/64 dev {tap} nodad"
+    ));
+    Ok(Nic::new(id, Backend::tap(&tap)))
+}
+
+/// umnet on that card, with the guest at `10.9.N.1` and `fd00:9:N::1`.
+fn umnet_at(vm: &Vm, number: usize, id: &str) -> Result<Umnet> {
+    let umnet = Umnet::run(vm, id, "")?;
+    address(&vm.guest, umnet.ifname(), &format!("9.{number}.1"));
+    Ok(umnet)
+}
+
+/// `9.3.1` stands for `10.9.3.1/24` and `fd00:9:3::1/64`.
+fn address(guest: &Guest, ifname: &str, place: &str) {
+    let (net, host) = place.rsplit_once('.').unwrap();
+    let net6 = net.replace('.', ":");
+    guest.ok(&format!(
+        "ip addr add 10.{place}/24 dev {ifname} && ip addr add fd00:{net6}::{host}/64 dev {ifname} nodad \
+         && ip link set {ifname} up"
+    ));
+}
+
+#[test]
+fn tcp_and_udp_cross_a_tap_with_every_offload_unchanged() {
+    scenario(|lab| {
+        lab.needs_umnet()?;
+        let host = lab.host_net()?;
+        let nic = on_tap(&host, 0, "n0")?;
+        let vm = lab.boot(Machine::new().nic(nic).inside(&host))?;
+        let guest = &vm.guest;
+        let umnet = umnet_at(&vm, 0, "n0")?;
+
+        traffic::stream(guest, &host, "10.9.0.2:5001", 256)?;
+        traffic::stream(&host, guest, "10.9.0.1:5001", 256)?;
+        traffic::stream(guest, &host, "[fd00:9:0::2]:5001", 64)?;
+        traffic::stream(&host, guest, "[fd00:9:0::1]:5001", 64)?;
+        for (from, to, address) in [
+            (
+                guest as &dyn traffic::End,
+                &host as &dyn traffic::End,
+                "10.9.0.2:7",
+            ),
+            (&host, guest, "10.9.0.1:7"),
+            (guest, &host, "[fd00:9:0::2]:7"),
+            (&host, guest, "[fd00:9:0::1]:7"),
+        ] {
+            traffic::datagrams(from, to, address, None)?;
+        }
+
+        // It was the offloads that did it, and nothing was dropped on the way.
+        for used in [
+            "tx_gso_packets",
+            "rx_gso_packets",
+            "tx_csum_offload",
+            "rx_csum_offload",
+        ] {
+            assert!(umnet.counter(used)? > 100, "{used}: {}", umnet.stats()?);
+        }
+        for fault in ["rx_errors", "tx_timeout", "rx_missed_interrupts", "resets"] {
+            assert_eq!(umnet.counter(fault)?, 0, "{fault}: {}", umnet.stats()?);
+        }
+        umnet.stop()?;
+        Ok(())
+    });
+}
+
+#[test]
+fn tcp_and_udp_arrive_unchanged_whichever_offload_the_device_lacks() {
+    scenario(|lab| {
+        lab.needs_umnet()?;
+        let host = lab.host_net()?;
+        let lacking: Vec<&'static str> = Nic::offloads().collect();
+        let mut machine = Machine::new().inside(&host);
+        for (number, offload) in lacking.iter().enumerate() {
+            machine = machine.nic(on_tap(&host, number, offload)?.set(offload, "off"));
+        }
+        let none = lacking.len();
+        let vm = lab.boot(machine.nic(on_tap(&host, none, "none")?.without_offloads()))?;
+
+        for (number, id) in lacking.into_iter().chain(["none"]).enumerate() {
+            let umnet = umnet_at(&vm, number, id)?;
+            let features = umnet.features()?;
+            let absent = id.to_uppercase();
+            assert!(!features.contains(&absent), "{absent} in {features:?}");
+            both_ways(&vm.guest, &host, number)?;
+            umnet.stop()?;
+        }
+        Ok(())
+    });
+}
+
+fn both_ways(guest: &Guest, host: &HostNet, number: usize) -> Result<()> {
+    traffic::stream(guest, host, &format!("10.9.{number}.2:5001"), 16)?;
+    traffic::stream(host, guest, &format!("10.9.{number}.1:5001"), 16)?;
+    traffic::stream(guest, host, &format!("[fd00:9:{number}::2]:5001"), 4)?;
+    traffic::stream(host, guest, &format!("[fd00:9:{number}::1]:5001"), 4)?;
+    traffic::datagrams(
+        guest,
+        host,
+        &format!("10.9.{number}.2:7"),
+        Some("1,1473,65507"),
+    )
+}
+
+#[test]
+fn tcp_and_udp_cross_a_hub_without_offloads_unchanged() {
+    scenario(|lab| {
+        lab.needs_umnet()?;
+        let nic = |id| Nic::new(id, Backend::hub(0));
+        let vm = lab.boot(Machine::new().nic(nic("near")).nic(nic("far")))?;
+        let (near, far) = (&vm.guest, vm.guest.netns("far")?);
+        let card = near.ifname(&vm.nic("far").mac)?;
+        near.ok(&format!("ip link set {card} netns far"));
+        address(&far, &card, "9.0.2");
+        let umnet = umnet_at(&vm, 0, "near")?;
+
+        traffic::stream(near, &far, "10.9.0.2:5001", 256)?;
+        traffic::stream(&far, near, "10.9.0.1:5001", 256)?;
+        traffic::datagrams(near, &far, "10.9.0.2:7", None)?;
+        traffic::datagrams(&far, near, "[fd00:9:0::1]:7", None)?;
+        assert_eq!(umnet.counter("rx_errors")?, 0, "{}", umnet.stats()?);
+        umnet.stop()?;
+        Ok(())
+    });
+}
