@@ -148,6 +148,12 @@ impl Host {
         self.path("sys/class/net").join(name.as_str()).exists()
     }
 
+    /// Whether an interface of this name is there and is a TAP.
+    pub fn is_tap(&self, name: &IfName) -> bool {
+        let interface = self.path("sys/class/net").join(name.as_str());
+        interface.join("tun_flags").exists()
+    }
+
     pub(super) fn kernel_release(&self) -> String {
         files::read(&self.path("proc/sys/kernel/osrelease")).unwrap_or_default()
     }
