@@ -49,6 +49,7 @@ mod process;
 mod qmp;
 pub mod report;
 mod topology;
+mod umnet;
 mod vm;
 
 pub use accel::Accel;
@@ -62,4 +63,5 @@ pub use nic::{Mac, Nic, Placement};
 pub use output::{Ending, Output};
 pub use qmp::Qmp;
 pub use topology::{Backend, Peer, Wire};
+pub use umnet::Umnet;
 pub use vm::Vm;
