@@ -203,7 +203,14 @@ impl Machine {
     }
 
     fn kernel_command_line(&self) -> String {
-        let fixed = ["console=ttyS0", "panic=-1", "mitigations=off"];
+        // On a busy host the emulated timer can miss the moment at which the kernel looks for it,
+        // and the kernel gives up.
+        let fixed = [
+            "console=ttyS0",
+            "panic=-1",
+            "mitigations=off",
+            "no_timer_check",
+        ];
         let own = self.kernel_args.iter().map(String::as_str);
         fixed.into_iter().chain(own).collect::<Vec<_>>().join(" ")
     }
