@@ -188,11 +188,15 @@ impl Session {
             removal,
         } = open_device(config, binding)?;
         let name = interface_name(config, binding);
+        // One that an earlier run has kept stays as it is.
+        let kept = config.host.has_interface(&name);
         let tap = open_tap(config, &name)?;
         let driver = Driver::start(transport, driver_config(config), Box::new(tap))?;
         let mut interfaces = Interfaces::open()?;
         let link = find(&mut interfaces, &name)?;
-        dress(config, &driver, binding, &mut interfaces, &link, &name)?;
+        if !kept {
+            dress(config, &driver, binding, &mut interfaces, &link, &name)?;
+        }
         let watch = LinkWatch::new(link.index)?;
         let link = find(&mut interfaces, &name)?;
         events.watch(&driver, &watch, removal.as_ref())?;
