@@ -228,11 +228,13 @@ impl Card {
         let wanted = self
             .agreed
             .unwrap_or(all_known().without(self.config.disabled));
-        let mut device = idle.negotiate(wanted).map_err(|failed| self.keep(failed))?;
+        let mut device = idle
+            .negotiate(wanted)
+            .map_err(|failed| self.keep(*failed))?;
         let outcome = self.set_up(&mut device);
         match outcome {
             Ok(mut started) => {
-                let running = device.driver_ok().map_err(|failed| self.keep(failed))?;
+                let running = device.driver_ok().map_err(|failed| self.keep(*failed))?;
                 self.state = State::Running(running);
                 if let Some((ctrl, doorbell)) = started.1.take() {
                     started.0.ctrl = Some(connected(ctrl, doorbell));
@@ -278,7 +280,7 @@ impl Card {
     }
 
     /// A step failed: what is left of the device is reset for another try.
-    fn keep(&mut self, failed: Box<Failed>) -> CardError {
+    fn keep(&mut self, failed: Failed) -> CardError {
         self.reset_transport(failed.transport);
         failed.error.into()
     }

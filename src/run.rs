@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use log::{error, info, warn};
-use netadapter_shim::ReceiveFilter;
 use netadapter_shim::abi::NetPacketFilterFlags as Filter;
 use netadapter_shim::os::tap::{Tap, TapConfig, TapError};
+use netadapter_shim::{AdapterConfig, ExecutionConfig, ReceiveFilter};
 use thiserror::Error;
 use virtio::Transport;
 use virtio::net::FeatureSet;
@@ -545,6 +545,12 @@ fn dress(
     Ok(())
 }
 
+/// Nice value of the threads that move frames: see docs/decisions/0004.
+const NICE: i32 = -5;
+/// Packets in the system's receive ring. The system takes frames as soon as they are returned,
+/// so few buffers do; many would only push each other out of caches and translation buffers.
+const SYSTEM_RX_RING: u32 = 16;
+
 fn driver_config(config: &RunConfig) -> DriverConfig {
     let default = CardConfig::default();
     let card = CardConfig {
@@ -553,10 +559,16 @@ fn driver_config(config: &RunConfig) -> DriverConfig {
         disabled: disabled(config),
         ..default
     };
-    DriverConfig {
-        card,
-        ..DriverConfig::default()
-    }
+    let adapter = AdapterConfig {
+        execution: ExecutionConfig {
+            sched_batch: true,
+            nice: NICE,
+            ..ExecutionConfig::default()
+        },
+        rx_ring: SYSTEM_RX_RING,
+        ..AdapterConfig::default()
+    };
+    DriverConfig { card, adapter }
 }
 
 /// The features that the configuration switches off.

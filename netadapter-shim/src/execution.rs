@@ -40,6 +40,9 @@ pub struct ExecutionConfig {
     /// who caused it, so on one processor frames come in batches. Costs latency
     /// when the processor is busy.
     pub sched_batch: bool,
+    /// Nice value of the threads. Below 0, who is woken by a received frame does not take the
+    /// processor away before the batch is through, as with the kernel's soft interrupts.
+    pub nice: i32,
     /// Frames taken from the port per turn.
     pub budget: u32,
 }
@@ -49,6 +52,7 @@ impl Default for ExecutionConfig {
         Self {
             name: "umnet".to_owned(),
             sched_batch: false,
+            nice: 0,
             budget: 64,
         }
     }
@@ -144,11 +148,14 @@ impl ExecutionContext {
         let (requests, tasks) = channel();
         let (ready, readiness) = sync_channel(1);
         let waker = parts.waker.clone();
-        let batch = config.sched_batch;
+        let scheduling = Scheduling {
+            batch: config.sched_batch,
+            nice: config.nice,
+        };
         let name = format!("{}-q{}", config.name, parts.index);
         let thread = std::thread::Builder::new()
             .name(name)
-            .spawn(move || run(parts, tasks, batch, &ready))?;
+            .spawn(move || run(parts, tasks, scheduling, &ready))?;
         let built = readiness.recv();
         built.unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))?;
         Ok(Self {
@@ -213,16 +220,37 @@ impl Drop for ExecutionContext {
     }
 }
 
+/// How the system is to schedule the thread.
+#[derive(Clone, Copy)]
+struct Scheduling {
+    batch: bool,
+    nice: i32,
+}
+
+impl Scheduling {
+    /// For the calling thread. What is not permitted is said and left.
+    fn apply(self) {
+        if self.batch
+            && let Err(error) = crate::os::sched::set_batch()
+        {
+            log::warn!("cannot run under SCHED_BATCH: {error}");
+        }
+        if self.nice != 0
+            && let Err(error) = crate::os::sched::set_nice(self.nice)
+        {
+            log::warn!("cannot set the nice value {}: {error}", self.nice);
+        }
+    }
+}
+
 /// The thread: builds its sources, says whether that went well, and polls.
 fn run(
     parts: ContextParts,
     tasks: Receiver<Request>,
-    batch: bool,
+    scheduling: Scheduling,
     ready: &SyncSender<io::Result<()>>,
 ) {
-    if batch && let Err(error) = crate::os::sched::set_batch() {
-        log::warn!("cannot run under SCHED_BATCH: {error}");
-    }
+    scheduling.apply();
     let built = Sources::new(&parts.waker, parts.pair.poll_fd(), &parts.interrupts);
     match built {
         Ok(sources) => {

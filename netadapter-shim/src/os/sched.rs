@@ -19,6 +19,18 @@ pub(crate) fn set_batch() -> io::Result<()> {
     }
 }
 
+/// Sets the calling thread's nice value, -20 (served first) to 19.
+///
+/// # Errors
+/// Whatever the operating system says; negative values need privilege.
+pub(crate) fn set_nice(nice: i32) -> io::Result<()> {
+    // SAFETY: the call takes numbers only; 0 names the calling thread.
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

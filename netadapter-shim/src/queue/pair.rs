@@ -11,7 +11,7 @@ use crate::stats::Counters;
 
 /// Frames or bytes indicated after which the port is likely to have something
 /// to send (acknowledgements) and is looked at without being asked to.
-const LOOK_AFTER_FRAMES: u32 = 8;
+const LOOK_AFTER_FRAMES: u32 = 32;
 const LOOK_AFTER_BYTES: u64 = 64 * 1024;
 /// Turns in a row with work after which the port is looked at in any case.
 const LOOK_AFTER_TURNS: u32 = 64;
