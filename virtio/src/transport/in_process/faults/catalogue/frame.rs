@@ -248,9 +248,9 @@ pub(super) const LIES: &[Lie] = &[
             vec![Delivery::new(
                 VirtioNetHdr {
                     gso_type: GSO_ECN,
-                    ..partial()
+                    ..segmented()
                 },
-                &tcp4(100),
+                &tcp4(4000),
             )]
         },
     ),
