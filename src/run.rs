@@ -26,6 +26,7 @@ use virtio::spec::net::feature::*;
 use virtio::transport::TransportError;
 use virtio::transport::in_process::{DeviceConfig, DeviceThread, Echo, InProcess};
 use virtio::transport::vfio::VfioPci;
+use vmm_sys_util::eventfd::EventFd;
 
 use self::events::{Event, Events};
 use self::report::Reporter;
@@ -97,6 +98,7 @@ impl Explain for RunError {
             Self::Host(error) => error.next_step(),
             Self::Control(error) => error.next_step(),
             Self::NotYet { .. } => Some("umnet list".to_owned()),
+            Self::Removed { .. } => Some("plug it in again, then the same command".to_owned()),
             _ => None,
         }
     }
@@ -130,7 +132,8 @@ pub fn run(config: RunConfig) -> Result<(), RunError> {
     let events = Events::new()?;
     let mut session = Session::open(&config, events)?;
     let served = session.serve();
-    let closed = session.close();
+    let removed = matches!(served, Err(RunError::Removed { .. }));
+    let closed = session.close(removed);
     served.and(closed)
 }
 
@@ -145,6 +148,8 @@ struct Session {
     binding: Option<Binding>,
     keep_interface: bool,
     _server: Server,
+    /// Kept open as long as events are awaited from it.
+    _removal: Option<EventFd>,
     /// Moves the frames of an in-process device.
     _device_thread: Option<DeviceThread>,
 }
@@ -177,17 +182,30 @@ impl Session {
         events: Events,
         binding: Option<&Binding>,
     ) -> Result<Self, RunError> {
-        let (transport, device_thread) = open_device(config, binding)?;
+        let Device {
+            transport,
+            thread,
+            removal,
+        } = open_device(config, binding)?;
         let name = interface_name(config, binding);
+        // One that an earlier run has kept stays as it is.
+        let kept = config.host.has_interface(&name);
         let tap = open_tap(config, &name)?;
         let driver = Driver::start(transport, driver_config(config), Box::new(tap))?;
         let mut interfaces = Interfaces::open()?;
         let link = find(&mut interfaces, &name)?;
-        dress(config, &driver, binding, &mut interfaces, &link)?;
+        if !kept {
+            dress(config, &driver, binding, &mut interfaces, &link, &name)?;
+        }
         let watch = LinkWatch::new(link.index)?;
         let link = find(&mut interfaces, &name)?;
-        events.watch(&driver, &watch)?;
-        info!("{}: driving interface {name}", driver.name());
+        events.watch(&driver, &watch, removal.as_ref())?;
+        info!(
+            "{}: driving interface {name}; memory: {} KiB of rings and slots, {} KiB of system buffers",
+            driver.name(),
+            driver.info().pinned_bytes / 1024,
+            driver.pool_bytes() / 1024
+        );
         let driver = Arc::new(Mutex::new(driver));
         let reporter = Reporter::new(Arc::clone(&driver), config, binding, name);
         let server = Server::start(&config.host, &reporter.stem(), Arc::new(reporter))?;
@@ -201,7 +219,8 @@ impl Session {
             keep_interface: config.keep_interface,
             link: Link::default(),
             _server: server,
-            _device_thread: device_thread,
+            _removal: removal,
+            _device_thread: thread,
         };
         session.follow(link);
         Ok(session)
@@ -216,6 +235,7 @@ impl Session {
                     Event::Config => self.config_changed()?,
                     Event::Fault => self.fault(),
                     Event::Link => self.link_changed()?,
+                    Event::Removal => return Err(self.removed()),
                 }
             }
             if self.reset_at.is_some_and(|at| at <= Instant::now()) {
@@ -225,7 +245,13 @@ impl Session {
         }
     }
 
-    fn close(self) -> Result<(), RunError> {
+    fn removed(&self) -> RunError {
+        RunError::Removed {
+            device: lock(&self.driver).name().to_owned(),
+        }
+    }
+
+    fn close(self, removed: bool) -> Result<(), RunError> {
         let Self {
             driver,
             binding,
@@ -244,7 +270,10 @@ impl Session {
         } else {
             Restore::Everything
         };
-        release(binding, restore);
+        match binding {
+            Some(binding) if removed && binding.is_unplugged() => forget(binding),
+            binding => release(binding, restore),
+        }
         Ok(stopped?)
     }
 
@@ -406,13 +435,32 @@ fn release(binding: Option<Binding>, restore: Restore) {
     }
 }
 
-/// The way to the device, and the thread of one that lives in this process.
-fn open_device(
-    config: &RunConfig,
-    binding: Option<&Binding>,
-) -> Result<(Box<dyn Transport>, Option<DeviceThread>), RunError> {
+fn forget(binding: Binding) {
+    let card = binding.card();
+    match binding.forget() {
+        Ok(()) => info!("{card}: unplugged"),
+        Err(error) => error!("{card}: unplugged, but {error}"),
+    }
+}
+
+/// The way to the device.
+struct Device {
+    transport: Box<dyn Transport>,
+    /// That of a device which lives in this process.
+    thread: Option<DeviceThread>,
+    /// Fires when the system wants the device back.
+    removal: Option<EventFd>,
+}
+
+fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, RunError> {
     if let Some(binding) = binding {
-        return Ok((Box::new(VfioPci::open(&binding.card().to_string())?), None));
+        let mut vfio = VfioPci::open(&binding.card().to_string())?;
+        let removal = vfio.removal_request();
+        return Ok(Device {
+            transport: Box::new(vfio),
+            thread: None,
+            removal,
+        });
     }
     let name = config.device.to_string();
     let device_config = DeviceConfig {
@@ -424,7 +472,11 @@ fn open_device(
         action: "start the device's thread",
         source,
     })?;
-    Ok((Box::new(transport), Some(thread)))
+    Ok(Device {
+        transport: Box::new(transport),
+        thread: Some(thread),
+        removal: None,
+    })
 }
 
 fn open_tap(config: &RunConfig, name: &IfName) -> Result<Tap, TapError> {
@@ -471,6 +523,7 @@ fn dress(
     binding: Option<&Binding>,
     interfaces: &mut Interfaces,
     link: &Link,
+    name: &IfName,
 ) -> Result<(), RunError> {
     if let Some(mac) = driver.mac() {
         interfaces.set_mac(link.index, MacAddress(mac))?;
@@ -482,7 +535,10 @@ fn dress(
         .and_then(Binding::interface)
     {
         Some(snapshot) => {
-            interfaces.apply(link.index, snapshot)?;
+            interfaces.apply_as(link.index, name, snapshot)?;
+            if let Some(mtu) = config.mtu {
+                interfaces.set_mtu(link.index, mtu.into())?;
+            }
         }
         None => interfaces.set_up(link.index, true)?,
     }

@@ -202,6 +202,25 @@ fn a_legacy_only_card_is_refused() {
 }
 
 #[test]
+fn a_card_that_goes_past_the_iommu_is_refused_before_it_is_touched() {
+    let machine = Machine::new();
+    machine.card(&CARD);
+    let virtio = format!("sys/bus/pci/devices/{}/virtio0", CARD.address);
+    machine.link(&format!("{virtio}/driver"), &machine.path("sys/bus/virtio"));
+    machine.file(&format!("{virtio}/features"), &"0".repeat(64));
+    refused(
+        &machine,
+        &["bind", CARD.address],
+        3,
+        &["ACCESS_PLATFORM", "iommu_platform=on"],
+    );
+    let with_bit_33 = format!("{}1{}", "0".repeat(33), "0".repeat(30));
+    machine.file(&format!("{virtio}/features"), &with_bit_33);
+    let listed = machine.umnet(&["list"]).stdout;
+    assert!(!listed.contains("ACCESS_PLATFORM"), "{listed}");
+}
+
+#[test]
 fn a_card_in_use_names_who_has_it() {
     let machine = Machine::new();
     machine.card(&CARD);

@@ -40,6 +40,20 @@ fn a_run_gives_back_what_it_took() {
 }
 
 #[test]
+fn an_unplugged_card_is_forgotten() {
+    let (machine, kernel) = machine();
+    let host = machine.host();
+    let binding = take(&host, &CARD, Purpose::Run).unwrap();
+    assert!(!binding.is_unplugged());
+    drop(kernel);
+    std::fs::remove_dir_all(machine.path(&format!("sys/bus/pci/devices/{}", CARD.address)))
+        .unwrap();
+    assert!(binding.is_unplugged());
+    binding.forget().unwrap();
+    assert!(!host.run_dir().exists());
+}
+
+#[test]
 fn a_run_leaves_a_card_that_was_bound_before() {
     let (machine, _kernel) = machine();
     let host = machine.host();

@@ -16,14 +16,16 @@
 mod capabilities;
 mod datapath;
 mod error;
+mod offload_capabilities;
 mod offloads;
+mod statements;
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::abi::{
-    FailureCode, NetAdapterLinkLayerAddress, NetAdapterLinkLayerCapabilities, NetAdapterLinkState,
+    NetAdapterLinkLayerAddress, NetAdapterLinkLayerCapabilities, NetAdapterLinkState,
     NetIfMediaConnectState, NtStatus,
 };
 use crate::execution::{ExecutionConfig, ExecutionContext, Faults};
@@ -31,12 +33,11 @@ use crate::port::SystemPort;
 use crate::queue::{PacketQueue, QueueFault, QueueInit};
 use crate::ring::Extensions;
 use crate::stats::{AdapterStatistics, Counters};
-use capabilities::invalid;
-pub use capabilities::{
-    OffloadGsoCapabilities, OffloadRscCapabilities, OffloadTxChecksumCapabilities, ReceiveFilter,
-    ReceiveFilterCapabilities, RxCapabilities, TxCapabilities,
-};
+pub use capabilities::{ReceiveFilter, ReceiveFilterCapabilities, RxCapabilities, TxCapabilities};
 pub use error::AdapterError;
+pub use offload_capabilities::{
+    OffloadGsoCapabilities, OffloadRscCapabilities, OffloadTxChecksumCapabilities,
+};
 pub use offloads::ActiveOffloads;
 
 /// A client driver's adapter callbacks. Called on the control thread.
@@ -165,162 +166,6 @@ impl Adapter {
         })
     }
 
-    /// `NetAdapterSetDataPathCapabilities`
-    ///
-    /// # Errors
-    /// DMA or driver-managed buffers are refused with `STATUS_NOT_SUPPORTED`,
-    /// other breaches with `STATUS_INVALID_PARAMETER`; after
-    /// [`Self::start`] with `AdapterAlreadyStarted`.
-    pub fn set_datapath_capabilities(
-        &mut self,
-        tx: TxCapabilities,
-        rx: RxCapabilities,
-    ) -> Result<(), AdapterError> {
-        self.before_start("NetAdapterSetDataPathCapabilities")?;
-        tx.check()?;
-        rx.check()?;
-        self.settings.tx = Some(tx);
-        self.settings.rx = Some(rx);
-        Ok(())
-    }
-
-    /// `NetAdapterSetLinkLayerCapabilities`
-    ///
-    /// # Errors
-    /// `AdapterAlreadyStarted`
-    pub fn set_link_layer_capabilities(
-        &mut self,
-        capabilities: NetAdapterLinkLayerCapabilities,
-    ) -> Result<(), AdapterError> {
-        self.before_start("NetAdapterSetLinkLayerCapabilities")?;
-        self.settings.link_layer = Some(capabilities);
-        Ok(())
-    }
-
-    /// `NetAdapterSetLinkLayerMtuSize`: bytes of payload of a frame. Once queues
-    /// run they are rebuilt, because the size of their buffers hangs on it.
-    ///
-    /// # Errors
-    /// `MtuMustBeGreaterThanZero`, a failing port, or a failing rebuild.
-    pub fn set_link_layer_mtu_size(&mut self, mtu: u32) -> Result<(), AdapterError> {
-        if mtu == 0 {
-            let why = "the MTU must be greater than 0".to_owned();
-            return Err(invalid(FailureCode::MtuMustBeGreaterThanZero, why));
-        }
-        self.settings.mtu = mtu;
-        let told = self.port.set_mtu(mtu);
-        told.map_err(|source| AdapterError::Port {
-            operation: "set the MTU",
-            source,
-        })?;
-        self.rebuild()
-    }
-
-    /// `NetAdapterSetPermanentLinkLayerAddress`
-    ///
-    /// # Errors
-    /// `AdapterAlreadyStarted`, `MacAddressLengthTooLong`
-    pub fn set_permanent_link_layer_address(
-        &mut self,
-        address: NetAdapterLinkLayerAddress,
-    ) -> Result<(), AdapterError> {
-        self.before_start("NetAdapterSetPermanentLinkLayerAddress")?;
-        self.settings.permanent_address = Some(checked_address(address)?);
-        Ok(())
-    }
-
-    /// `NetAdapterSetCurrentLinkLayerAddress`. Once queues run they are rebuilt.
-    ///
-    /// # Errors
-    /// `MacAddressLengthTooLong`, or a failing rebuild.
-    pub fn set_current_link_layer_address(
-        &mut self,
-        address: NetAdapterLinkLayerAddress,
-    ) -> Result<(), AdapterError> {
-        self.settings.current_address = Some(checked_address(address)?);
-        self.rebuild()
-    }
-
-    /// `NetAdapterSetLinkState`: shown to the stack when it changes.
-    ///
-    /// # Errors
-    /// `InvalidLinkState`, or a failing port.
-    pub fn set_link_state(&mut self, state: NetAdapterLinkState) -> Result<(), AdapterError> {
-        check_link_state(&state)?;
-        let before = std::mem::replace(&mut self.link_state, state);
-        if self.interface_started && before.media_connect_state != state.media_connect_state {
-            self.show_link()?;
-        }
-        Ok(())
-    }
-
-    /// `NetAdapterSetReceiveFilterCapabilities`
-    ///
-    /// # Errors
-    /// `InvalidReceiveFilterCapabilities`, `AdapterAlreadyStarted`
-    pub fn set_receive_filter_capabilities(
-        &mut self,
-        capabilities: ReceiveFilterCapabilities,
-    ) -> Result<(), AdapterError> {
-        self.before_start("NetAdapterSetReceiveFilterCapabilities")?;
-        capabilities.check()?;
-        self.settings.receive_filter = Some(capabilities);
-        Ok(())
-    }
-
-    /// `NetAdapterOffloadSetTxChecksumCapabilities`
-    ///
-    /// # Errors
-    /// Flags that contradict each other, `AdapterAlreadyStarted`
-    pub fn offload_set_tx_checksum_capabilities(
-        &mut self,
-        capabilities: OffloadTxChecksumCapabilities,
-    ) -> Result<(), AdapterError> {
-        self.before_start("NetAdapterOffloadSetTxChecksumCapabilities")?;
-        capabilities.check()?;
-        self.settings.tx_checksum = Some(capabilities);
-        Ok(())
-    }
-
-    /// `NetAdapterOffloadSetRxChecksumCapabilities`: the client reports what it
-    /// knows about received checksums.
-    ///
-    /// # Errors
-    /// `AdapterAlreadyStarted`
-    pub fn offload_set_rx_checksum_capabilities(&mut self) -> Result<(), AdapterError> {
-        self.before_start("NetAdapterOffloadSetRxChecksumCapabilities")?;
-        self.settings.rx_checksum = true;
-        Ok(())
-    }
-
-    /// `NetAdapterOffloadSetGsoCapabilities`
-    ///
-    /// # Errors
-    /// Flags that contradict each other, `AdapterAlreadyStarted`
-    pub fn offload_set_gso_capabilities(
-        &mut self,
-        capabilities: OffloadGsoCapabilities,
-    ) -> Result<(), AdapterError> {
-        self.before_start("NetAdapterOffloadSetGsoCapabilities")?;
-        capabilities.check()?;
-        self.settings.gso = Some(capabilities);
-        Ok(())
-    }
-
-    /// `NetAdapterOffloadSetRscCapabilities`
-    ///
-    /// # Errors
-    /// `InvalidRscCapabilities`, `AdapterAlreadyStarted`
-    pub fn offload_set_rsc_capabilities(
-        &mut self,
-        capabilities: OffloadRscCapabilities,
-    ) -> Result<(), AdapterError> {
-        self.before_start("NetAdapterOffloadSetRscCapabilities")?;
-        capabilities.check()?;
-        self.settings.rsc = Some(capabilities);
-        Ok(())
-    }
-
     /// `NetAdapterStart`: the interface becomes visible. If the device is
     /// powered already, queues are created before this returns.
     ///
@@ -382,34 +227,6 @@ impl Adapter {
         self.tear_down_queues()
     }
 
-    /// The system wants other frames received. The client hears of it at once
-    /// if the device is powered, otherwise after the next [`Self::io_start`].
-    ///
-    /// # Errors
-    /// A filter the device does not have: `STATUS_NOT_SUPPORTED`. A list of
-    /// multicast addresses that is too long is not an error: such a list is
-    /// widened to all multicast frames if the device can do that.
-    pub fn set_receive_filter(&mut self, filter: ReceiveFilter) -> Result<(), AdapterError> {
-        let supported = self
-            .settings
-            .receive_filter
-            .map(|caps| caps.supported_packet_filters);
-        if !supported.unwrap_or_default().contains(filter.packet_filter) {
-            let why = format!(
-                "packet filter {:#x} is not among the supported ones, {:#x}",
-                filter.packet_filter.0,
-                supported.unwrap_or_default().0
-            );
-            let code = FailureCode::InvalidReceiveFilterCapabilities;
-            return Err(AdapterError::refused(code, NtStatus::NOT_SUPPORTED, why));
-        }
-        self.filter = filter;
-        if self.io_started {
-            self.push_filter();
-        }
-        Ok(())
-    }
-
     /// Counters of all queues.
     pub fn statistics(&self) -> AdapterStatistics {
         let queues = self.counters.iter().map(|counters| counters.snapshot());
@@ -444,20 +261,6 @@ impl Adapter {
     /// The link state set last.
     pub fn link_state(&self) -> NetAdapterLinkState {
         self.link_state
-    }
-
-    fn before_start(&self, call: &str) -> Result<(), AdapterError> {
-        if !self.interface_started {
-            return Ok(());
-        }
-        let why =
-            format!("{call} is allowed only before the adapter is started or after it is stopped");
-        let status = NtStatus::INVALID_DEVICE_REQUEST;
-        Err(AdapterError::refused(
-            FailureCode::AdapterAlreadyStarted,
-            status,
-            why,
-        ))
     }
 
     fn check_complete(&mut self) -> Result<(), AdapterError> {
@@ -525,29 +328,4 @@ impl Drop for Adapter {
         // Errors were logged on the way; there is nobody left to tell.
         let _ = self.tear_down_queues();
     }
-}
-
-fn checked_address(
-    address: NetAdapterLinkLayerAddress,
-) -> Result<NetAdapterLinkLayerAddress, AdapterError> {
-    if address.length <= 32 {
-        return Ok(address);
-    }
-    let why = format!(
-        "a link layer address has at most 32 bytes, not {}",
-        address.length
-    );
-    Err(invalid(FailureCode::MacAddressLengthTooLong, why))
-}
-
-fn check_link_state(state: &NetAdapterLinkState) -> Result<(), AdapterError> {
-    let known = state.media_connect_state.0 <= 2
-        && state.media_duplex_state.0 <= 2
-        && state.supported_pause_functions.0 <= 4
-        && state.auto_negotiation_flags <= 0xf;
-    if known {
-        return Ok(());
-    }
-    let why = format!("a field of the link state is out of range: {state:?}");
-    Err(invalid(FailureCode::InvalidLinkState, why))
 }

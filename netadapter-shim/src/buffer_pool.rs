@@ -201,6 +201,17 @@ mod tests {
     }
 
     #[test]
+    fn spare_byte_is_there_whatever_the_capacity() {
+        for capacity in [64, 100, 127, 128, 2048] {
+            let pool = BufferPool::new(2, capacity, 1).unwrap();
+            for id in 0..2 {
+                let area = pool.buffer(BufferId(id)).with_header(12);
+                assert_eq!(area.len(), 12 + capacity + 1);
+            }
+        }
+    }
+
+    #[test]
     fn header_lies_directly_before_the_frame() {
         let pool = BufferPool::new(1, 100, 1).unwrap();
         let buffer = pool.buffer(BufferId(0));

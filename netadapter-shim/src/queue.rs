@@ -74,7 +74,8 @@ pub trait PacketQueue: Send {
         false
     }
 
-    /// See [`Self::wants_tick`]. An Advance follows.
+    /// See [`Self::wants_tick`]. An Advance follows, on Tx only if the client
+    /// owns packets.
     fn tick(&mut self) {}
 }
 

@@ -15,6 +15,7 @@
 
 mod element;
 mod memory;
+mod set;
 
 use vm_memory::VolatileSlice;
 
@@ -22,10 +23,11 @@ use crate::abi::{
     NetExtension, NetExtensionType, NetFragment, NetPacket, NetPacketChecksum, NetPacketGso,
     NetPacketPartialChecksum, NetPacketRsc,
 };
-use crate::buffer_pool::{BufferId, BufferPool, empty_slice};
+use crate::buffer_pool::empty_slice;
 pub(crate) use element::ElementLayout;
 pub use element::Extensions;
 pub(crate) use memory::{Index, RingMemory};
+pub(crate) use set::RingSet;
 
 /// View of one ring. Every index taken is masked and every index returned is
 /// below the number of elements.
@@ -83,74 +85,6 @@ impl<'a> NetRing<'a> {
     /// How many elements lie in `[start, end)`.
     pub fn range_count(self, start: u32, end: u32) -> u32 {
         end.wrapping_sub(start) & self.memory.mask()
-    }
-}
-
-/// Marks a fragment without a buffer in the private table.
-const NO_BUFFER: Option<BufferId> = None;
-
-/// Both rings of one queue and the buffers attached to its fragments.
-pub(crate) struct RingSet {
-    pub(crate) packets: RingMemory,
-    pub(crate) fragments: RingMemory,
-    pub(crate) packet_layout: ElementLayout,
-    pub(crate) fragment_layout: ElementLayout,
-    pub(crate) pool: BufferPool,
-    /// Buffer of each fragment element. Private: what the client writes into
-    /// its ring never decides which memory is reached.
-    attached: Vec<Option<BufferId>>,
-}
-
-impl RingSet {
-    /// Rings of the given sizes; `None` if memory runs out.
-    pub(crate) fn new(
-        packet_count: u32,
-        fragment_count: u32,
-        extensions: Extensions,
-        pool: BufferPool,
-    ) -> Option<Self> {
-        let packet_layout = ElementLayout::packets(extensions);
-        let fragment_layout = ElementLayout::fragments();
-        let packets = RingMemory::new(packet_count, packet_layout.stride)?;
-        let fragments = RingMemory::new(fragment_count, fragment_layout.stride)?;
-        let attached = vec![NO_BUFFER; fragments.mask() as usize + 1];
-        Some(Self {
-            packets,
-            fragments,
-            packet_layout,
-            fragment_layout,
-            pool,
-            attached,
-        })
-    }
-
-    /// Takes a buffer from the pool, attaches it to a fragment element and
-    /// writes the element. Returns `None` if the pool is empty.
-    pub(crate) fn attach(&mut self, index: u32) -> Option<BufferId> {
-        let id = self.pool.take()?;
-        self.attached[(index & self.fragments.mask()) as usize] = Some(id);
-        Some(id)
-    }
-
-    /// Detaches the buffer of a fragment element and returns it to the pool.
-    pub(crate) fn release(&mut self, index: u32) {
-        let slot = &mut self.attached[(index & self.fragments.mask()) as usize];
-        if let Some(id) = slot.take() {
-            self.pool.give_back(id);
-        }
-    }
-
-    /// The buffer attached to a fragment element.
-    pub(crate) fn attached(&self, index: u32) -> Option<BufferId> {
-        self.attached[(index & self.fragments.mask()) as usize]
-    }
-
-    /// Writes a fragment element's address for clients that read it.
-    pub(crate) fn write_virtual_address(&self, index: u32, id: BufferId) {
-        if let Some(offset) = self.fragment_layout.virtual_address {
-            let address = self.pool.client_slice(id).ptr_guard().as_ptr() as u64;
-            self.fragments.store_u64(index, offset, address);
-        }
     }
 }
 
@@ -314,6 +248,7 @@ impl<'a> NetRings<'a> {
 mod tests {
     use super::*;
     use crate::abi::{NetPacketChecksumState, SegmentType};
+    use crate::buffer_pool::BufferPool;
 
     fn rings(extensions: Extensions) -> RingSet {
         let pool = BufferPool::new(8, 128, 1).unwrap();

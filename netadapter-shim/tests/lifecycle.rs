@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -372,6 +373,10 @@ fn stuck_client_does_not_hold_up_the_control_thread() {
     assert!(start.elapsed() < Duration::from_secs(2));
     assert!(error.to_string().contains("does not return"), "{error}");
     bench.device.stick_in_advance.store(false, Ordering::SeqCst);
+    // The bench and the driver hold the device; the queues let go of it.
+    eventually("the abandoned thread's end", || {
+        Arc::strong_count(&bench.device) == 2
+    });
 }
 
 #[test]
@@ -510,6 +515,42 @@ fn receive_filter_is_checked_and_delivered_only_under_power() {
 }
 
 #[test]
+fn multicast_list_too_long_is_widened_not_refused() {
+    use NetPacketFilterFlags as Flags;
+    for (supported, expected, left) in [
+        (Flags::ALL, Flags::DIRECTED | Flags::ALL_MULTICAST, 0),
+        (Flags(0x2b), Flags::DIRECTED | Flags::PROMISCUOUS, 0),
+        (Flags(0x0b), Flags::DIRECTED | Flags::MULTICAST, 2),
+    ] {
+        let mut bench = bench();
+        let caps = ReceiveFilterCapabilities {
+            supported_packet_filters: supported,
+            maximum_multicast_addresses: 2,
+        };
+        bench.adapter.set_receive_filter_capabilities(caps).unwrap();
+        bench.adapter.start().unwrap();
+        bench.adapter.io_start().unwrap();
+        let filter = ReceiveFilter {
+            packet_filter: Flags::DIRECTED | Flags::MULTICAST,
+            multicast_addresses: vec![[1, 0, 0x5e, 0, 0, 1]; 3],
+        };
+        bench.adapter.set_receive_filter(filter).unwrap();
+        let got = bench
+            .device
+            .filters
+            .lock()
+            .unwrap()
+            .last()
+            .cloned()
+            .unwrap();
+        assert_eq!(
+            (got.packet_filter, got.multicast_addresses.len()),
+            (expected, left)
+        );
+    }
+}
+
+#[test]
 fn offloads_are_what_client_and_port_have_in_common() {
     let common = PortOffloads {
         uso: false,
@@ -517,7 +558,7 @@ fn offloads_are_what_client_and_port_have_in_common() {
         ..PortOffloads::ALL
     };
     let (port, seat) = loopback(1, common).unwrap();
-    let device = std::sync::Arc::new(Device::default());
+    let device = Arc::new(Device::default());
     let events = Box::new(FakeDriver(device.clone()));
     let mut adapter = Adapter::new(events, Box::new(port), config()).unwrap();
     state_all(&mut adapter, 1);

@@ -97,13 +97,15 @@ fn on_the_bus(host: &Host, device: &DeviceSpec) -> Result<Option<VirtioNetCard>,
     }
 }
 
-/// The name must be free, or that of the interface which makes way.
+/// The name must be free, that of the interface which makes way, or that of one which an earlier
+/// run has kept.
 fn check_name(config: &RunConfig, card: Option<&VirtioNetCard>) -> Result<(), HostError> {
     let Some(name) = &config.ifname else {
         return Ok(());
     };
     let own = card.is_some_and(|card| card.interfaces.iter().any(|i| i == name.as_str()));
-    if !own && config.host.has_interface(name) {
+    let kept = config.keep_interface && config.host.is_tap(name);
+    if !own && !kept && config.host.has_interface(name) {
         return Err(Obstacle::NameTaken { name: name.clone() }.into());
     }
     Ok(())

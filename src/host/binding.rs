@@ -18,6 +18,8 @@ use super::{Host, HostError, IfName, PciAddress, files};
 
 /// How long a driver may take to let go of a card or to start on it.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// How long the kernel may take to remove a card after its last file was closed.
+const UNPLUG_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How to take a card.
 #[derive(Debug, Clone, Copy)]
@@ -138,6 +140,23 @@ impl Binding {
             return Ok(None);
         }
         give_back(&self.host, &self.state, restore).map(Some)
+    }
+
+    /// Whether the card is unplugged, or about to be: the kernel removes a card only once all its
+    /// VFIO files are closed.
+    pub fn is_unplugged(&self) -> bool {
+        let dir = self.host.pci_dir(self.card());
+        let what = format!("{} to go away", self.card());
+        files::wait_for(&what, UNPLUG_DEADLINE, || (!dir.exists()).then_some(())).is_ok()
+    }
+
+    /// Ends the binding of a card that is no more: there is nothing to give back.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::File`] if the record cannot be removed.
+    pub fn forget(self) -> Result<(), HostError> {
+        DeviceState::remove(&self.host, self.card())
     }
 }
 

@@ -32,6 +32,15 @@ pub enum Obstacle {
         /// Why, as far as it shows.
         reason: String,
     },
+    /// The card goes past the IOMMU.
+    #[error(
+        "{card} does not offer VIRTIO_F_ACCESS_PLATFORM: behind the IOMMU it would take umnet's \
+         addresses for physical ones and reach other memory"
+    )]
+    BypassesIommu {
+        /// The card.
+        card: PciAddress,
+    },
     /// Kernel drivers hold other functions of the IOMMU group.
     #[error(
         "IOMMU group {group} of {card} is not viable: the kernel still drives {}",
@@ -119,6 +128,7 @@ impl Explain for Obstacle {
         match self {
             Self::LegacyOnly { .. }
             | Self::NoIommu { .. }
+            | Self::BypassesIommu { .. }
             | Self::GroupNotViable { .. }
             | Self::NoVfio { .. }
             | Self::NoPermission { .. } => Exit::EnvironmentLacks,
@@ -143,6 +153,7 @@ impl Explain for Obstacle {
                  kernel's command line"
                     .to_owned()
             }
+            Self::BypassesIommu { .. } => "in QEMU, add iommu_platform=on to the card".to_owned(),
             Self::GroupNotViable { members, .. } => members
                 .iter()
                 .map(|m| {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
+use vmm_sys_util::eventfd::EventFd;
 
 use super::RunError;
 use crate::driver::Driver;
@@ -22,9 +23,17 @@ pub(super) enum Event {
     Fault,
     /// The interface changed.
     Link,
+    /// The system wants the device back.
+    Removal,
 }
 
-const EVENTS: [Event; 4] = [Event::Signal, Event::Config, Event::Fault, Event::Link];
+const EVENTS: [Event; 5] = [
+    Event::Signal,
+    Event::Config,
+    Event::Fault,
+    Event::Link,
+    Event::Removal,
+];
 
 /// An epoll set over signals, device and interface.
 pub(super) struct Events {
@@ -55,7 +64,15 @@ impl Events {
     }
 
     /// Waits for the driver's and the interface's events too.
-    pub(super) fn watch(&self, driver: &Driver, watch: &LinkWatch) -> Result<(), RunError> {
+    pub(super) fn watch(
+        &self,
+        driver: &Driver,
+        watch: &LinkWatch,
+        removal: Option<&EventFd>,
+    ) -> Result<(), RunError> {
+        if let Some(removal) = removal {
+            self.add(removal.as_raw_fd(), Event::Removal)?;
+        }
         self.add(driver.config_interrupt().as_raw_fd(), Event::Config)?;
         self.add(driver.fault_event().as_raw_fd(), Event::Fault)?;
         self.add(watch.as_raw_fd(), Event::Link)

@@ -129,6 +129,58 @@ fn a_frame_too_large_for_its_buffer_is_lost_and_the_buffer_stays() {
 }
 
 #[test]
+fn a_frame_larger_than_all_buffers_together_is_lost_and_holds_nothing_up() {
+    let port = Port::default();
+    let config = DeviceConfig {
+        queue_sizes: vec![4, 4, 2],
+        ..Default::default()
+    };
+    let mergeable = PLAIN.with(VIRTIO_NET_F_MRG_RXBUF);
+    let mut nic = Nic::with_slots(config, port.clone(), mergeable, 128, 128);
+    port.inject(&Frame::plain(&frame_of(4 * 128)));
+    port.inject(&Frame::plain(&frame_of(4 * 128 - 12)));
+    nic.device.settle();
+    assert_eq!(nic.device.counters().rx_oversize, 1);
+    let got: Vec<u8> = (0..4).flat_map(|_| nic.rx.receive().unwrap()).collect();
+    assert_eq!(got[12..], frame_of(4 * 128 - 12));
+    assert_honest(&nic.device);
+}
+
+#[test]
+fn a_frame_that_waits_is_lost_in_a_reset() {
+    let port = Port::default();
+    let config = DeviceConfig {
+        queue_sizes: vec![2, 2, 2],
+        ..Default::default()
+    };
+    let mut nic = Nic::new(config, port.clone(), PLAIN.with(VIRTIO_NET_F_GUEST_CSUM));
+    let partial = VirtioNetHdr {
+        flags: 1,
+        csum_start: 20,
+        csum_offset: 2,
+        ..Default::default()
+    };
+    (0..3).for_each(|_| port.inject(&Frame::with_header(partial, &frame_of(60))));
+    nic.device.settle();
+    assert_eq!(
+        (nic.device.counters().rx_frames, port.arriving_count()),
+        (2, 0)
+    );
+    assert!(negotiate(&mut nic.transport, PLAIN));
+    let parts = [part(0, 2048, true)];
+    let shape = Shape {
+        size: 2,
+        stride: 2048,
+        parts: &parts,
+    };
+    let mut rx = open_queue(&mut nic.transport, 0, false, shape);
+    driver_ok(&mut nic.transport);
+    rx.post_all();
+    nic.device.settle();
+    assert_eq!(rx.receive(), None);
+}
+
+#[test]
 fn two_cards_on_one_cable_hear_each_other() {
     let (left, right) = Cable::pair();
     let mut a = Nic::new(DeviceConfig::default(), left, EVENTS);
@@ -170,6 +222,25 @@ fn an_echo_with_a_thread_of_its_own_answers() {
     }
     drop(running);
     assert_honest(&nic.device);
+}
+
+#[test]
+fn a_device_thread_stops_whenever_it_is_told() {
+    let (done, finished) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (_transport, device) = InProcess::new(DeviceConfig::default(), Sink).unwrap();
+        for turn in 0..10_000u32 {
+            let running = device.run().unwrap();
+            // Meets the thread at each point of its first turns.
+            (0..turn * 37 % 4000).for_each(|_| std::hint::spin_loop());
+            drop(running);
+        }
+        done.send(()).unwrap();
+    });
+    let patience = std::time::Duration::from_secs(60);
+    finished
+        .recv_timeout(patience)
+        .expect("the thread of a device sleeps for ever");
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn try_kvm(lab: &Lab) -> Choice {
         return tcg(format!("/dev/kvm: {error}"));
     }
     crate::lab::announce("trying whether a guest boots under KVM");
-    match lab.beside("kvm-trial").and_then(|place| trial(&place)) {
+    match lab.beside("kvm-trial").and_then(trial) {
         Ok(()) => Choice {
             accel: Accel::Kvm,
             why: "a guest was seen to boot under it".to_string(),
@@ -144,10 +144,11 @@ fn try_kvm(lab: &Lab) -> Choice {
     }
 }
 
-fn trial(place: &Lab) -> Result<()> {
-    place
-        .boot_under(Machine::new().named("kvm-trial"), Accel::Kvm, TRIAL)
-        .map(drop)
+fn trial(place: Lab) -> Result<()> {
+    let machine = Machine::new().named("kvm-trial");
+    place.boot_under(machine, Accel::Kvm, TRIAL)?;
+    place.clean();
+    Ok(())
 }
 
 #[cfg(test)]

@@ -203,7 +203,13 @@ impl Machine {
     }
 
     fn kernel_command_line(&self) -> String {
-        let fixed = ["console=ttyS0", "panic=-1", "mitigations=off"];
+        // Without no_timer_check a busy host makes the kernel miss timer interrupts at boot and panic.
+        let fixed = [
+            "console=ttyS0",
+            "panic=-1",
+            "mitigations=off",
+            "no_timer_check",
+        ];
         let own = self.kernel_args.iter().map(String::as_str);
         fixed.into_iter().chain(own).collect::<Vec<_>>().join(" ")
     }

@@ -75,6 +75,11 @@ impl Kept {
         self.child.try_wait().ok().flatten()
     }
 
+    /// Ends it, by its id. Once it was waited for, std refuses, so no other process is hit.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + timeout;
@@ -90,8 +95,7 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // Killing a process that has ended and was waited for is refused by std, so no other is hit.
-        let _ = self.child.kill();
+        self.kill();
         let _ = self.child.wait();
     }
 }

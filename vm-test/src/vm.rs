@@ -15,10 +15,12 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// A boot takes about 3 s under TCG; past this it hangs.
+/// A boot takes about 3 s under TCG and says something all the time; silent for so long, it hangs.
 pub(crate) const BOOT: Duration = Duration::from_secs(30);
 /// QEMU opens its sockets before the guest's first instruction.
 const SOCKETS: Duration = Duration::from_secs(10);
+/// A boot that keeps talking, as on a busy host, may take so many times longer.
+const SLOW_BOOT: u32 = 6;
 /// In deterministic time a guest second takes several of the host.
 const ICOUNT_PATIENCE: u32 = 8;
 /// Lines of the console and of QEMU's messages that a failure shows.
@@ -141,17 +143,8 @@ impl Starting {
             1
         };
         let guest = Guest::new(self.runner, patience)?;
-        let within = self.deadline * patience * crate::margin();
-        if let Err(error) = guest.wait_until_booted(within) {
-            self.qemu.wait(Duration::from_millis(200));
-            return Err(ended(&mut self.qemu, &self.trace).unwrap_or(match error {
-                Error::Deadline { within, .. } => Error::Deadline {
-                    what: "the guest's boot".to_string(),
-                    within,
-                },
-                other => other,
-            }));
-        }
+        let silence = self.deadline * patience * crate::margin();
+        watch_boot(&mut self.qemu, &self.trace, &guest, silence)?;
         let nics = self
             .machine
             .nics
@@ -169,6 +162,38 @@ impl Starting {
             trace: self.trace,
             qemu: self.qemu,
         })
+    }
+}
+
+/// Waits for the guest's boot, and ends QEMU when the console stays silent for too long.
+fn watch_boot(qemu: &mut Kept, trace: &Trace, guest: &Guest, silence: Duration) -> Result<()> {
+    let hung = std::thread::scope(|scope| {
+        let boot = scope.spawn(|| guest.wait_until_booted(silence * SLOW_BOOT));
+        let (mut said, mut since) = (0, Instant::now());
+        while !boot.is_finished() {
+            std::thread::sleep(Duration::from_millis(20));
+            let says = std::fs::metadata(&trace.console).map_or(0, |data| data.len());
+            if says != said {
+                (said, since) = (says, Instant::now());
+            } else if since.elapsed() > silence {
+                qemu.kill();
+                return Ok(true);
+            }
+        }
+        boot.join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            .map(|()| false)
+    });
+    match hung {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Error::Deadline {
+            what: "a sign of life from the booting guest".to_string(),
+            within: silence,
+        }),
+        Err(error) => {
+            qemu.wait(Duration::from_millis(200));
+            Err(ended(qemu, trace).unwrap_or(error))
+        }
     }
 }
 

@@ -56,14 +56,20 @@ impl Context {
     /// Until the exit task.
     pub(super) fn run(mut self) {
         let mut armed = false;
-        while !self.exiting {
+        loop {
             if self.waker.begin_turn() {
+                // A task may have started a queue, a client may have taken its
+                // notification back with the news: either must be armed anew.
+                armed = false;
                 self.run_tasks();
             }
+            if self.exiting {
+                return;
+            }
+            self.keep_time();
             let work = self.pair.turn();
             self.report_fault();
             self.check_drained();
-            self.keep_time();
             if work > 0 {
                 armed = false;
             } else if !armed {

@@ -5,6 +5,7 @@
 //! Only what needs the descriptor is done here; addresses, MTU, MAC and
 //! up/down belong to the control plane.
 
+mod error;
 mod sys;
 
 use std::fs::{File, OpenOptions};
@@ -19,6 +20,8 @@ use vm_memory::{Bytes, ReadVolatile, VolatileMemoryError, WriteVolatile};
 use super::vnet;
 use crate::buffer_pool::SystemBuffer;
 use crate::port::{PortOffloads, PortQueue, RxFrame, SystemPort, TxFrame};
+pub use error::TapError;
+use error::failed;
 
 const DEVICE: &str = "/dev/net/tun";
 
@@ -49,56 +52,6 @@ impl TapConfig {
             attach: false,
         }
     }
-}
-
-/// Why there is no TAP.
-#[derive(Debug, thiserror::Error)]
-pub enum TapError {
-    /// No interface can be called that.
-    #[error(
-        "{name:?} cannot be the name of an interface: it must have 1 to {} bytes without spaces, \
-         '/', ':' or '%', and not be '.' or '..'; choose another with --ifname",
-        sys::NAME_LENGTH
-    )]
-    InvalidName {
-        /// What was asked for.
-        name: String,
-    },
-    /// There is one already.
-    #[error(
-        "an interface named {name} exists already; choose another name with --ifname, or remove it: ip link del {name}"
-    )]
-    Exists {
-        /// What was asked for.
-        name: String,
-    },
-    /// Somebody else holds the TAP.
-    #[error("the TAP {name} is in use by another process; find it with: fuser -v {DEVICE}")]
-    Busy {
-        /// What was asked for.
-        name: String,
-    },
-    /// The kernel has no TUN/TAP driver loaded.
-    #[error("{DEVICE} is missing; load the driver with: modprobe tun")]
-    NoDevice,
-    /// Not allowed.
-    #[error(
-        "not permitted to {operation}; run as root, or give the program CAP_NET_ADMIN and access to {DEVICE}"
-    )]
-    Permission {
-        /// What was tried.
-        operation: &'static str,
-    },
-    /// Anything else the kernel said.
-    #[error("cannot {operation} on TAP {name}: {source}")]
-    System {
-        /// Name of the interface.
-        name: String,
-        /// What was tried.
-        operation: &'static str,
-        /// What the kernel said.
-        source: io::Error,
-    },
 }
 
 /// A TAP interface. It goes away with the last descriptor unless it was made
@@ -244,17 +197,6 @@ fn open_queue(name: &str, multi_queue: bool) -> Result<File, TapError> {
         _ => failed(name, "create the interface", error),
     })?;
     Ok(file)
-}
-
-fn failed(name: &str, operation: &'static str, source: io::Error) -> TapError {
-    match source.kind() {
-        io::ErrorKind::PermissionDenied => TapError::Permission { operation },
-        _ => TapError::System {
-            name: name.to_owned(),
-            operation,
-            source,
-        },
-    }
 }
 
 impl SystemPort for Tap {

@@ -320,21 +320,26 @@ fn rx_fragments_not_returned_taken_twice_or_out_of_range_drop_the_frame() {
         let seen = (bench.port.indicated.len(), bench.dropped());
         assert_eq!(seen, (0, 1), "fragments {index} and {count} from it");
     }
-    let mut bench = rx();
-    bench.script(|rings| {
-        fill(rings, 0, 1, 0, 60);
-        for packet in [0, 1] {
-            rings.set_packet(packet, NetPacket::new(0, 1));
-        }
-        rings.packet_ring().set_begin_index(2);
-        rings.fragment_ring().set_begin_index(1);
-    });
-    bench.turn();
-    assert_eq!(
-        (bench.port.indicated.len(), bench.dropped()),
-        (1, 1),
-        "taken twice"
-    );
+}
+
+#[test]
+fn rx_fragments_of_another_packet_or_of_nobody_drop_the_second_frame() {
+    // The first packet takes fragment 0 of the two that are returned.
+    for (index, count) in [(0, 1), (0, 2), (1, 2)] {
+        let mut bench = rx();
+        bench.script(move |rings| {
+            for fragment in [0, 1] {
+                fill(rings, fragment, 1, 0, 60);
+            }
+            rings.set_packet(0, NetPacket::new(0, 1));
+            rings.set_packet(1, NetPacket::new(index, count));
+            rings.packet_ring().set_begin_index(2);
+            rings.fragment_ring().set_begin_index(2);
+        });
+        bench.turn();
+        let seen = (bench.port.indicated.len(), bench.dropped());
+        assert_eq!(seen, (1, 1), "fragments {index} and {count} from it");
+    }
 }
 
 #[test]
@@ -498,4 +503,106 @@ fn random_frame(rings: &NetRings<'_>, random: &mut Random, first: u32, count: u3
         whole.extend(std::iter::repeat_n(byte, length as usize));
     }
     whole
+}
+
+/// A pair over a port that can be waited for, with frames it may send; the
+/// scripts of its Tx and Rx client.
+struct PairBench {
+    pair: QueuePair,
+    sending: Arc<Mutex<VecDeque<Vec<u8>>>>,
+    tx: Arc<Mutex<Script>>,
+    rx: Arc<Mutex<Script>>,
+}
+
+/// Pretends to have a descriptor, as a TAP does.
+struct WaitablePort(Arc<Mutex<VecDeque<Vec<u8>>>>);
+
+impl PortQueue for WaitablePort {
+    fn poll_fd(&self) -> Option<RawFd> {
+        Some(0)
+    }
+
+    fn transmit(&mut self, buffer: &SystemBuffer<'_>) -> io::Result<Option<TxFrame>> {
+        let sending = std::mem::take(&mut *self.0.lock().unwrap());
+        let mut port = Port {
+            sending,
+            indicated: Vec::new(),
+        };
+        let frame = port.transmit(buffer);
+        *self.0.lock().unwrap() = port.sending;
+        frame
+    }
+
+    fn indicate(&mut self, _frame: &RxFrame<'_>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn pair() -> PairBench {
+    let (tx, rx, sending) = (tx(), rx(), Arc::default());
+    let port = Box::new(WaitablePort(Arc::clone(&sending)));
+    let mut pair = QueuePair::new(tx.queue, rx.queue, port, Arc::default(), 64);
+    pair.start(Direction::Tx);
+    pair.start(Direction::Rx);
+    PairBench {
+        pair,
+        sending,
+        tx: tx.script,
+        rx: rx.script,
+    }
+}
+
+fn return_all(rings: &NetRings<'_>) {
+    for ring in [rings.packet_ring(), rings.fragment_ring()] {
+        ring.set_begin_index(ring.end_index());
+    }
+}
+
+/// Receives one frame.
+fn receive_one(rings: &NetRings<'_>) {
+    let (packets, fragments) = (rings.packet_ring(), rings.fragment_ring());
+    let (index, first) = (packets.begin_index(), fragments.begin_index());
+    fill(rings, first, 1, 0, 60);
+    rings.set_packet(index, NetPacket::new(first, 1));
+    packets.set_begin_index(packets.increment_index(index));
+    fragments.set_begin_index(fragments.increment_index(first));
+}
+
+#[test]
+fn port_is_looked_at_while_frames_keep_arriving() {
+    let mut bench = pair();
+    *bench.tx.lock().unwrap() = Box::new(return_all);
+    *bench.rx.lock().unwrap() = Box::new(receive_one);
+    bench.pair.turn(); // finds nothing to send
+    for _ in 0..20 {
+        bench.sending.lock().unwrap().push_back(frame(1));
+        let turns = (1..=20).find(|_| {
+            bench.pair.turn();
+            bench.sending.lock().unwrap().is_empty()
+        });
+        assert!(
+            turns.is_some_and(|turns| turns <= 8),
+            "after {turns:?} turns"
+        );
+    }
+}
+
+#[test]
+fn queue_that_broke_the_contract_is_never_called_again() {
+    let mut bench = pair();
+    let calls = Arc::new(Mutex::new(0));
+    let count = calls.clone();
+    *bench.tx.lock().unwrap() = Box::new(move |rings| {
+        *count.lock().unwrap() += 1;
+        rings.packet_ring().set_begin_index(5);
+    });
+    bench.sending.lock().unwrap().push_back(frame(1));
+    for _ in 0..10 {
+        bench.pair.turn();
+        bench.pair.arm();
+    }
+    assert_eq!(*calls.lock().unwrap(), 1);
+    let fault = bench.pair.take_fault().expect("reported");
+    assert_eq!(fault.failure_code(), FailureCode::InvalidRingBeginIndex);
+    assert_eq!(bench.pair.take_fault(), None, "reported once");
 }

@@ -19,12 +19,15 @@ mod bell;
 mod check;
 mod config;
 mod control;
+mod core;
 mod device;
 pub mod faults;
 mod frame;
 mod link;
 mod nic;
 mod pcap;
+mod platform;
+mod receive;
 mod registers;
 mod ring;
 

@@ -10,8 +10,8 @@ use super::{Driver, Report, Row, figure};
 
 const WIDTH: f64 = 980.0;
 /// Where bars begin, and the longest that one may be.
-const BARS_LEFT: f64 = 200.0;
-const BARS_WIDTH: f64 = 480.0;
+const BARS_LEFT: f64 = 240.0;
+const BARS_WIDTH: f64 = 440.0;
 const TOP: f64 = 142.0;
 const BAR: f64 = 17.0;
 const BAR_STEP: f64 = 20.0;

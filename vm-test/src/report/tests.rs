@@ -195,7 +195,7 @@ fn bars_are_as_long_as_their_ratios_and_stay_inside() {
     let svg = wandering().to_svg();
     let widths: Vec<f64> = svg
         .lines()
-        .filter(|line| line.starts_with("<rect x=\"200.0\""))
+        .filter(|line| line.starts_with("<rect x=\"240.0\""))
         .filter_map(|line| {
             line.split("width=\"")
                 .nth(1)?
@@ -208,7 +208,7 @@ fn bars_are_as_long_as_their_ratios_and_stay_inside() {
     assert_eq!(widths.len(), 6);
     assert!((widths[2] / widths[0] - 1.5).abs() < 0.01, "{widths:?}");
     assert!((widths[1] / widths[0] - 2.0).abs() < 0.01, "{widths:?}");
-    assert!(widths.iter().all(|width| *width <= 480.0), "{widths:?}");
+    assert!(widths.iter().all(|width| *width <= 440.0), "{widths:?}");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::bell::Bells;
+use super::core::Core;
 use super::faults::Lie;
-use super::registers::Core;
 use super::{ControlState, Counters, DeviceConfig, Link, Violation, Waker};
 use crate::net::FeatureSet;
 use crate::transport::TransportError;
@@ -75,8 +75,14 @@ impl Device {
         let thread = thread::Builder::new()
             .name("device".to_owned())
             .spawn(move || {
-                while !stopped.load(Ordering::SeqCst) {
-                    if !device.step_again() {
+                // The look at `stopped` stands between the step, which forgets earlier
+                // wake-ups, and the sleep, which is only for want of later ones.
+                loop {
+                    let busy = device.step_again();
+                    if stopped.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    if !busy {
                         device.bells.sleep();
                     }
                 }

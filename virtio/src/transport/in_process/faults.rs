@@ -95,7 +95,8 @@ pub enum Act {
     Registers(Registers),
     /// These frames arrive, as they are.
     Frames(fn() -> Vec<Delivery>),
-    /// The next frame arrives, and its header changes while the driver may be reading it.
+    /// The next frame arrives, and its header changes while the driver may be reading it: the
+    /// frame is dropped, or passed on with the honest header, but not with parts of both.
     Flicker,
     /// The next used entries of a queue are others. A receive queue gets a frame for that.
     Used(Role, fn(&mut UsedEntries)),

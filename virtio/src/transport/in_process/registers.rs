@@ -1,20 +1,8 @@
-//! The device's registers: status, features, configuration, queues, interrupts, memory.
+//! The device's registers: status, features, configuration, queues.
 
-use std::io;
-use std::sync::Arc;
-
-use vm_memory::{FileOffset, GuestAddress, GuestMemoryRegion, GuestRegionMmap, MmapRegion};
-use vmm_sys_util::eventfd::EventFd;
-
-use super::Link;
-use super::bell::Bells;
-use super::check::{Violation, Violations};
 use super::config::DeviceConfig;
-use super::control::ControlState;
-use super::faults::Telling;
-use super::nic::Traffic;
-use super::ring::{Memory, Ring};
-use crate::mem::{DmaRegion, Iova};
+use super::core::Core;
+use super::ring::Ring;
 use crate::net::FeatureSet;
 use crate::spec::feature::{VIRTIO_F_EVENT_IDX, VIRTIO_F_VERSION_1};
 use crate::spec::net::config::S_LINK_UP;
@@ -22,53 +10,7 @@ use crate::spec::net::feature::*;
 use crate::spec::status;
 use crate::transport::{QueueSetup, TransportError};
 
-/// All of the device that its lock protects.
-pub(super) struct Core {
-    pub(super) config: DeviceConfig,
-    pub(super) status: u8,
-    pub(super) accepted: FeatureSet,
-    pub(super) generation: u8,
-    /// Shared so that a queue can be served while the rest changes.
-    pub(super) memory: Arc<Memory>,
-    pub(super) rings: Vec<Ring>,
-    pub(super) link: Box<dyn Link>,
-    pub(super) control: ControlState,
-    pub(super) traffic: Traffic,
-    pub(super) violations: Violations,
-    pub(super) bells: Arc<Bells>,
-    pub(super) telling: Telling,
-    vectors: Vec<Option<EventFd>>,
-    config_vector: Option<u16>,
-    next_iova: u64,
-}
-
-/// Device addresses start beyond what a 32-bit mistake reaches.
-const FIRST_IOVA: u64 = 0x1_0000_0000;
-/// Nothing is mapped for this far behind a region, so that running over its end is seen.
-const GUARD: u64 = 1 << 30;
-
 impl Core {
-    pub(super) fn new(config: DeviceConfig, link: Box<dyn Link>, bells: Arc<Bells>) -> Self {
-        let vectors = (0..config.vectors).map(|_| None).collect();
-        Self {
-            config,
-            status: 0,
-            accepted: FeatureSet::EMPTY,
-            generation: 0,
-            memory: Arc::default(),
-            rings: Vec::new(),
-            link,
-            control: ControlState::default(),
-            traffic: Traffic::default(),
-            violations: Violations::default(),
-            bells,
-            telling: Telling::default(),
-            vectors,
-            config_vector: None,
-            next_iova: FIRST_IOVA,
-        }
-    }
-
     pub(super) fn read_device_features(&mut self) -> Result<FeatureSet, TransportError> {
         self.here()?;
         Ok(self.config.offered)
@@ -95,16 +37,6 @@ impl Core {
             0
         };
         Ok(self.status | stuck)
-    }
-
-    pub(super) fn read_queue_count(&self) -> Result<u16, TransportError> {
-        self.here()?;
-        Ok(self.config.queue_sizes.len() as u16)
-    }
-
-    pub(super) fn read_max_queue_size(&self, queue: u16) -> Result<u16, TransportError> {
-        self.here()?;
-        Ok(self.config.max_queue_size(queue))
     }
 
     /// § *Device Status Field*: bits are only ever added, in order; 0 resets.
@@ -167,21 +99,6 @@ impl Core {
         !bad && self.accepted.has(VIRTIO_F_VERSION_1) && !self.refuses_features()
     }
 
-    pub(super) fn reset(&mut self) {
-        self.bells.set_live(false);
-        self.rings.clear();
-        self.status = 0;
-        self.accepted = FeatureSet::EMPTY;
-        self.control = ControlState::default();
-        self.config_vector = None;
-    }
-
-    /// The driver has let go of the device.
-    pub(super) fn unplug(&mut self) {
-        self.reset();
-        self.memory = Arc::default();
-    }
-
     pub(super) fn read_config_generation(&mut self) -> Result<u8, TransportError> {
         self.here()?;
         if self.moves_generation() {
@@ -214,6 +131,16 @@ impl Core {
             *byte = space.get(offset + i).copied().unwrap_or(0);
         }
         Ok(())
+    }
+
+    pub(super) fn read_queue_count(&self) -> Result<u16, TransportError> {
+        self.here()?;
+        Ok(self.config.queue_sizes.len() as u16)
+    }
+
+    pub(super) fn read_max_queue_size(&self, queue: u16) -> Result<u16, TransportError> {
+        self.here()?;
+        Ok(self.config.max_queue_size(queue))
     }
 
     pub(super) fn enable_queue(&mut self, setup: &QueueSetup) -> Result<(), TransportError> {
@@ -254,60 +181,11 @@ impl Core {
         Ok(())
     }
 
-    fn check_vector(&self, vector: Option<u16>) -> Result<(), TransportError> {
-        match vector {
-            Some(vector) if vector >= self.vector_count() => Err(self.unusable(format!(
-                "interrupt {vector} does not exist (the device has {})",
-                self.vector_count()
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    pub(super) fn vector_count(&self) -> u16 {
-        self.vectors.len() as u16
-    }
-
-    pub(super) fn interrupt(&mut self, vector: u16) -> Result<EventFd, TransportError> {
-        self.check_vector(Some(vector))?;
-        let name = &self.config.name;
-        let io = |source: io::Error| TransportError::Io {
-            device: name.clone(),
-            operation: "eventfd".to_owned(),
-            source,
-        };
-        let place = &mut self.vectors[usize::from(vector)];
-        let event = match place {
-            Some(event) => event,
-            None => place.insert(EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(io)?),
-        };
-        event.try_clone().map_err(io)
-    }
-
-    pub(super) fn enable_config_interrupt(&mut self, vector: u16) -> Result<(), TransportError> {
-        self.check_vector(Some(vector))?;
-        self.config_vector = Some(vector);
-        Ok(())
-    }
-
-    /// Raises interrupt `vector`; whether anybody can hear it.
-    pub(super) fn raise(&mut self, vector: Option<u16>) -> bool {
-        if self.interrupts_never() {
-            return false;
-        }
-        let event = vector.and_then(|vector| self.vectors.get(usize::from(vector))?.as_ref());
-        let Some(event) = event else { return false };
-        self.traffic.counters.interrupts += 1;
-        // Fails only when the counter is full, and then the interrupt is pending anyway.
-        let _ = event.write(1);
-        true
-    }
-
     /// Changes the configuration and tells the driver.
     pub(super) fn change_config(&mut self, change: impl FnOnce(&mut DeviceConfig)) {
         change(&mut self.config);
         self.generation = self.generation.wrapping_add(1);
-        self.raise(self.config_vector);
+        self.raise(self.platform.config_vector);
     }
 
     pub(super) fn set_link_up(&mut self, up: bool) {
@@ -320,71 +198,7 @@ impl Core {
     /// The device meets an error it cannot recover from.
     pub(super) fn demand_reset(&mut self) {
         self.status |= status::DEVICE_NEEDS_RESET;
-        self.raise(self.config_vector);
-    }
-
-    pub(super) fn map_dma(&mut self, region: &Arc<DmaRegion>) -> Result<Iova, TransportError> {
-        let iova = self.next_iova;
-        let file = region
-            .file()
-            .try_clone()
-            .map_err(|source| TransportError::Io {
-                device: self.config.name.clone(),
-                operation: "dup of a DMA region".to_owned(),
-                source,
-            })?;
-        let mapped = MmapRegion::from_file(FileOffset::new(file, 0), region.len())
-            .map_err(|e| e.to_string())
-            .and_then(|mapping| {
-                GuestRegionMmap::new(mapping, GuestAddress(iova))
-                    .ok_or("address overflow".to_owned())
-            })
-            .and_then(|region| {
-                self.memory
-                    .insert_region(Arc::new(region))
-                    .map_err(|e| e.to_string())
-            })
-            .map_err(|e| self.unusable(format!("a DMA region cannot be mapped: {e}")))?;
-        self.memory = Arc::new(mapped);
-        self.next_iova = iova + region.len() as u64 + GUARD;
-        Ok(Iova(iova))
-    }
-
-    pub(super) fn unmap_dma(&mut self, iova: Iova) -> Result<(), TransportError> {
-        self.violations
-            .check(!self.rings.is_empty(), "Device Reset", || {
-                format!("{iova} is taken away from a running device")
-            });
-        let region =
-            vm_memory::GuestMemoryBackend::find_region(&*self.memory, GuestAddress(iova.0));
-        let removed = region
-            .filter(|region| region.start_addr().0 == iova.0)
-            .map(GuestMemoryRegion::len)
-            .and_then(|len| self.memory.remove_region(GuestAddress(iova.0), len).ok());
-        match removed {
-            Some((memory, _)) => {
-                self.memory = Arc::new(memory);
-                Ok(())
-            }
-            None => Err(self.unusable(format!("{iova} is not the start of a mapping"))),
-        }
-    }
-
-    pub(super) fn unusable(&self, reason: String) -> TransportError {
-        TransportError::Unusable {
-            device: self.config.name.clone(),
-            reason,
-        }
-    }
-
-    /// All that the driver did wrong.
-    pub(super) fn all_violations(&self) -> Vec<Violation> {
-        let early = self.bells.early_rings();
-        let rung = (early > 0).then(|| {
-            let what = format!("doorbells were rung {early} times outside DRIVER_OK");
-            Violation::new("Device Initialization", what)
-        });
-        self.violations.kept().iter().cloned().chain(rung).collect()
+        self.raise(self.platform.config_vector);
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Ring {
     pub(super) index: u16,
     pub(super) role: Role,
     pub(super) vector: Option<u16>,
-    pub(super) queue: Queue,
+    queue: Queue,
     /// Which heads the device holds.
     held: Box<[bool]>,
     /// Used index at the last decision to interrupt.
@@ -83,6 +83,11 @@ impl Ring {
             overwrite: None,
             starved: false,
         })
+    }
+
+    /// Descriptors of the queue.
+    pub(super) fn size(&self) -> u16 {
+        self.queue.size()
     }
 
     /// The next buffer that the driver has made available.

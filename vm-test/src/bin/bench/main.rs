@@ -71,7 +71,7 @@ fn boot_and_measure(lab: &Lab, options: &Options, started: Instant) -> Result<()
     };
     let about = circumstances(lab, options, &bed, acceleration);
     let meter = Meter::new(&bed, options.icount, options.udp_rate(acceleration));
-    let report = rounds(options.rounds(), &meter, about)?;
+    let report = rounds(options, &meter, about)?;
     bed.stop_umnet()?;
     write_results(options, &report)?;
     println!("{}", report.to_table());
@@ -81,7 +81,8 @@ fn boot_and_measure(lab: &Lab, options: &Options, started: Instant) -> Result<()
 }
 
 /// Measures round after round; shows the first result as soon as there is one.
-fn rounds(rounds: usize, meter: &Meter, mut about: Circumstances) -> Result<Report> {
+fn rounds(options: &Options, meter: &Meter, mut about: Circumstances) -> Result<Report> {
+    let rounds = options.rounds();
     let mut all = Traffic::ALL.map(|traffic| Series::new(traffic.metric()));
     let mut turn = 0;
     for round in 1..=rounds {
@@ -90,6 +91,9 @@ fn rounds(rounds: usize, meter: &Meter, mut about: Circumstances) -> Result<Repo
             all[traffic as usize]
                 .trips
                 .push(trip(meter, traffic, turn)?);
+            if options.umnet_stats && !options.without_umnet {
+                eprintln!("{}", meter.bed.umnet_stats()?);
+            }
             turn += 1;
         }
         about.rounds = round;

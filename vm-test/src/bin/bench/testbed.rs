@@ -57,7 +57,8 @@ impl Testbed {
         if options.icount {
             machine = machine.icount();
         }
-        net.run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1")?;
+        // Nothing of IPv6 shall speak up in between; a host without it has nothing to switch off.
+        net.run("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6")?;
         for (index, driver) in drivers.iter().enumerate() {
             make_tap(&net, &tap_name(index), index)?;
             machine = machine.nic(Nic::new(driver.key(), Backend::tap(&tap_name(index))));
@@ -71,8 +72,10 @@ impl Testbed {
             busy_when_idle: 0.0,
         };
         for (index, driver) in drivers.into_iter().enumerate() {
-            let card = bed.hand_over(index, driver, options)?;
-            bed.cards.push(card);
+            match bed.hand_over(index, driver, options) {
+                Ok(card) => bed.cards.push(card),
+                Err(error) => return Err(bed.with_umnets_words(error)),
+            }
         }
         bed.check_idle()?;
         Ok(bed)
@@ -135,25 +138,56 @@ impl Testbed {
         let neighbour =
             format!("ip neigh replace {here} lladdr {guest_mac} dev {tap} nud permanent");
         self.net.run(&neighbour)?.into_stdout()?;
-        self.sh(&format!("ping -c 1 -W 5 {there}")).map(drop)
+        self.wait_for_reply(card)
+    }
+
+    /// The first frames may be lost: Linux starts to send some time after the carrier came.
+    fn wait_for_reply(&self, card: &Card) -> Result<()> {
+        let there = card.host_address();
+        let line = format!(
+            "n=0; until ping -c 1 -W 1 {there} >/dev/null; do n=$((n+1)); [ $n -lt 10 ] || exit 1; done"
+        );
+        if self.vm.guest.run(&line)?.success() {
+            return Ok(());
+        }
+        let driver = card.driver.key();
+        let interface = self.sh(&format!("ip -s link show {}", card.ifname))?;
+        Err(Error::Command(format!(
+            "{there} does not answer over {driver}'s card:\n{interface}"
+        )))
     }
 
     fn start_umnet(&mut self, pci: &str, options: &Options) -> Result<String> {
         let log = &options.umnet_log;
         let line = format!("exec umnet --log {log} run {pci} --ifname {UMNET_IFNAME} --no-adopt");
         let mut job = self.vm.guest.spawn(&line)?;
+        // The TAP is there before it has the card's address, which the host is told below.
+        let mac = self.vm.nic(Driver::Umnet.key()).mac;
         let up = format!(
-            "n=0; until [ -e /sys/class/net/{UMNET_IFNAME} ]; do \
+            "n=0; until grep -qs {mac} /sys/class/net/{UMNET_IFNAME}/address; do \
              n=$((n+1)); [ $n -le 200 ] || exit 1; sleep 0.05; done"
         );
         if !self.vm.guest.run(&up)?.success() {
             let story = job.peek()?.story();
             return Err(Error::Command(format!(
-                "{UMNET_IFNAME} does not appear: {story}"
+                "{UMNET_IFNAME} does not come up: {story}"
             )));
         }
         self.umnet = Some(job);
         Ok(UMNET_IFNAME.to_owned())
+    }
+
+    /// What umnet has said so far, where it may be to blame.
+    fn with_umnets_words(&mut self, error: Error) -> Error {
+        match self.umnet.as_mut().map(Job::peek) {
+            Some(Ok(output)) => Error::Command(format!("{error}\n{}", output.story())),
+            _ => error,
+        }
+    }
+
+    /// What umnet and its interrupts have counted, for whoever tunes it.
+    pub(crate) fn umnet_stats(&self) -> Result<String> {
+        self.sh("umnet stats --json; grep vfio /proc/interrupts; grep ctxt /proc/stat")
     }
 
     /// Ends umnet as a user would; it must end well.

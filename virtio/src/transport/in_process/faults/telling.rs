@@ -6,7 +6,7 @@ use super::frames::{arp, segmented, tcp4};
 use super::{Act, Answer, Delivery, Interrupts, Lie, Registers, Role};
 use crate::net::VirtioNetHdr;
 use crate::transport::TransportError;
-use crate::transport::in_process::registers::Core;
+use crate::transport::in_process::core::Core;
 use crate::transport::in_process::ring::{Chain, Memory};
 
 /// The lie that a device is telling.

@@ -214,6 +214,18 @@ pub(super) const LIES: &[Lie] = &[
         )
     }),
     frames(
+        "gso-without-partial-checksum",
+        "a segmented frame has NEEDS_CSUM",
+        Drop,
+        || {
+            let whole = VirtioNetHdr {
+                flags: 0,
+                ..segmented()
+            };
+            vec![Delivery::new(whole, &tcp4(4000))]
+        },
+    ),
+    frames(
         "gso-ecn-not-accepted",
         "ECN only with GUEST_ECN",
         Drop,

@@ -1,0 +1,72 @@
+//! Both rings of a queue and the buffers behind their fragments.
+
+use super::{ElementLayout, Extensions, RingMemory};
+use crate::buffer_pool::{BufferId, BufferPool};
+
+/// Marks a fragment without a buffer in the private table.
+const NO_BUFFER: Option<BufferId> = None;
+
+/// Both rings of one queue and the buffers attached to its fragments.
+pub(crate) struct RingSet {
+    pub(crate) packets: RingMemory,
+    pub(crate) fragments: RingMemory,
+    pub(crate) packet_layout: ElementLayout,
+    pub(crate) fragment_layout: ElementLayout,
+    pub(crate) pool: BufferPool,
+    /// Buffer of each fragment element. Private: what the client writes into
+    /// its ring never decides which memory is reached.
+    attached: Vec<Option<BufferId>>,
+}
+
+impl RingSet {
+    /// Rings of the given sizes; `None` if memory runs out.
+    pub(crate) fn new(
+        packet_count: u32,
+        fragment_count: u32,
+        extensions: Extensions,
+        pool: BufferPool,
+    ) -> Option<Self> {
+        let packet_layout = ElementLayout::packets(extensions);
+        let fragment_layout = ElementLayout::fragments();
+        let packets = RingMemory::new(packet_count, packet_layout.stride)?;
+        let fragments = RingMemory::new(fragment_count, fragment_layout.stride)?;
+        let attached = vec![NO_BUFFER; fragments.mask() as usize + 1];
+        Some(Self {
+            packets,
+            fragments,
+            packet_layout,
+            fragment_layout,
+            pool,
+            attached,
+        })
+    }
+
+    /// Takes a buffer from the pool, attaches it to a fragment element and
+    /// writes the element. Returns `None` if the pool is empty.
+    pub(crate) fn attach(&mut self, index: u32) -> Option<BufferId> {
+        let id = self.pool.take()?;
+        self.attached[(index & self.fragments.mask()) as usize] = Some(id);
+        Some(id)
+    }
+
+    /// Detaches the buffer of a fragment element and returns it to the pool.
+    pub(crate) fn release(&mut self, index: u32) {
+        let slot = &mut self.attached[(index & self.fragments.mask()) as usize];
+        if let Some(id) = slot.take() {
+            self.pool.give_back(id);
+        }
+    }
+
+    /// The buffer attached to a fragment element.
+    pub(crate) fn attached(&self, index: u32) -> Option<BufferId> {
+        self.attached[(index & self.fragments.mask()) as usize]
+    }
+
+    /// Writes a fragment element's address for clients that read it.
+    pub(crate) fn write_virtual_address(&self, index: u32, id: BufferId) {
+        if let Some(offset) = self.fragment_layout.virtual_address {
+            let address = self.pool.client_slice(id).ptr_guard().as_ptr() as u64;
+            self.fragments.store_u64(index, offset, address);
+        }
+    }
+}

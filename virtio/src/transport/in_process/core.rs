@@ -1,0 +1,90 @@
+//! What the device is made of, behind its lock.
+
+use std::sync::Arc;
+
+use super::Link;
+use super::bell::Bells;
+use super::check::{Violation, Violations};
+use super::config::DeviceConfig;
+use super::control::ControlState;
+use super::faults::Telling;
+use super::nic::Traffic;
+use super::platform::Platform;
+use super::receive::Arriving;
+use super::ring::{Memory, Ring};
+use crate::net::FeatureSet;
+use crate::transport::TransportError;
+
+/// All of the device that its lock protects.
+pub(super) struct Core {
+    pub(super) config: DeviceConfig,
+    pub(super) status: u8,
+    pub(super) accepted: FeatureSet,
+    pub(super) generation: u8,
+    /// Shared so that a queue can be served while the rest changes.
+    pub(super) memory: Arc<Memory>,
+    pub(super) rings: Vec<Ring>,
+    pub(super) link: Box<dyn Link>,
+    pub(super) control: ControlState,
+    pub(super) traffic: Traffic,
+    pub(super) arriving: Arriving,
+    pub(super) violations: Violations,
+    pub(super) bells: Arc<Bells>,
+    pub(super) telling: Telling,
+    pub(super) platform: Platform,
+}
+
+impl Core {
+    pub(super) fn new(config: DeviceConfig, link: Box<dyn Link>, bells: Arc<Bells>) -> Self {
+        let platform = Platform::new(config.vectors);
+        Self {
+            config,
+            status: 0,
+            accepted: FeatureSet::EMPTY,
+            generation: 0,
+            memory: Arc::default(),
+            rings: Vec::new(),
+            link,
+            control: ControlState::default(),
+            traffic: Traffic::default(),
+            arriving: Arriving::default(),
+            violations: Violations::default(),
+            bells,
+            telling: Telling::default(),
+            platform,
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.bells.set_live(false);
+        self.rings.clear();
+        self.forget_arriving();
+        self.status = 0;
+        self.accepted = FeatureSet::EMPTY;
+        self.control = ControlState::default();
+        self.platform.config_vector = None;
+    }
+
+    /// The driver has let go of the device.
+    pub(super) fn unplug(&mut self) {
+        self.reset();
+        self.memory = Arc::default();
+    }
+
+    pub(super) fn unusable(&self, reason: String) -> TransportError {
+        TransportError::Unusable {
+            device: self.config.name.clone(),
+            reason,
+        }
+    }
+
+    /// All that the driver did wrong.
+    pub(super) fn all_violations(&self) -> Vec<Violation> {
+        let early = self.bells.early_rings();
+        let rung = (early > 0).then(|| {
+            let what = format!("doorbells were rung {early} times outside DRIVER_OK");
+            Violation::new("Device Initialization", what)
+        });
+        self.violations.kept().iter().cloned().chain(rung).collect()
+    }
+}

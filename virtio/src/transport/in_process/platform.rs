@@ -1,0 +1,134 @@
+//! What a machine gives a device: interrupts to raise and memory to reach.
+
+use std::io;
+use std::sync::Arc;
+
+use vm_memory::{FileOffset, GuestAddress, GuestMemoryRegion, GuestRegionMmap, MmapRegion};
+use vmm_sys_util::eventfd::EventFd;
+
+use super::core::Core;
+use crate::mem::{DmaRegion, Iova};
+use crate::transport::TransportError;
+
+/// Interrupts, and where the next memory goes.
+#[derive(Debug)]
+pub(super) struct Platform {
+    vectors: Vec<Option<EventFd>>,
+    /// The interrupt for configuration changes.
+    pub(super) config_vector: Option<u16>,
+    next_iova: u64,
+}
+
+/// Device addresses start beyond what a 32-bit mistake reaches.
+const FIRST_IOVA: u64 = 0x1_0000_0000;
+/// Nothing is mapped for this far behind a region, so that running over its end is seen.
+const GUARD: u64 = 1 << 30;
+
+impl Platform {
+    pub(super) fn new(vectors: u16) -> Self {
+        Self {
+            vectors: (0..vectors).map(|_| None).collect(),
+            config_vector: None,
+            next_iova: FIRST_IOVA,
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn check_vector(&self, vector: Option<u16>) -> Result<(), TransportError> {
+        match vector {
+            Some(vector) if vector >= self.vector_count() => Err(self.unusable(format!(
+                "interrupt {vector} does not exist (the device has {})",
+                self.vector_count()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn vector_count(&self) -> u16 {
+        self.platform.vectors.len() as u16
+    }
+
+    pub(super) fn interrupt(&mut self, vector: u16) -> Result<EventFd, TransportError> {
+        self.check_vector(Some(vector))?;
+        let name = &self.config.name;
+        let io = |source: io::Error| TransportError::Io {
+            device: name.clone(),
+            operation: "eventfd".to_owned(),
+            source,
+        };
+        let place = &mut self.platform.vectors[usize::from(vector)];
+        let event = match place {
+            Some(event) => event,
+            None => place.insert(EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(io)?),
+        };
+        event.try_clone().map_err(io)
+    }
+
+    pub(super) fn enable_config_interrupt(&mut self, vector: u16) -> Result<(), TransportError> {
+        self.check_vector(Some(vector))?;
+        self.platform.config_vector = Some(vector);
+        Ok(())
+    }
+
+    /// Raises interrupt `vector`; whether anybody can hear it.
+    pub(super) fn raise(&mut self, vector: Option<u16>) -> bool {
+        if self.interrupts_never() {
+            return false;
+        }
+        let event =
+            vector.and_then(|vector| self.platform.vectors.get(usize::from(vector))?.as_ref());
+        let Some(event) = event else { return false };
+        self.traffic.counters.interrupts += 1;
+        // Fails only when the counter is full, and then the interrupt is pending anyway.
+        let _ = event.write(1);
+        true
+    }
+
+    pub(super) fn map_dma(&mut self, region: &Arc<DmaRegion>) -> Result<Iova, TransportError> {
+        let iova = self.platform.next_iova;
+        let file = region
+            .file()
+            .try_clone()
+            .map_err(|source| TransportError::Io {
+                device: self.config.name.clone(),
+                operation: "dup of a DMA region".to_owned(),
+                source,
+            })?;
+        let mapped = MmapRegion::from_file(FileOffset::new(file, 0), region.len())
+            .map_err(|e| e.to_string())
+            .and_then(|mapping| {
+                GuestRegionMmap::new(mapping, GuestAddress(iova))
+                    .ok_or("address overflow".to_owned())
+            })
+            .and_then(|region| {
+                self.memory
+                    .insert_region(Arc::new(region))
+                    .map_err(|e| e.to_string())
+            })
+            .map_err(|e| self.unusable(format!("a DMA region cannot be mapped: {e}")))?;
+        self.memory = Arc::new(mapped);
+        self.platform.next_iova = iova + region.len() as u64 + GUARD;
+        Ok(Iova(iova))
+    }
+
+    pub(super) fn unmap_dma(&mut self, iova: Iova) -> Result<(), TransportError> {
+        self.violations
+            .check(!self.rings.is_empty(), "Device Reset", || {
+                format!("{iova} is taken away from a running device")
+            });
+        let region =
+            vm_memory::GuestMemoryBackend::find_region(&*self.memory, GuestAddress(iova.0));
+        let removed = region
+            .filter(|region| region.start_addr().0 == iova.0)
+            .map(GuestMemoryRegion::len)
+            .and_then(|len| self.memory.remove_region(GuestAddress(iova.0), len).ok());
+        match removed {
+            Some((memory, _)) => {
+                self.memory = Arc::new(memory);
+                Ok(())
+            }
+            None => Err(self.unusable(format!("{iova} is not the start of a mapping"))),
+        }
+    }
+}
