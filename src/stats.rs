@@ -67,7 +67,8 @@ counters! {
         rx_kicks,
         /// Times an interrupt was asked for.
         rx_arms,
-        /// Frames found by looking that should have been announced by an interrupt.
+        /// Times frames were found by looking that an interrupt should have announced. Now and
+        /// then one under load is an interrupt that was still on its way.
         rx_missed_interrupts,
     }
 }

@@ -1,0 +1,150 @@
+//! The interface that umnet gives works as any other: addresses come by hand, by DHCP and by router
+//! advertisement, neighbours find each other, groups are heard.
+
+use std::time::Duration;
+use vm_test::traffic::End;
+use vm_test::{Backend, Guest, Machine, Nic, Umnet, scenario, traffic};
+
+const SOON: Duration = Duration::from_secs(15);
+
+#[test]
+fn dhcp_and_router_advertisements_give_addresses_that_outlive_the_run() {
+    scenario(|lab| {
+        lab.needs_umnet()?;
+        let vm = lab.boot(Machine::new().nic(Nic::new("n0", Backend::user())))?;
+        let guest = &vm.guest;
+        let umnet = Umnet::run(&vm, "n0", "")?;
+        let card = umnet.ifname().to_string();
+
+        guest.ok(&format!(
+            "udhcpc -i {card} -n -q -s /etc/udhcpc/default.script"
+        ));
+        let lease = format!("ip -4 addr show dev {card} | grep 'inet 10.0.2.15/24'");
+        guest.ok(&lease);
+        guest.ok("ping -c 3 -i 0.2 -W 2 10.0.2.2");
+
+        // The address that the router's prefix and the card's own make.
+        let advertised =
+            format!("ip -6 addr show dev {card} | grep 'inet6 fec0::5054:ff:fe75:0/64'");
+        guest.eventually(&format!("{advertised} | grep -qv tentative"), SOON);
+        guest.ok(&format!(
+            "ip -6 route show default | grep -q 'dev {card} proto ra'"
+        ));
+        guest.eventually("ping -6 -c 1 -W 1 fec0::2", SOON);
+        guest.ok("ping -6 -c 3 -i 0.2 -W 2 fec0::2");
+
+        umnet.stop()?;
+        let lease = guest.ok(&lease);
+        assert!(!lease.contains("forever"), "the lease still ends: {lease}");
+        guest.ok("ip route show default | grep -q 'via 10.0.2.2'");
+        guest.ok(&advertised);
+        guest.eventually("ping -c 1 -W 1 10.0.2.2", SOON);
+        guest.eventually("ping -6 -c 1 -W 1 fec0::2", SOON);
+        Ok(())
+    });
+}
+
+#[test]
+fn neighbours_find_and_ping_each_other_and_hear_groups() {
+    scenario(|lab| {
+        lab.needs_umnet()?;
+        let nic = |id| Nic::new(id, Backend::hub(0));
+        let vm = lab.boot(Machine::new().nic(nic("near")).nic(nic("far")))?;
+        let (near, far) = (&vm.guest, &vm.guest.netns("far")?);
+        let there = near.ifname(&vm.nic("far").mac)?;
+        near.ok(&format!("ip link set {there} netns far"));
+        let umnet = Umnet::run(&vm, "near", "--ifname lan0")?;
+        assert_eq!(umnet.ifname(), "lan0");
+        for (guest, ifname, host) in [(near, "lan0", 1), (far, there.as_str(), 2)] {
+            guest.ok(&format!(
+                "ip addr add 10.0.0.{host}/24 dev {ifname} && ip addr add fd00::{host}/64 dev {ifname} \
+                 && ip link set {ifname} up"
+            ));
+        }
+
+        // Nobody has the other's address, until duplicate detection and discovery went over umnet.
+        for (guest, ifname, host) in [(near, "lan0", 2), (far, there.as_str(), 1)] {
+            guest.eventually(&format!("ping -6 -c 1 -W 1 fd00::{host}"), SOON);
+            guest.ok(&format!("ping -6 -c 3 -i 0.2 -W 2 fd00::{host}"));
+            guest.ok(&format!("ping -c 3 -i 0.2 -W 2 10.0.0.{host}"));
+            guest.ok(&format!(
+                "ip -6 neigh show dev {ifname} | grep -q '^fd00::{host} lladdr'"
+            ));
+            let failed = format!("ip -6 addr show dev {ifname} | grep -c 'tentative\\|dadfailed'");
+            assert_eq!(guest.exits(1, &failed).stdout.trim(), "0");
+        }
+        guest_sees_duplicate(near, far, &there);
+
+        // Multicast, each way: the echo answers from its own address.
+        hears_group(near, "lan0", 1, far, &there)?;
+        hears_group(far, &there, 2, near, "lan0")?;
+        umnet.stop()?;
+        Ok(())
+    });
+}
+
+/// An address that the other side already has is found to be taken.
+fn guest_sees_duplicate(near: &Guest, far: &Guest, there: &str) {
+    far.ok(&format!("ip addr add fd00::dd/64 dev {there} nodad"));
+    near.ok("ip addr add fd00::dd/64 dev lan0");
+    near.eventually(
+        "ip -6 addr show dev lan0 | grep 'fd00::dd/64' | grep -q dadfailed",
+        SOON,
+    );
+    near.ok("ip addr del fd00::dd/64 dev lan0");
+}
+
+fn hears_group(
+    listener: &Guest,
+    ifname: &str,
+    host: u8,
+    sender: &Guest,
+    through: &str,
+) -> vm_test::Result<()> {
+    let group4 = format!("--group 239.1.2.3 --group-on 10.0.0.{host}");
+    let group6 = format!("--group ff15::1:3 --group-on {ifname}");
+    let _echo4 = listener.serve(&format!("udp-echo --listen 0.0.0.0:7004 {group4}"))?;
+    let _echo6 = listener.serve(&format!("udp-echo --listen [::]:7006 {group6}"))?;
+    let route = format!("route add multicast ff15::/16 dev {through} table local metric 1");
+    sender.ok(&format!(
+        "ip route add 239.0.0.0/8 dev {through}; ip -6 {route}"
+    ));
+    for group in ["239.1.2.3:7004", "[ff15::1:3]:7006"] {
+        let check = format!("udp-check --to {group} --sizes 1,1400 --count 3");
+        sender.traffic(&check, SOON)?.into_stdout()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn without_adoption_the_interface_starts_bare_and_traffic_flows() {
+    scenario(|lab| {
+        lab.needs_umnet()?;
+        let nic = |id| Nic::new(id, Backend::hub(0));
+        let vm = lab.boot(Machine::new().nic(nic("near")).nic(nic("far")))?;
+        let (near, far) = (&vm.guest, &vm.guest.netns("far")?);
+        let there = near.ifname(&vm.nic("far").mac)?;
+        near.ok(&format!("ip link set {there} netns far"));
+        far.ok(&format!(
+            "ip addr add 10.0.0.2/24 dev {there} && ip link set {there} up"
+        ));
+        let card = near.ifname(&vm.nic("near").mac)?;
+        near.ok(&format!(
+            "ip addr add 10.0.0.1/24 dev {card} && ip link set {card} up"
+        ));
+
+        let umnet = Umnet::run(&vm, "near", "--no-adopt --ifname bare0")?;
+        near.exits(1, "ip -4 addr show dev bare0 | grep inet");
+        near.exits(1, &format!("ip link show {card}"));
+        near.ok("ip addr add 10.0.0.9/24 dev bare0");
+        traffic::datagrams(near, far, "10.0.0.2:7", Some("1,1400"))?;
+
+        umnet.stop()?;
+        near.exits(1, "ip link show bare0");
+        near.ok(&format!(
+            "ip -4 addr show dev {card} | grep -q 'inet 10.0.0.1/24'"
+        ));
+        near.eventually("ping -c 1 -W 1 10.0.0.2", SOON);
+        Ok(())
+    });
+}
