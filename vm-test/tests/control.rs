@@ -1,7 +1,7 @@
 //! What passes between device and interface beside frames: carrier, address, receive mode.
 
 use std::time::Duration;
-use vm_test::{Backend, Guest, Mac, Machine, Nic, Umnet, Vm, scenario};
+use vm_test::{Guest, Mac, Machine, Nic, Umnet, Vm, scenario};
 
 const SOON: Duration = Duration::from_secs(10);
 /// Where the test process sits on its wire.
