@@ -40,6 +40,18 @@ fn a_run_gives_back_what_it_took() {
 }
 
 #[test]
+fn releasing_after_a_crash_leaves_nothing_in_the_run_folder() {
+    let (machine, _kernel) = machine();
+    let host = machine.host();
+    drop(take(&host, &CARD, Purpose::Run).unwrap());
+    let socket = format!("{}.sock", CARD.address);
+    std::fs::write(host.run_dir().join(socket), "").unwrap();
+    let card = host.card(CARD.address.parse().unwrap()).unwrap();
+    assert!(release(&host, &card).unwrap().is_some());
+    assert!(!host.run_dir().exists());
+}
+
+#[test]
 fn an_unplugged_card_is_forgotten() {
     let (machine, kernel) = machine();
     let host = machine.host();

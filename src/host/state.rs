@@ -182,6 +182,8 @@ impl Drop for DeviceLock {
     fn drop(&mut self) {
         // A lock file that stays behind is locked by nobody, so it does no harm.
         let _ = fs::remove_file(&self.path);
+        // A control socket that is still there is one of a run that died.
+        let _ = fs::remove_file(self.path.with_extension("sock"));
         if let Some(dir) = self.path.parent() {
             tidy(dir);
         }

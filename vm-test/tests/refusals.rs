@@ -70,6 +70,14 @@ fn settle(guest: &Guest, ifname: &str, address: &str) {
     );
 }
 
+/// A card that shares its IOMMU group with its neighbours.
+fn shared_card(slot: u8) -> String {
+    format!(
+        "virtio-net-pci,bus=shared,addr={slot},romfile=,mac=52:54:00:00:00:1{slot},\
+         disable-legacy=on,iommu_platform=on"
+    )
+}
+
 #[test]
 fn what_cannot_be_driven_is_refused_by_name() {
     scenario(|lab| {
@@ -87,15 +95,17 @@ fn what_cannot_be_driven_is_refused_by_name() {
                 .qemu_arg("-device")
                 .qemu_arg("pcie-pci-bridge,id=shared,bus=pcie.0,addr=0x10")
                 .qemu_arg("-device")
-                .qemu_arg("virtio-net-pci,bus=shared,addr=1,romfile=,mac=52:54:00:00:00:11")
+                .qemu_arg(shared_card(1))
                 .qemu_arg("-device")
-                .qemu_arg("virtio-net-pci,bus=shared,addr=2,romfile=,mac=52:54:00:00:00:12"),
+                .qemu_arg(shared_card(2)),
         )?;
         let guest = &vm.guest;
         let pci = |nic| vm.nic(nic).pci.as_str();
         let own = guest.ifname(&vm.nic("n0").mac)?;
         settle(guest, &own, "10.0.0.1/24");
-        settle(guest, &guest.ifname(&vm.nic("plain").mac)?, "10.1.0.1/24");
+        let plain = guest.ifname(&vm.nic("plain").mac)?;
+        settle(guest, &plain, "10.1.0.1/24");
+        let index = guest.ok(&format!("cat /sys/class/net/{plain}/ifindex"));
         let state = Unchanged::new(guest);
         let run = |device: &str| format!("umnet run {device}");
 
@@ -127,7 +137,8 @@ fn what_cannot_be_driven_is_refused_by_name() {
             &["legacy-only", "disable-legacy=on"],
         );
         state.refuses(LACKS, &run(pci("plain")), &["iommu_platform=on"]);
-        guest.ok("umnet doctor --json");
+        let still = guest.ok(&format!("cat /sys/class/net/{plain}/ifindex"));
+        assert_eq!(still, index, "the interface went and came back");
         let members = ["not viable", "0000:01:02.0 (virtio-pci)", "/driver/unbind"];
         state.refuses(LACKS, "umnet run mac=52:54:00:00:00:11", &members);
 
