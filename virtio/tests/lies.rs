@@ -170,6 +170,18 @@ fn a_queue_that_broke_stays_broken_and_a_reset_mends_the_device() {
 }
 
 #[test]
+fn a_buffer_that_was_given_anew_and_not_shown_is_not_used_again() {
+    let lie = named("used-id-twice");
+    let (mut nic, _) = nic(lie, ALL);
+    nic.device.tell(lie);
+    nic.device.settle();
+    let used = nic.rx.vq.pop_used().unwrap().unwrap();
+    nic.rx.vq.add(used.slot);
+    let fault = DeviceFault::UsedIdNotOutstanding { id: 0 };
+    assert_eq!(nic.rx.vq.pop_used(), Err(fault));
+}
+
+#[test]
 fn lies_about_what_the_driver_wrote_change_nothing() {
     for features in [ALL, FeatureSet::of(&[VIRTIO_F_VERSION_1])] {
         for lie in lies(Layer::Queue).filter(|lie| !matches!(lie.act, Act::Used(..))) {
