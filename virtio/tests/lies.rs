@@ -209,8 +209,10 @@ struct Started {
 const PATIENCE: Duration = Duration::from_millis(50);
 
 fn start(lie: &Lie) -> Result<Started, InitError> {
-    let (transport, _) = lie.device(DeviceConfig::default(), Sink).unwrap();
-    start_on(Box::new(transport))
+    let (transport, device) = lie.device(DeviceConfig::default(), Sink).unwrap();
+    let started = start_on(Box::new(transport));
+    assert_eq!(device.violations(), [], "{}", lie.name);
+    started
 }
 
 fn start_on(transport: Box<dyn Transport>) -> Result<Started, InitError> {
