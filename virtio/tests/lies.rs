@@ -387,7 +387,7 @@ fn answers(lie: &Lie) -> [Result<(), CtrlError>; 2] {
     let (transport, device) = lie.device(DeviceConfig::default(), Sink).unwrap();
     let idle = Idle::reset(Box::new(transport), PATIENCE).unwrap();
     let mut negotiated = idle.negotiate(all_known()).unwrap();
-    let size = QueueSize::new(ControlQueue::WISH).unwrap();
+    let size = QueueSize::new(ControlQueue::SIZE).unwrap();
     let region = std::sync::Arc::new(DmaRegion::new(ControlQueue::memory_len(size)).unwrap());
     let iova = negotiated.transport().map_dma(&region).unwrap();
     let features = negotiated.features();
