@@ -5,6 +5,7 @@
 //! device wrote is trusted: rings are rebuilt from zeroed memory.
 
 use std::io;
+use std::ops::RangeInclusive;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,9 +72,9 @@ pub enum CardError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A queue that must exist does not.
+    /// A queue that is needed does not exist or is too short.
     #[error(
-        "queue {index} ({purpose}) does not exist: the device has {count} queues and says size {max_size}"
+        "queue {index} ({purpose}) cannot be used: the device has {count} queues and says size {max_size} of it, where {least} is the least"
     )]
     NoQueue {
         /// Which queue.
@@ -84,6 +85,8 @@ pub enum CardError {
         count: u16,
         /// What the device says of its size.
         max_size: u16,
+        /// The smallest size that is of use.
+        least: u16,
     },
     /// The device has no interrupts that can be told apart.
     #[error(
@@ -422,11 +425,14 @@ impl Plan {
     fn new(device: &mut Negotiated, wish: &CardConfig) -> Result<Self, CardError> {
         let features = device.features();
         let config = NetConfig::read(device.transport(), features)?;
-        let rx_size = queue_size(device, receive_queue(0), "receive", wish.rx_ring)?;
-        let tx_size = queue_size(device, transmit_queue(0), "transmit", wish.tx_ring)?;
+        let rx_size = queue_size(device, receive_queue(0), "receive", 1..=wish.rx_ring)?;
+        let tx_size = queue_size(device, transmit_queue(0), "transmit", 1..=wish.tx_ring)?;
         let ctrl = features
             .has(VIRTIO_NET_F_CTRL_VQ)
-            .then(|| queue_size(device, control_queue(1), "control", ControlQueue::WISH))
+            .then(|| {
+                let size = ControlQueue::SIZE;
+                queue_size(device, control_queue(1), "control", size..=size)
+            })
             .transpose()?;
         let frame_limit = usize::from(config.mtu.unwrap_or(MTU_LIMIT)) + LINK_HEADER;
         let frame_limit = frame_limit.max(MAX_PLAIN_FRAME);
@@ -519,12 +525,12 @@ fn sends_segments(features: FeatureSet) -> bool {
     bits.iter().any(|&bit| features.has(bit))
 }
 
-/// The size of a queue that must exist.
+/// The size of a queue that must exist, the largest possible within `sizes`.
 fn queue_size(
     device: &mut Negotiated,
     index: u16,
     purpose: &'static str,
-    wish: u16,
+    sizes: RangeInclusive<u16>,
 ) -> Result<QueueSize, CardError> {
     let count = device.transport().read_queue_count()?;
     let max_size = if index < count {
@@ -532,10 +538,13 @@ fn queue_size(
     } else {
         0
     };
-    QueueSize::within(max_size, wish).ok_or(CardError::NoQueue {
-        index,
-        purpose,
-        count,
-        max_size,
-    })
+    QueueSize::within(max_size, *sizes.end())
+        .filter(|size| sizes.contains(&size.get()))
+        .ok_or(CardError::NoQueue {
+            index,
+            purpose,
+            count,
+            max_size,
+            least: *sizes.start(),
+        })
 }

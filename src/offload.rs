@@ -18,6 +18,9 @@ use vm_memory::VolatileSlice;
 /// that segmentation allows, TCP with options.
 const HEADERS_MAX: usize = 192;
 const ETHERNET_HEADER: usize = 14;
+/// Where the checksum lies within a TCP and a UDP header.
+const TCP_CSUM: u16 = 16;
+const UDP_CSUM: u16 = 6;
 
 /// What is known of a received frame besides its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +40,8 @@ pub struct Received {
 pub enum BadHeader {
     /// It uses an offload that was not agreed on.
     NotNegotiated,
-    /// The checksum would be summed or stored outside the frame's payload.
+    /// The checksum would be summed or stored outside the frame's payload, or, for segments,
+    /// elsewhere than where their protocol has it.
     ChecksumOutsideFrame,
     /// Segments of no bytes, of an unknown kind, or with a checksum that is not partial.
     ImpossibleSegments,
@@ -94,6 +98,8 @@ fn partial_checksum(
 struct SegmentKind {
     segment_type: SegmentType,
     layer4: NetPacketLayer4Type,
+    /// Where its checksum lies, from its header on.
+    csum_offset: u16,
     feature: u32,
 }
 
@@ -130,9 +136,15 @@ fn segment_kind(gso_type: u8, layout: NetPacketLayout) -> Result<SegmentKind, Ba
     if !family {
         return Err(BadHeader::OtherProtocol);
     }
+    let csum_offset = if layer4 == NetPacketLayer4Type::TCP {
+        TCP_CSUM
+    } else {
+        UDP_CSUM
+    };
     Ok(SegmentKind {
         segment_type,
         layer4,
+        csum_offset,
         feature,
     })
 }
@@ -155,6 +167,9 @@ fn segments(
     let layer4_offset = layout.layer4_offset();
     if layout.layer4_type() != kind.layer4 || layer4_offset != u32::from(header.csum_start) {
         return Err(BadHeader::OtherProtocol);
+    }
+    if header.csum_offset != kind.csum_offset {
+        return Err(BadHeader::ChecksumOutsideFrame);
     }
     // The device's hdr_len is a hint and never used: the frame's own headers are.
     let headers = (layer4_offset + layout.layer4_header_length()) as usize;
@@ -221,8 +236,8 @@ pub fn transmit(request: ToTransmit) -> Option<Transmit> {
     }
     let layout = request.layout;
     let csum_offset = match layout.layer4_type() {
-        NetPacketLayer4Type::TCP => 16,
-        NetPacketLayer4Type::UDP => 6,
+        NetPacketLayer4Type::TCP => TCP_CSUM,
+        NetPacketLayer4Type::UDP => UDP_CSUM,
         _ => return None,
     };
     let csum_start = layout.layer4_offset() as u16;

@@ -74,7 +74,7 @@ fn attempt<T>(
     match step(transport.as_mut()) {
         Ok(value) => Ok((transport, value)),
         Err(error) => {
-            let _ = transport.write_status(status::FAILED);
+            let _ = add_status(transport.as_mut(), status::FAILED);
             Err(Box::new(Failed { error, transport }))
         }
     }

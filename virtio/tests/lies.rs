@@ -170,6 +170,18 @@ fn a_queue_that_broke_stays_broken_and_a_reset_mends_the_device() {
 }
 
 #[test]
+fn a_buffer_that_was_given_anew_and_not_shown_is_not_used_again() {
+    let lie = named("used-id-twice");
+    let (mut nic, _) = nic(lie, ALL);
+    nic.device.tell(lie);
+    nic.device.settle();
+    let used = nic.rx.vq.pop_used().unwrap().unwrap();
+    nic.rx.vq.add(used.slot);
+    let fault = DeviceFault::UsedIdNotOutstanding { id: 0 };
+    assert_eq!(nic.rx.vq.pop_used(), Err(fault));
+}
+
+#[test]
 fn lies_about_what_the_driver_wrote_change_nothing() {
     for features in [ALL, FeatureSet::of(&[VIRTIO_F_VERSION_1])] {
         for lie in lies(Layer::Queue).filter(|lie| !matches!(lie.act, Act::Used(..))) {
@@ -197,8 +209,10 @@ struct Started {
 const PATIENCE: Duration = Duration::from_millis(50);
 
 fn start(lie: &Lie) -> Result<Started, InitError> {
-    let (transport, _) = lie.device(DeviceConfig::default(), Sink).unwrap();
-    start_on(Box::new(transport))
+    let (transport, device) = lie.device(DeviceConfig::default(), Sink).unwrap();
+    let started = start_on(Box::new(transport));
+    assert_eq!(device.violations(), [], "{}", lie.name);
+    started
 }
 
 fn start_on(transport: Box<dyn Transport>) -> Result<Started, InitError> {
@@ -373,7 +387,7 @@ fn answers(lie: &Lie) -> [Result<(), CtrlError>; 2] {
     let (transport, device) = lie.device(DeviceConfig::default(), Sink).unwrap();
     let idle = Idle::reset(Box::new(transport), PATIENCE).unwrap();
     let mut negotiated = idle.negotiate(all_known()).unwrap();
-    let size = QueueSize::new(ControlQueue::WISH).unwrap();
+    let size = QueueSize::new(ControlQueue::SIZE).unwrap();
     let region = std::sync::Arc::new(DmaRegion::new(ControlQueue::memory_len(size)).unwrap());
     let iova = negotiated.transport().map_dma(&region).unwrap();
     let features = negotiated.features();

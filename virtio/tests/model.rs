@@ -452,12 +452,21 @@ fn a_million_random_sequences_agree_with_the_model() {
 
 const HOSTILE_SEQUENCES: u64 = 200_000;
 
+/// Where a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Driver,
+    /// Added, not shown to the device.
+    Staged,
+    Device,
+}
+
 /// A queue whose device writes whatever it likes, wherever it may.
 struct Hostile {
     queue: Virtqueue,
     ring: DmaSlice,
     size: u16,
-    outstanding: Vec<bool>,
+    places: Vec<Place>,
     broken: Option<DeviceFault>,
 }
 
@@ -481,37 +490,52 @@ impl Hostile {
             parts,
         };
         let queue = Virtqueue::new(&ring, size, random.one_in(2), &slots, layout).unwrap();
-        let outstanding = vec![false; usize::from(queue.slot_count())];
+        let places = vec![Place::Driver; usize::from(queue.slot_count())];
         Self {
             queue,
             ring,
             size: size.get(),
-            outstanding,
+            places,
             broken: None,
         }
     }
 
-    fn add_all(&mut self, random: &mut Random) {
+    fn add_some(&mut self, random: &mut Random) {
         for slot in 0..self.queue.slot_count() {
-            if !self.outstanding[usize::from(slot)] && random.one_in(2) {
+            let place = &mut self.places[usize::from(slot)];
+            if *place == Place::Driver && random.one_in(2) {
                 self.queue.add(SlotId(slot));
-                self.outstanding[usize::from(slot)] = true;
+                *place = Place::Staged;
             }
         }
+    }
+
+    fn publish(&mut self) {
         self.queue.publish();
         self.queue.kick_if_needed(&NoBell);
+        let staged = self
+            .places
+            .iter_mut()
+            .filter(|place| **place == Place::Staged);
+        staged.for_each(|place| *place = Place::Device);
     }
 
     /// Takes all there is. However the index lies, that ends.
-    fn pop_all(&mut self) {
-        for _ in 0..=self.outstanding.len() {
+    fn pop_all(&mut self, random: &mut Random) {
+        for _ in 0..=self.places.len() {
             match self.queue.pop_used() {
                 Ok(None) => return assert_eq!(self.broken, None),
                 Ok(Some(used)) => {
                     assert_eq!(self.broken, None, "a broken queue yields nothing");
-                    let held = &mut self.outstanding[usize::from(used.slot.0)];
-                    assert!(std::mem::take(held), "{used:?} was not with the device");
+                    let place = &mut self.places[usize::from(used.slot.0)];
+                    assert_eq!(*place, Place::Device, "{used:?}");
                     assert!(used.len.is_none_or(|len| len <= WRITABLE));
+                    *place = Place::Driver;
+                    // As a driver does that gives each buffer back at once.
+                    if random.one_in(2) {
+                        self.queue.add(used.slot);
+                        *place = Place::Staged;
+                    }
                 }
                 Err(fault) => {
                     assert_eq!(*self.broken.get_or_insert(fault), fault);
@@ -559,14 +583,15 @@ impl Hostile {
 
     fn sequence(&mut self, random: &mut Random) {
         for _ in 0..16 + random.below(16) {
-            match random.below(4) {
-                0 => self.add_all(random),
-                1 => self.pop_all(),
-                2 => drop(self.queue.arm(random.below(4) as u16)),
+            match random.below(5) {
+                0 => self.add_some(random),
+                1 => self.publish(),
+                2 => self.pop_all(random),
+                3 => drop(self.queue.arm(random.below(4) as u16)),
                 _ => self.scribble(random),
             }
-            let outstanding = self.outstanding.iter().filter(|held| **held).count();
-            assert_eq!(usize::from(self.queue.outstanding_count()), outstanding);
+            let away = self.places.iter().filter(|place| **place != Place::Driver);
+            assert_eq!(usize::from(self.queue.outstanding_count()), away.count());
         }
     }
 }

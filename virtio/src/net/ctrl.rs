@@ -72,8 +72,8 @@ pub struct ControlQueue {
 }
 
 impl ControlQueue {
-    /// Descriptors wanted: one command of two descriptors is out at any time.
-    pub const WISH: u16 = 2;
+    /// Descriptors needed, and enough: one command of two descriptors is out at any time.
+    pub const SIZE: u16 = 2;
 
     /// Bytes of DMA memory that the queue needs at `size`: ring and commands.
     pub fn memory_len(size: QueueSize) -> usize {
@@ -84,12 +84,17 @@ impl ControlQueue {
     ///
     /// # Errors
     /// [`OutOfRegion`] when the memory is too small.
+    ///
+    /// # Panics
+    /// When `size` is below [`ControlQueue::SIZE`]: a bug of the caller, whom the device may
+    /// have told of a shorter queue.
     pub fn new(
         memory: &DmaSlice,
         size: QueueSize,
         features: FeatureSet,
         timeout: Duration,
     ) -> Result<Self, OutOfRegion> {
+        assert!(size.get() >= Self::SIZE, "no command fits into {size:?}");
         let ring_len = RingLayout::new(size).len;
         let ring = memory.slice(0, ring_len)?;
         let commands = memory.slice(ring_len, memory.len() - ring_len)?;

@@ -29,6 +29,9 @@ pub struct SlotLayout<'a> {
     pub parts: &'a [Part],
 }
 
+/// In the place of a batch: the slot is not with the device.
+const WITH_DRIVER: u64 = 0;
+
 /// A split virtqueue, as its driver holds it.
 #[derive(Debug)]
 pub struct Virtqueue {
@@ -40,8 +43,10 @@ pub struct Virtqueue {
     descs_per_slot: u16,
     /// Bytes of a slot that the device may write.
     writable_len: u32,
-    /// Which slots are with the device.
-    outstanding: Box<[bool]>,
+    /// For each slot the batch in which it was last given to the device, or [`WITH_DRIVER`].
+    given_in: Box<[u64]>,
+    /// The batch being added; the device sees it when it is published, and not before.
+    batch: u64,
     outstanding_count: u16,
     /// Next available index to fill; what lies between it and `published_idx` is not yet seen
     /// by the device.
@@ -84,7 +89,8 @@ impl Virtqueue {
                 .filter(|p| p.device_writes)
                 .map(|p| p.len)
                 .sum(),
-            outstanding: vec![false; usize::from(slot_count)].into(),
+            given_in: vec![WITH_DRIVER; usize::from(slot_count)].into(),
+            batch: WITH_DRIVER + 1,
             outstanding_count: 0,
             avail_idx: 0,
             published_idx: 0,
@@ -103,7 +109,7 @@ impl Virtqueue {
 
     /// Number of slots, which is also the most buffers that can be with the device.
     pub fn slot_count(&self) -> u16 {
-        self.outstanding.len() as u16
+        self.given_in.len() as u16
     }
 
     /// Number of buffers with the device, published or not.
@@ -113,10 +119,9 @@ impl Virtqueue {
 
     /// Whether the buffer of `slot` is with the device.
     pub fn is_outstanding(&self, slot: SlotId) -> bool {
-        self.outstanding
+        self.given_in
             .get(usize::from(slot.0))
-            .copied()
-            .unwrap_or(false)
+            .is_some_and(|&batch| batch != WITH_DRIVER)
     }
 
     /// What the transport must tell the device of this queue.
@@ -139,9 +144,10 @@ impl Virtqueue {
     /// caller.
     #[inline]
     pub fn add(&mut self, slot: SlotId) {
-        let held = &mut self.outstanding[usize::from(slot.0)];
-        assert!(!*held, "slot {} is already with the device", slot.0);
-        *held = true;
+        let given_in = &mut self.given_in[usize::from(slot.0)];
+        let is_ours = *given_in == WITH_DRIVER;
+        assert!(is_ours, "slot {} is already with the device", slot.0);
+        *given_in = self.batch;
         self.outstanding_count += 1;
         let entry = avail::RING + self.size.position(self.avail_idx) * avail::ENTRY_SIZE;
         self.avail
@@ -169,6 +175,7 @@ impl Virtqueue {
         self.avail
             .store_u16(avail::IDX, self.avail_idx, Ordering::Release);
         self.published_idx = self.avail_idx;
+        self.batch += 1;
     }
 
     /// Rings the doorbell if buffers were published that the device wants to be told of;
@@ -342,9 +349,11 @@ impl Virtqueue {
             id as u16 / self.descs_per_slot,
             id as u16 % self.descs_per_slot,
         );
-        let held = self.outstanding.get_mut(usize::from(slot));
-        match held {
-            Some(held) if rest == 0 && *held => *held = false,
+        // A buffer of the batch being added is not yet the device's to use, even if it was
+        // before: a slot that came back and was added again must not come back twice.
+        let seen = WITH_DRIVER + 1..self.batch;
+        match self.given_in.get_mut(usize::from(slot)) {
+            Some(batch) if rest == 0 && seen.contains(batch) => *batch = WITH_DRIVER,
             _ if rest != 0 => return Err(DeviceFault::UsedIdNotHead { id }),
             _ => return Err(DeviceFault::UsedIdNotOutstanding { id }),
         }

@@ -1,0 +1,354 @@
+//! The whole driver against every lie of the catalogue: a stack's seat at one end, a lying
+//! device at the other. Whatever is said, frames pass again, or the driver says why not.
+
+use std::time::{Duration, Instant};
+
+use netadapter_shim::PortOffloads;
+use netadapter_shim::ReceiveFilter;
+use netadapter_shim::abi::NetPacketFilterFlags;
+use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame, loopback};
+use umnet::card::CardConfig;
+use umnet::driver::{Driver, DriverConfig, DriverError};
+use virtio::spec::status::DEVICE_NEEDS_RESET;
+use virtio::transport::in_process::faults::*;
+use virtio::transport::in_process::{Device, DeviceConfig, DeviceThread, Frame, Port};
+
+/// How long the driver waits for the device, and how long this test waits for the driver.
+const DEADLINE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A driver between a seat and a lying device.
+struct Rig {
+    lie: &'static Lie,
+    driver: Driver,
+    seat: LoopbackSeat,
+    wire: Port,
+    device: Device,
+    _thread: DeviceThread,
+    tag: u8,
+}
+
+impl Rig {
+    fn start(lie: &'static Lie) -> Result<Self, DriverError> {
+        let wire = Port::default();
+        let (transport, device) = lie.device(DeviceConfig::default(), wire.clone()).unwrap();
+        let thread = device.run().unwrap();
+        let (port, seat) = loopback(1, PortOffloads::ALL).unwrap();
+        let config = DriverConfig {
+            card: CardConfig {
+                timeout: DEADLINE,
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let driver = Driver::start(Box::new(transport), config, Box::new(port))?;
+        Ok(Self {
+            lie,
+            driver,
+            seat,
+            wire,
+            device,
+            _thread: thread,
+            tag: 0,
+        })
+    }
+
+    fn started(lie: &'static Lie) -> Self {
+        Self::start(lie).unwrap_or_else(|error| panic!("{}: {error}", lie.name))
+    }
+
+    /// What the control thread of a run does when something happens: looks at the
+    /// configuration, and resets the device after a fault.
+    fn tend(&mut self) -> Result<(), DriverError> {
+        if self.driver.config_interrupt().read().is_ok() {
+            self.driver.config_changed()?;
+        }
+        if let Some(report) = self.driver.take_fault() {
+            println!("  {}: {}", report.source, report.fault);
+            self.driver.recover()?;
+        }
+        Ok(())
+    }
+
+    fn wait_until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+        let start = Instant::now();
+        while !done(self) {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{}: {what} took too long: {:?} {:?} {:?}",
+                self.lie.name,
+                self.driver.device_stats(),
+                self.device.counters(),
+                self.driver.adapter_statistics(),
+            );
+            self.tend()
+                .unwrap_or_else(|error| panic!("{}: {error}", self.lie.name));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn next_frame(&mut self) -> Vec<u8> {
+        self.tag = self.tag.wrapping_add(1);
+        frames::arp(self.tag)
+    }
+
+    /// A frame comes in and one goes out. What a fault swallows on the way is sent again, as
+    /// a stack would.
+    fn pass(&mut self) {
+        self.receive();
+        self.send();
+    }
+
+    fn receive(&mut self) {
+        let frame = self.next_frame();
+        let mut sent_at = None;
+        self.wait_until("receiving a frame", |rig| {
+            if due(&mut sent_at) {
+                rig.wire.inject(&Frame::plain(&frame));
+            }
+            let received = rig.seat.receive();
+            received.is_some_and(|received| received.bytes == frame)
+        });
+    }
+
+    fn send(&mut self) {
+        let frame = self.next_frame();
+        let mut sent_at = None;
+        self.wait_until("sending a frame", |rig| {
+            if due(&mut sent_at) {
+                rig.seat.send(StackFrame::new(frame.clone()));
+            }
+            let sent = rig.wire.take_sent();
+            sent.is_some_and(|sent| sent.payload() == frame)
+        });
+    }
+
+    fn set_filter(&mut self) {
+        let filter = ReceiveFilter {
+            packet_filter: NetPacketFilterFlags::ALL,
+            multicast_addresses: Vec::new(),
+        };
+        self.driver.set_filter(filter).unwrap();
+    }
+
+    /// Gives the device an occasion to lie.
+    fn provoke(&mut self) {
+        self.device.tell(self.lie);
+        match self.lie.act {
+            Act::Used(Role::Control, _) | Act::Answer(_) => self.set_filter(),
+            Act::Used(Role::Transmit, _) | Act::Stall(Role::Transmit) => {
+                let frame = self.next_frame();
+                assert!(self.seat.send(StackFrame::new(frame)));
+            }
+            _ => {}
+        }
+    }
+
+    fn errors(&self) -> u64 {
+        self.driver.device_stats().rx.rx_errors.get()
+    }
+
+    /// Ends the run; the driver itself broke no rule on the way.
+    fn finish(mut self) {
+        self.driver
+            .stop()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.lie.name));
+        assert_eq!(self.device.violations(), [], "{}", self.lie.name);
+    }
+}
+
+/// Whether it is time to try, for the first time or again.
+fn due(last: &mut Option<Instant>) -> bool {
+    let due = last.is_none_or(|last| last.elapsed() > PATIENCE / 2);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
+}
+
+/// Checks every lie that is to end in one of `outcomes`, all of them even if one fails.
+/// `UMNET_LIE` names a single one.
+fn each(outcomes: &[Outcome], check: fn(&'static Lie)) {
+    let only = std::env::var("UMNET_LIE").ok();
+    let mut failed = Vec::new();
+    for lie in CATALOGUE
+        .iter()
+        .filter(|lie| outcomes.contains(&lie.outcome))
+    {
+        if only.as_ref().is_some_and(|only| only != lie.name) {
+            continue;
+        }
+        println!("{}: not {}", lie.name, lie.rule);
+        let start = Instant::now();
+        let passed = std::panic::catch_unwind(|| check(lie)).is_ok();
+        if !passed || start.elapsed() > 4 * PATIENCE {
+            failed.push(lie.name);
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} lies did their harm: {failed:?}",
+        failed.len()
+    );
+}
+
+#[test]
+fn frames_described_wrongly_are_dropped_and_counted() {
+    each(&[Outcome::Drop], |lie| {
+        if matches!(lie.act, Act::Flicker) {
+            return;
+        }
+        let mut rig = Rig::started(lie);
+        rig.pass();
+        let before = rig.errors();
+        rig.provoke();
+        rig.wait_until("counting", |rig| rig.errors() > before);
+        assert_eq!(rig.seat.receive(), None, "{}", lie.name);
+        rig.pass();
+        assert_eq!(rig.driver.resets(), 0, "{}", lie.name);
+        rig.finish();
+    });
+}
+
+#[test]
+fn a_header_that_changes_while_it_is_read_is_believed_whole_or_not_at_all() {
+    let lie = CATALOGUE
+        .iter()
+        .find(|lie| matches!(lie.act, Act::Flicker))
+        .unwrap();
+    let mut rig = Rig::started(lie);
+    let honest = frames::segmented();
+    let (mut passed, mut dropped) = (0, 0);
+    for _ in 0..200 {
+        let before = rig.errors();
+        rig.provoke();
+        let start = Instant::now();
+        while rig.errors() == before && start.elapsed() < PATIENCE {
+            let Some(frame) = rig.seat.receive() else {
+                std::thread::yield_now();
+                continue;
+            };
+            let (says, size) = (frame.partial.checksum_start, frame.partial.segment_size);
+            assert_eq!((says, size), (honest.csum_start, honest.gso_size));
+            passed += 1;
+            break;
+        }
+        dropped += rig.errors() - before;
+    }
+    println!("{passed} passed, {dropped} dropped");
+    assert_eq!(passed + dropped, 200);
+    rig.pass();
+    assert_eq!(rig.driver.resets(), 0);
+    rig.finish();
+}
+
+#[test]
+fn lies_that_concern_nobody_change_nothing() {
+    each(&[Outcome::Ignore, Outcome::Adapt], |lie| {
+        let mut rig = Rig::started(lie);
+        let before = (rig.driver.mac(), rig.driver.config().mtu);
+        if !lie.is_told_at_birth() {
+            // Only receives: frames sent would have the driver look at its queues for
+            // another reason than the one that may fail.
+            rig.receive();
+            rig.provoke();
+        }
+        if let Act::Frames(deliveries) = lie.act {
+            for delivery in deliveries() {
+                let received = rig.seat.wait_receive(PATIENCE).expect(lie.name);
+                assert_eq!(received.bytes, delivery.frame.payload(), "{}", lie.name);
+            }
+        }
+        if matches!(lie.act, Act::Stall(Role::Receive)) {
+            // Nothing can be asked of the direction that stands still.
+            rig.send();
+        } else {
+            (0..3).for_each(|_| rig.pass());
+        }
+        rig.tend().unwrap();
+        assert_eq!(
+            (rig.driver.mac(), rig.driver.config().mtu),
+            before,
+            "{}",
+            lie.name
+        );
+        assert_eq!((rig.errors(), rig.driver.resets()), (0, 0), "{}", lie.name);
+        rig.finish();
+    });
+}
+
+#[test]
+fn a_broken_protocol_ends_in_a_reset_after_which_frames_pass() {
+    each(&[Outcome::Break, Outcome::Reset], |lie| {
+        let mut rig = Rig::started(lie);
+        rig.pass();
+        rig.provoke();
+        rig.wait_until("resetting", |rig| rig.driver.resets() > 0);
+        rig.pass();
+        assert_eq!(rig.driver.resets(), 1, "{}", lie.name);
+        rig.finish();
+    });
+}
+
+#[test]
+fn commands_that_fail_leave_frames_passing() {
+    each(&[Outcome::Fail, Outcome::TimeOut], |lie| {
+        if !matches!(lie.act, Act::Answer(_)) {
+            return;
+        }
+        let mut rig = Rig::started(lie);
+        rig.pass();
+        let start = Instant::now();
+        rig.provoke();
+        assert!(start.elapsed() < 10 * DEADLINE, "{}", lie.name);
+        rig.tend().unwrap();
+        rig.pass();
+        let nonsense = !matches!(lie.act, Act::Answer(Answer::Error));
+        assert_eq!(rig.driver.resets(), u64::from(nonsense), "{}", lie.name);
+        rig.finish();
+    });
+}
+
+#[test]
+fn devices_that_cannot_be_driven_are_refused_with_the_reason() {
+    each(&[Outcome::Refuse], |lie| {
+        if lie.is_told_at_birth() {
+            let error = Rig::start(lie).err().expect(lie.name);
+            return println!("  {error}");
+        }
+        let mut rig = Rig::started(lie);
+        rig.pass();
+        rig.provoke();
+        println!("  {}", rig.driver.recover().expect_err(lie.name));
+    });
+}
+
+#[test]
+fn a_device_that_cannot_be_reset_or_is_gone_ends_the_driver_in_time() {
+    each(&[Outcome::TimeOut, Outcome::Gone], |lie| {
+        if matches!(lie.act, Act::Answer(_)) {
+            return;
+        }
+        let mut rig = Rig::started(lie);
+        rig.pass();
+        rig.provoke();
+        let start = Instant::now();
+        assert!(rig.driver.recover().is_err(), "{}", lie.name);
+        assert!(rig.driver.recover().is_err(), "{}: and for good", lie.name);
+        drop(rig.driver);
+        assert!(start.elapsed() < PATIENCE, "{}", lie.name);
+    });
+}
+
+#[test]
+fn a_device_that_always_demands_a_reset_is_noticed_each_time() {
+    each(&[Outcome::GiveUp], |lie| {
+        let mut rig = Rig::started(lie);
+        rig.pass();
+        rig.provoke();
+        // When to stop trying is decided by `umnet::recovery`, with tests of its own.
+        rig.wait_until("three resets", |rig| rig.driver.resets() >= 3);
+        assert_ne!(rig.device.status() & DEVICE_NEEDS_RESET, 0, "{}", lie.name);
+        rig.finish();
+    });
+}
