@@ -146,6 +146,8 @@ struct Session {
     recovery: Recovery,
     reset_at: Option<Instant>,
     binding: Option<Binding>,
+    ifname: IfName,
+    adopt: bool,
     keep_interface: bool,
     _server: Server,
     /// Kept open as long as events are awaited from it.
@@ -207,7 +209,7 @@ impl Session {
             driver.pool_bytes() / 1024
         );
         let driver = Arc::new(Mutex::new(driver));
-        let reporter = Reporter::new(Arc::clone(&driver), config, binding, name);
+        let reporter = Reporter::new(Arc::clone(&driver), config, binding, name.clone());
         let server = Server::start(&config.host, &reporter.stem(), Arc::new(reporter))?;
         let mut session = Self {
             driver,
@@ -216,6 +218,8 @@ impl Session {
             recovery: Recovery::default(),
             reset_at: None,
             binding: None,
+            ifname: name,
+            adopt: config.adopt,
             keep_interface: config.keep_interface,
             link: Link::default(),
             _server: server,
@@ -251,7 +255,10 @@ impl Session {
         }
     }
 
-    fn close(self, removed: bool) -> Result<(), RunError> {
+    fn close(mut self, removed: bool) -> Result<(), RunError> {
+        if self.adopt && !removed {
+            self.remember_interface();
+        }
         let Self {
             driver,
             binding,
@@ -275,6 +282,19 @@ impl Session {
             binding => release(binding, restore),
         }
         Ok(stopped?)
+    }
+
+    /// What the interface carries at the end goes to the kernel's: a lease got meanwhile stays.
+    fn remember_interface(&mut self) {
+        let Some(binding) = &mut self.binding else {
+            return;
+        };
+        let remembered = Interfaces::open()
+            .and_then(|mut interfaces| interfaces.snapshot(&self.ifname))
+            .and_then(|now| now.map_or(Ok(()), |now| binding.remember(now)));
+        if let Err(error) = remembered {
+            warn!("what the interface carries now will not be taken back: {error}");
+        }
     }
 
     fn config_changed(&mut self) -> Result<(), RunError> {

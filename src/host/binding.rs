@@ -130,6 +130,26 @@ impl Binding {
         self.state.interface.as_ref()
     }
 
+    /// From now on this is what the card's interface gets back, instead of what it carried when
+    /// the card was taken: addresses come and go while a run lasts. Its name stays the old one.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] if the state file cannot be written; what was remembered before stays.
+    pub fn remember(&mut self, now: InterfaceSnapshot) -> Result<(), HostError> {
+        let Some(before) = &self.state.interface else {
+            return Ok(());
+        };
+        let name = before.name.clone();
+        let mut state = self.state.clone();
+        state.interface = Some(InterfaceSnapshot { name, ..now });
+        if self.ours {
+            state.save(&self.host)?;
+        }
+        self.state = state;
+        Ok(())
+    }
+
     /// Gives the card back if it was taken for this run; a card that was bound before stays.
     ///
     /// # Errors
