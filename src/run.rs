@@ -184,15 +184,35 @@ impl Session {
         events: Events,
         binding: Option<&Binding>,
     ) -> Result<Self, RunError> {
+        let device = open_device(config, binding)?;
+        let name = interface_name(config, binding);
+        let kept = config.host.has_interface(&name);
+        let tap = open_tap(config, &name)?;
+        let port = Port {
+            tap,
+            name: name.clone(),
+            kept,
+        };
+        let opened = Self::open_between(config, events, binding, device, port);
+        if opened.is_err() && config.keep_interface && !kept {
+            discard(&name);
+        }
+        opened
+    }
+
+    fn open_between(
+        config: &RunConfig,
+        events: Events,
+        binding: Option<&Binding>,
+        device: Device,
+        port: Port,
+    ) -> Result<Self, RunError> {
         let Device {
             transport,
             thread,
             removal,
-        } = open_device(config, binding)?;
-        let name = interface_name(config, binding);
-        // One that an earlier run has kept stays as it is.
-        let kept = config.host.has_interface(&name);
-        let tap = open_tap(config, &name)?;
+        } = device;
+        let Port { tap, name, kept } = port;
         let driver = Driver::start(transport, driver_config(config), Box::new(tap))?;
         let mut interfaces = Interfaces::open()?;
         let link = find(&mut interfaces, &name)?;
@@ -461,6 +481,26 @@ fn forget(binding: Binding) {
         Ok(()) => info!("{card}: unplugged"),
         Err(error) => error!("{card}: unplugged, but {error}"),
     }
+}
+
+/// Removes an interface that was made to stay, for a run that did not come about.
+fn discard(name: &IfName) {
+    let removed =
+        Interfaces::open().and_then(|mut interfaces| match interfaces.find(name.as_str())? {
+            Some(link) => interfaces.delete(link.index),
+            None => Ok(()),
+        });
+    if let Err(error) = removed {
+        warn!("{name} stays behind: {error}");
+    }
+}
+
+/// The way to the system.
+struct Port {
+    tap: Tap,
+    name: IfName,
+    /// An earlier run has left the interface, with addresses of its own: it stays as it is.
+    kept: bool,
 }
 
 /// The way to the device.

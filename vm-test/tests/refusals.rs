@@ -92,6 +92,7 @@ fn what_cannot_be_driven_is_refused_by_name() {
                 .nic(Nic::new("n0", Backend::hub(0)))
                 .nic(plain)
                 .nic(legacy)
+                .nic(Nic::new("deaf", Backend::hub(0)).vectors(0))
                 .qemu_arg("-device")
                 .qemu_arg("pcie-pci-bridge,id=shared,bus=pcie.0,addr=0x10")
                 .qemu_arg("-device")
@@ -139,6 +140,13 @@ fn what_cannot_be_driven_is_refused_by_name() {
         state.refuses(LACKS, &run(pci("plain")), &["iommu_platform=on"]);
         let still = guest.ok(&format!("cat /sys/class/net/{plain}/ifindex"));
         assert_eq!(still, index, "the interface went and came back");
+        let deaf = run(pci("deaf"));
+        state.refuses(LACKS, &deaf, &["MSI-X"]);
+        state.refuses(
+            LACKS,
+            &format!("{deaf} --ifname kept --keep-interface"),
+            &["MSI-X"],
+        );
         let members = ["not viable", "0000:01:02.0 (virtio-pci)", "/driver/unbind"];
         state.refuses(LACKS, "umnet run mac=52:54:00:00:00:11", &members);
 
