@@ -143,7 +143,7 @@ fn every_shape_carries_traffic_between_namespaces_of_a_guest() {
 
             let umnet = Umnet::run(&vm, shape.id, shape.options)?;
             near.ok(&format!(
-                "ip addr add 10.9.{number}.1/24 dev {}",
+                "ip addr add 10.9.{number}.1/24 dev {0} && ip link set {0} up",
                 umnet.ifname()
             ));
             shape.is_what(&umnet)?;
@@ -176,7 +176,7 @@ fn every_shape_carries_offloaded_traffic_to_the_host() {
         for (number, shape) in SHAPES.iter().enumerate() {
             let umnet = Umnet::run(&vm, shape.id, shape.options)?;
             guest.ok(&format!(
-                "ip addr add 10.9.{number}.1/24 dev {}",
+                "ip addr add 10.9.{number}.1/24 dev {0} && ip link set {0} up",
                 umnet.ifname()
             ));
             shape.is_what(&umnet)?;
