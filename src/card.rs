@@ -448,7 +448,7 @@ impl Plan {
         };
         let mergeable = features.has(VIRTIO_NET_F_MRG_RXBUF);
         let rx_slot = if mergeable {
-            max_rx_frame.min(MERGEABLE_FRAME)
+            mergeable_slot(max_rx_frame, rx_size)
         } else {
             max_rx_frame
         };
@@ -525,6 +525,14 @@ fn sends_segments(features: FeatureSet) -> bool {
     bits.iter().any(|&bit| features.has(bit))
 }
 
+/// Bytes of a frame that one buffer of a mergeable receive queue holds. All buffers of a small
+/// queue together hold the largest frame: a device that can never place a frame waits for ever
+/// with it, and with all frames behind it.
+fn mergeable_slot(max_rx_frame: usize, size: QueueSize) -> usize {
+    let share = max_rx_frame.div_ceil(usize::from(size.get()));
+    share.max(MERGEABLE_FRAME).min(max_rx_frame)
+}
+
 /// The size of a queue that must exist, the largest possible within `sizes`.
 fn queue_size(
     device: &mut Negotiated,
@@ -547,4 +555,25 @@ fn queue_size(
             max_size,
             least: *sizes.start(),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_buffers_of_any_mergeable_queue_hold_the_largest_frame_together() {
+        for shift in 2..=15 {
+            let size = QueueSize::within(1 << shift, 1 << shift).unwrap();
+            for max in [MAX_PLAIN_FRAME, usize::from(MTU_LIMIT), MAX_LARGE_FRAME] {
+                let slot = mergeable_slot(max, size);
+                assert!(
+                    slot <= max && slot * usize::from(size.get()) >= max,
+                    "{size:?}, {max}"
+                );
+            }
+        }
+        let ordinary = QueueSize::within(256, 256).unwrap();
+        assert_eq!(mergeable_slot(MAX_LARGE_FRAME, ordinary), MERGEABLE_FRAME);
+    }
 }
