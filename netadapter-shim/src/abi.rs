@@ -1,6 +1,6 @@
 //! The binary interface: structures, bit fields and status codes a client
 //! driver sees, with the sizes and offsets of NetAdapterCx on a 64-bit
-//! machine. No behaviour lives here. (netadaptercx.md §7)
+//! machine. No behaviour lives here.
 //!
 //! Enumerations are 32-bit newtypes: a C client may store any value in them,
 //! and an unknown value must stay representable.

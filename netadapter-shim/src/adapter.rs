@@ -1,4 +1,4 @@
-//! The adapter object and its lifecycle. (netadaptercx.md §1)
+//! The adapter object and its lifecycle.
 //!
 //! The control thread that owns the [`Adapter`] drives both the interface
 //! (`start`, `stop`) and the power transitions (`io_start`, `io_stop`):

@@ -1,5 +1,5 @@
 //! Execution contexts: one thread per pair of queues that polls, arms, polls
-//! once more and sleeps. (netadaptercx.md §3.6)
+//! once more and sleeps.
 //!
 //! ```text
 //!   turn ── work ──> turn

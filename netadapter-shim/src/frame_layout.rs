@@ -1,5 +1,5 @@
 //! Finds the headers of an Ethernet frame. Pure: works on a private copy of
-//! the frame's first bytes and never looks beyond it. (netadaptercx.md §3.2)
+//! the frame's first bytes and never looks beyond it.
 
 use crate::abi::{
     NetPacketLayer2Type as L2, NetPacketLayer3Type as L3, NetPacketLayer4Type as L4,

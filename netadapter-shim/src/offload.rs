@@ -1,6 +1,6 @@
 //! Checksums and large frames: between what a system port says (start, offset,
 //! segment size, as in virtio and Linux) and what packet extensions say (which
-//! layer, which size). Pure, on private copies. (netadaptercx.md §3.3)
+//! layer, which size). Pure, on private copies.
 
 use vm_memory::VolatileSlice;
 

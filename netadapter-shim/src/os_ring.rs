@@ -1,5 +1,5 @@
 //! The framework's half of a ring: what is free, what the client holds, what
-//! it has returned. (netadaptercx.md §3.1)
+//! it has returned.
 //!
 //! ```text
 //!     Os (OSReserved0)     Begin              End
@@ -10,7 +10,7 @@
 //!
 //! `Os` and `End` are private copies; the ring's own are written for the
 //! client's eyes only. One element always stays free, counted from `Os` and
-//! not from Begin: a full ring would look empty (trap 2).
+//! not from Begin: a full ring would look empty.
 
 use crate::ring::{Index, RingMemory};
 

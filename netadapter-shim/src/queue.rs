@@ -1,5 +1,5 @@
 //! Packet queues: what a client driver implements and what it is given to
-//! build one. (netadaptercx.md §2.3, §3.5)
+//! build one.
 
 mod client;
 mod pair;

@@ -11,7 +11,7 @@
 //! `[Begin, End)` belongs to the client, the rest to the framework; the client
 //! moves Begin, the framework moves End, Next is the client's own. Rings are
 //! lent to the client for one call at a time, as views with per-element
-//! access: no reference ever points into ring memory. (netadaptercx.md §3.1)
+//! access: no reference ever points into ring memory.
 
 mod element;
 mod memory;
@@ -201,7 +201,7 @@ impl<'a> NetRings<'a> {
 
     /// `NetTxQueueGetExtension` and `NetRxQueueGetExtension`: where a C client
     /// finds an extension of the given name and type, of at least the given
-    /// version. Zeros if it is not registered, which is no error (trap 12).
+    /// version. Zeros if it is not registered, which is no error.
     pub fn extension(&self, name: &str, version: u32, kind: NetExtensionType) -> NetExtension {
         let places = [
             (&self.set.packet_layout, &self.set.packets),

@@ -1,10 +1,10 @@
 //! The queue verifier: holds a client to the ring contract around Advance and
-//! Cancel. (netadaptercx.md §5.2)
+//! Cancel.
 //!
 //! Before the call both rings are copied; what the client owes on Rx was
 //! poisoned when it was posted; afterwards ring and copy are compared. Nothing
 //! is compared *between* calls: a client's own threads may write elements it
-//! owns at any time (trap 9).
+//! owns at any time.
 
 mod received;
 mod snapshot;

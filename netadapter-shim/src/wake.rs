@@ -1,5 +1,5 @@
 //! Waking an execution context: the flag that saves a system call while the
-//! context is running. (netadaptercx.md §3.6)
+//! context is running.
 //!
 //! One atomic holds the state. The context marks itself awake at the start of
 //! a turn and asleep before it waits; whoever has news swaps in `NOTIFIED` and

@@ -1,5 +1,4 @@
 //! Capability and state structures as a C client passes them.
-//! (netadaptercx.md §7)
 //!
 //! Every structure begins with its own size in bytes, by which a later
 //! version of a client could be told apart.

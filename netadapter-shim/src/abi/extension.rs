@@ -1,5 +1,4 @@
 //! Packet and fragment extensions: facts that travel beside the core element.
-//! (netadaptercx.md §3.3, §7)
 
 use std::mem::offset_of;
 

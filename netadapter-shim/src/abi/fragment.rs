@@ -1,4 +1,4 @@
-//! NET_FRAGMENT: one buffer of a packet. (netadaptercx.md §3.2, §7)
+//! NET_FRAGMENT: one buffer of a packet.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! NET_PACKET and NET_PACKET_LAYOUT. (netadaptercx.md §3.2, §7)
+//! NET_PACKET and NET_PACKET_LAYOUT.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! NET_RING and NET_RING_COLLECTION: what a C client sees of a ring.
 //! The Rust side never makes a reference to either; these types give the
-//! offsets. (netadaptercx.md §3.1, §7)
+//! offsets.
 
 use std::mem::offset_of;
 

@@ -79,7 +79,6 @@ impl fmt::Debug for NtStatus {
 }
 
 /// Names of contract violations, without Microsoft's `FailureCode_` prefix.
-/// (netadaptercx.md §1.4, §5)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // each name is Microsoft's and says itself what was wrong
 #[non_exhaustive]

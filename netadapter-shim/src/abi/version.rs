@@ -1,4 +1,4 @@
-//! Version bind: which clients this framework accepts. (netadaptercx.md §1.1, §4)
+//! Version bind: which clients this framework accepts.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
 //! What a client states about itself before the adapter starts, in Rust's
-//! form, and the checks of each. (netadaptercx.md §2.3, §2.4, §4, §5.1)
+//! form, and the checks of each.
 
 use super::AdapterError;
 use crate::abi::{

@@ -1,4 +1,4 @@
-//! Building and ending the queues of an adapter. (netadaptercx.md §1.1, §1.3)
+//! Building and ending the queues of an adapter.
 
 use std::sync::Arc;
 use std::time::Duration;

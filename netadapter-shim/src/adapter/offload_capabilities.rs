@@ -1,5 +1,5 @@
 //! What a client says its device can do with checksums and large frames, and
-//! the checks of it. (netadaptercx.md §2.4, §5.1)
+//! the checks of it.
 
 use super::AdapterError;
 use super::capabilities::invalid;

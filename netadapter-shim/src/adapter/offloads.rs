@@ -1,5 +1,5 @@
 //! Which offloads are in use: what the client can do, cut down to what the
-//! port can carry. (netadaptercx.md §2.4)
+//! port can carry.
 
 use super::Settings;
 use crate::abi::{NetOffloadLayer3Flags as L3, NetOffloadLayer4Flags as L4};

@@ -1,5 +1,5 @@
 //! What a client states: capabilities, addresses, MTU, link state, each in its
-//! window. (netadaptercx.md §1.4, §2.2 to §2.4)
+//! window.
 
 use super::capabilities::invalid;
 use super::{

@@ -74,7 +74,7 @@ impl Context {
                 armed = false;
             } else if !armed {
                 // One more turn before sleeping, or a completion between the
-                // turn above and the arming would be slept over (trap 5).
+                // turn above and the arming would be slept over.
                 self.pair.arm();
                 armed = true;
             } else if self.waker.try_sleep() {

@@ -1,5 +1,5 @@
 //! The framework's half of an Rx queue: empty buffers to the client, received
-//! frames to the stack. (netadaptercx.md §3.2, §3.5)
+//! frames to the stack.
 
 use super::{ClientHalf, QueueFault};
 use crate::abi::{NetFragment, NetPacketPartialChecksum};
@@ -83,7 +83,7 @@ impl RxQueue {
         self.collect(port, counters)
     }
 
-    /// Idle only when both rings are empty (trap 4).
+    /// Idle only when both rings are empty.
     pub(crate) fn is_idle(&self) -> bool {
         self.owned() == (0, 0)
     }
@@ -222,7 +222,7 @@ impl RxQueue {
         }
     }
 
-    /// The drop rules of a fragment (§3.2, trap 15).
+    /// The drop rules of a fragment.
     fn part(&self, fragment: u32, first: bool) -> Result<RxPart, Discard> {
         let element = NetRings::new(&self.set).fragment(fragment);
         let (offset, length) = (element.offset(), element.valid_length());

@@ -1,6 +1,5 @@
 //! The framework's half of a Tx queue: frames of the stack into system
 //! buffers, packets to the client, completed ones collected.
-//! (netadaptercx.md §3.2, §3.5)
 
 use std::io;
 
@@ -78,7 +77,7 @@ impl TxQueue {
         Ok(work)
     }
 
-    /// Asks for a notification, but only while packets are pending (trap 1).
+    /// Asks for a notification, but only while packets are pending.
     pub(crate) fn arm(&mut self) {
         if self.packets.outstanding() > 0 {
             self.client.arm();
@@ -111,7 +110,7 @@ impl TxQueue {
             self.set.packets.zero(index);
         }
         // Buffers come free with their fragments, not with their packets: the
-        // client moves both Begin indices (trap 3).
+        // client moves both Begin indices.
         let fragments = self.fragments.collect(&self.set.fragments)?;
         for index in fragments.indices() {
             self.set.release(index);

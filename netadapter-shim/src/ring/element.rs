@@ -1,4 +1,4 @@
-//! Where the extensions of a ring's elements lie. (netadaptercx.md §3.3)
+//! Where the extensions of a ring's elements lie.
 //!
 //! Fixed when the adapter starts and equal for all its queues: the core
 //! element first, then the extensions by falling alignment, the stride rounded
@@ -55,7 +55,7 @@ impl ElementLayout {
                 true,
                 spec::<NetPacketPartialChecksum>(PARTIAL_CHECKSUM, 1, 4),
             ),
-            // Registered always, though nobody declares it (trap 12).
+            // Registered always, though nobody declares it.
             (true, spec::<u32>("ms_packet_lso", 1, 4)),
             (wanted.gso, spec::<NetPacketGso>("ms_packet_gso", 1, 4)),
             (wanted.rsc, spec::<NetPacketRsc>("ms_packet_rsc", 2, 4)),

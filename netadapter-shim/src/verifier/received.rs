@@ -1,4 +1,4 @@
-//! What a returned Rx packet must look like. (netadaptercx.md §5.2)
+//! What a returned Rx packet must look like.
 
 use super::snapshot::Owned;
 use super::{POISON_LAYOUT, Violation};
