@@ -19,7 +19,9 @@ CARGO ?= cargo
 TARGET := x86_64-unknown-linux-gnu
 STATIC := RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(TARGET)
 ROUNDS ?= 5
-export ACCEL ICOUNT
+ifdef ACCEL
+export ACCEL
+endif
 
 .PHONY: help run test test-host test-vm build static check images bench doc clean prepare ci
 
