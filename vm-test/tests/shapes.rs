@@ -121,7 +121,6 @@ fn fragments(guest: &Guest) -> String {
 }
 
 #[test]
-#[ignore = "has not yet passed as a whole; run with --ignored"]
 fn every_shape_carries_traffic_between_namespaces_of_a_guest() {
     scenario(|lab| {
         lab.needs_umnet()?;
@@ -164,7 +163,6 @@ fn every_shape_carries_traffic_between_namespaces_of_a_guest() {
 }
 
 #[test]
-#[ignore = "has not yet passed as a whole; run with --ignored"]
 fn every_shape_carries_offloaded_traffic_to_the_host() {
     scenario(|lab| {
         lab.needs_umnet()?;
