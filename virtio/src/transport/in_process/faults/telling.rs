@@ -151,12 +151,16 @@ impl Core {
         let (Some(part), memory) = (first.clone().next(), first.memory()) else {
             return;
         };
+        let honest = VirtioNetHdr {
+            num_buffers: 1,
+            ..segmented()
+        };
         let evil = VirtioNetHdr {
             gso_size: 0,
             csum_start: u16::MAX,
-            ..segmented()
+            ..honest
         };
-        for header in [segmented(), evil].repeat(FLICKERS) {
+        for header in [honest, evil].repeat(FLICKERS) {
             let _ = vm_memory::Bytes::write_slice(memory, &header.to_bytes(), part.addr());
         }
     }
