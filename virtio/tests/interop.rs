@@ -5,7 +5,9 @@
 mod common;
 
 use std::os::fd::AsRawFd;
+use std::sync::{Mutex, PoisonError};
 
+use common::random::Random;
 use common::{Nic, RX_HEADER};
 use virtio::net::FeatureSet;
 use virtio::queue::{Arming, SlotId};
@@ -26,6 +28,7 @@ struct Traffic {
     sent: u32,
     received: u32,
     epoll: Epoll,
+    random: Random,
 }
 
 impl Traffic {
@@ -55,6 +58,7 @@ impl Traffic {
             sent: 0,
             received: 0,
             epoll,
+            random: Random(u64::from(size)),
         }
     }
 
@@ -102,8 +106,14 @@ impl Traffic {
         self.received != before
     }
 
+    /// Lets the device's thread come to another point of what it does.
+    fn dawdle(&mut self) {
+        (0..self.random.below(30)).for_each(|_| std::hint::spin_loop());
+    }
+
     /// Sleeps until an interrupt, unless work came while that was being asked for.
     fn sleep(&mut self) {
+        self.dawdle();
         let rx = self.nic.rx.vq.arm(1).unwrap();
         let tx = self.nic.tx.vq.arm(1).unwrap();
         if (rx, tx) == (Arming::Armed, Arming::Armed) {
@@ -120,13 +130,17 @@ impl Traffic {
         }
         self.nic.rx.vq.disarm();
         self.nic.tx.vq.disarm();
+        self.dawdle();
     }
 
     fn run(mut self) -> Device {
         let device = self.nic.device.clone();
         let _thread = device.run().unwrap();
         while self.received < BUFFERS {
-            let busy = self.receive() | self.reap() | self.send();
+            // Sometimes it waits a little before it sleeps, so as to be awake when the device
+            // is about to sleep.
+            let patience = self.random.below(2) * self.random.below(200);
+            let busy = (0..=patience).any(|_| self.receive() | self.reap() | self.send());
             if !busy {
                 self.sleep();
             }
@@ -135,7 +149,11 @@ impl Traffic {
     }
 }
 
+/// One at a time, so that driver and device have a processor each where there are two.
+static TURN: Mutex<()> = Mutex::new(());
+
 fn all_buffers_pass(size: u16) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for event_idx in [false, true] {
         let device = Traffic::new(size, event_idx).run();
         assert_eq!(device.violations(), []);
