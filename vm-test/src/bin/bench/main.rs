@@ -86,7 +86,8 @@ fn rounds(options: &Options, meter: &Meter, mut about: Circumstances) -> Result<
     let mut all = Traffic::ALL.map(|traffic| Series::new(traffic.metric()));
     let mut turn = 0;
     for round in 1..=rounds {
-        for &traffic in Traffic::one_round(meter.icount) {
+        let trips = Traffic::one_round(meter.icount).iter().copied();
+        for traffic in trips.filter(|&traffic| options.wants(traffic)) {
             eprint!("round {round}/{rounds}  {:<26}", traffic.metric().label);
             all[traffic as usize]
                 .trips
@@ -211,8 +212,11 @@ fn complete(options: &Options, report: &Report) -> Result<()> {
             || row.kernel_pt.is_none()
             || (row.umnet.is_none() && !options.without_umnet)
     };
+    let wanted = Traffic::ALL
+        .into_iter()
+        .filter(|&traffic| options.wants(traffic));
     match report.rows().iter().find(hole) {
-        None if report.rows().len() == Traffic::ALL.len() => Ok(()),
+        None if report.rows().len() == wanted.count() => Ok(()),
         None => Err(Error::Command(
             "some kinds of traffic gave no figure at all".to_owned(),
         )),

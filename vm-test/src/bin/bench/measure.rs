@@ -66,6 +66,15 @@ impl Traffic {
         ]
     }
 
+    /// The kind whose row has this name.
+    pub(crate) fn parse(name: &str) -> std::result::Result<Self, String> {
+        let names = Self::ALL.map(|traffic| traffic.metric().name);
+        let known = Self::ALL
+            .into_iter()
+            .find(|traffic| traffic.metric().name == name);
+        known.ok_or_else(|| format!("rows are {}", names.join(", ")))
+    }
+
     pub(crate) fn metric(self) -> Metric {
         let (name, label, unit) = match self {
             Self::TcpToGuest => ("tcp_to_guest", "TCP to the guest", "Mb/s"),

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use vm_test::Accel;
 
+use crate::measure::Traffic;
+
 const HOW: &str = "\
 How it is measured:
   One guest, one virtual processor, three like virtio-net cards on TAPs in a network namespace
@@ -28,6 +30,7 @@ Examples:
   bench                          everything, in under four minutes
   bench --rounds 1               a first impression in half a minute
   bench --icount                 deterministic time: what to watch for regressions
+  bench --only udp_to_guest      one row, to try something out
   bench --without-umnet          the two kernel baselines only
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 the machine at hand lacks something.";
@@ -45,6 +48,9 @@ pub(crate) struct Options {
     /// Where the result goes; the picture goes beside it, as .svg
     #[arg(long, value_name = "FILE", default_value_os_t = default_json())]
     pub(crate) json: PathBuf,
+    /// Measure this kind of traffic only; may be repeated
+    #[arg(long, value_name = "ROW", value_parser = Traffic::parse)]
+    only: Vec<Traffic>,
     /// Leave card 3 alone: only the kernel's two baselines
     #[arg(long)]
     pub(crate) without_umnet: bool,
@@ -63,6 +69,11 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn rounds(&self) -> usize {
         usize::from(self.rounds)
+    }
+
+    /// Whether this kind of traffic was asked for.
+    pub(crate) fn wants(&self, traffic: Traffic) -> bool {
+        self.only.is_empty() || self.only.contains(&traffic)
     }
 
     pub(crate) fn svg(&self) -> PathBuf {
@@ -130,5 +141,21 @@ mod tests {
     #[test]
     fn no_rounds_is_refused() {
         assert!(parsed("bench --rounds 0").is_err());
+    }
+    #[test]
+    fn rows_are_asked_for_by_the_names_they_have_in_the_report() {
+        let some = parsed("bench --only udp_to_guest --only round_trip").unwrap();
+        let wanted = Traffic::ALL
+            .into_iter()
+            .filter(|&traffic| some.wants(traffic));
+        assert!(wanted.eq([Traffic::UdpToGuest, Traffic::RoundTrip]));
+        let all = parsed("bench").unwrap();
+        assert!(Traffic::ALL.into_iter().all(|traffic| all.wants(traffic)));
+        assert!(
+            parsed("bench --only tcp")
+                .unwrap_err()
+                .to_string()
+                .contains("tcp_to_guest")
+        );
     }
 }
