@@ -37,7 +37,7 @@ use crate::driver::{Driver, DriverConfig, DriverError};
 use crate::exit::{Exit, Explain};
 use crate::host::binding::{Binding, Released, Restore, TakeOptions};
 use crate::host::interface::{Interfaces, Link};
-use crate::host::state::Purpose;
+use crate::host::state::{DeviceLock, Purpose};
 use crate::host::watch::{LinkEvent, LinkWatch};
 use crate::host::{DeviceSpec, HostError, IfName, MacAddress};
 use crate::recovery::{Recovery, Step};
@@ -154,6 +154,7 @@ struct Session {
     _removal: Option<EventFd>,
     /// Moves the frames of an in-process device.
     _device_thread: Option<DeviceThread>,
+    _lock: Option<DeviceLock>,
 }
 
 /// What the control thread and those who ask for status share.
@@ -211,6 +212,7 @@ impl Session {
             transport,
             thread,
             removal,
+            lock,
         } = device;
         let Port { tap, name, kept } = port;
         let driver = Driver::start(transport, driver_config(config), Box::new(tap))?;
@@ -229,7 +231,7 @@ impl Session {
             driver.pool_bytes() / 1024
         );
         let driver = Arc::new(Mutex::new(driver));
-        let reporter = Reporter::new(Arc::clone(&driver), config, binding, name.clone());
+        let reporter = Reporter::new(Arc::clone(&driver), binding, name.clone());
         let server = Server::start(&config.host, &reporter.stem(), Arc::new(reporter))?;
         let mut session = Self {
             driver,
@@ -245,6 +247,7 @@ impl Session {
             _server: server,
             _removal: removal,
             _device_thread: thread,
+            _lock: lock,
         };
         session.follow(link);
         Ok(session)
@@ -510,6 +513,8 @@ struct Device {
     thread: Option<DeviceThread>,
     /// Fires when the system wants the device back.
     removal: Option<EventFd>,
+    /// Keeps the name of a device that no [`Binding`] holds.
+    lock: Option<DeviceLock>,
 }
 
 fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, RunError> {
@@ -520,11 +525,12 @@ fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, 
             transport: Box::new(vfio),
             thread: None,
             removal,
+            lock: None,
         });
     }
-    let name = config.device.to_string();
+    let lock = DeviceLock::acquire_own(&config.host, &config.device.file_stem())?;
     let device_config = DeviceConfig {
-        name,
+        name: lock.device().to_owned(),
         ..DeviceConfig::default()
     };
     let (transport, device) = InProcess::new(device_config, Echo::default())?;
@@ -536,6 +542,7 @@ fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, 
         transport: Box::new(transport),
         thread: Some(thread),
         removal: None,
+        lock: Some(lock),
     })
 }
 

@@ -8,7 +8,6 @@ use virtio::spec::net::feature::*;
 
 use super::{Shared, lock};
 use crate::card::CardInfo;
-use crate::config::RunConfig;
 use crate::control::{Counters, Iommu, Memory, QueueStats, Stats, Status, StatusSource};
 use crate::driver::Driver;
 use crate::host::binding::Binding;
@@ -18,24 +17,17 @@ use crate::host::{IfName, MacAddress};
 pub(super) struct Reporter {
     driver: Shared<Driver>,
     device: String,
-    stem: String,
     group: Option<u32>,
     name: IfName,
     started: Instant,
 }
 
 impl Reporter {
-    pub(super) fn new(
-        driver: Shared<Driver>,
-        config: &RunConfig,
-        binding: Option<&Binding>,
-        name: IfName,
-    ) -> Self {
-        let card = binding.map(|binding| binding.card().to_string());
+    pub(super) fn new(driver: Shared<Driver>, binding: Option<&Binding>, name: IfName) -> Self {
+        let device = lock(&driver).name().to_owned();
         Self {
             driver,
-            stem: card.clone().unwrap_or_else(|| config.device.file_stem()),
-            device: card.unwrap_or_else(|| config.device.to_string()),
+            device,
             group: binding.map(Binding::group),
             name,
             started: Instant::now(),
@@ -44,7 +36,7 @@ impl Reporter {
 
     /// What the control socket is named by.
     pub(super) fn stem(&self) -> String {
-        self.stem.clone()
+        self.device.clone()
     }
 
     fn iommu(&self, info: &CardInfo) -> Option<Iommu> {
