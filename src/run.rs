@@ -146,6 +146,7 @@ struct Session {
     recovery: Recovery,
     reset_at: Option<Instant>,
     binding: Option<Binding>,
+    /// What the interface was called at first; it can be renamed, its index stays.
     ifname: IfName,
     adopt: bool,
     keep_interface: bool,
@@ -231,7 +232,7 @@ impl Session {
             driver.pool_bytes() / 1024
         );
         let driver = Arc::new(Mutex::new(driver));
-        let reporter = Reporter::new(Arc::clone(&driver), binding, name.clone());
+        let reporter = Reporter::new(Arc::clone(&driver), binding, &link, name.clone());
         let server = Server::start(&config.host, &reporter.stem(), Arc::new(reporter))?;
         let mut session = Self {
             driver,
@@ -313,7 +314,7 @@ impl Session {
             return;
         };
         let remembered = Interfaces::open()
-            .and_then(|mut interfaces| interfaces.snapshot(&self.ifname))
+            .and_then(|mut interfaces| interfaces.snapshot_at(self.link.index, &self.ifname))
             .and_then(|now| now.map_or(Ok(()), |now| binding.remember(now)));
         if let Err(error) = remembered {
             warn!("what the interface carries now will not be taken back: {error}");

@@ -103,3 +103,19 @@ fn two_runs_side_by_side_do_not_take_each_others_name() {
         assert!(!machine.path("run/umnet").exists(), "nothing stays behind");
     });
 }
+
+#[test]
+fn an_interface_renamed_while_it_is_driven_is_known_by_its_new_name() {
+    let test = "an_interface_renamed_while_it_is_driven_is_known_by_its_new_name";
+    with_taps(test, || {
+        let machine = Machine::new();
+        let mut run = Run::start(&machine, "um0");
+        sh("ip link set um0 down; ip link set um0 name lan0; ip link set lan0 mtu 1400 up");
+        run.wait_until(|run| run.status().is_some_and(|status| status["mtu"] == 1400));
+        assert_eq!(run.status().expect("it runs")["ifname"], "lan0");
+        let stats = machine.umnet(&["stats", "lan0", "--json"]).json();
+        assert_eq!(stats["devices"][0]["ifname"], "lan0");
+        run.stop();
+        assert!(!sh("ip -o link").contains("lan0"), "it goes with the run");
+    });
+}
