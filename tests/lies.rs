@@ -12,6 +12,7 @@ use netadapter_shim::abi::{
 use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame, loopback};
 use umnet::card::CardConfig;
 use umnet::driver::{Driver, DriverConfig, DriverError};
+use umnet::fault::Fault;
 use virtio::spec::net::header::GSO_NONE;
 use virtio::spec::status::DEVICE_NEEDS_RESET;
 use virtio::transport::in_process::faults::*;
@@ -33,6 +34,8 @@ struct Rig {
     device: Device,
     _thread: DeviceThread,
     tag: u8,
+    /// What the device was reset for.
+    faults: Vec<Fault>,
 }
 
 impl Rig {
@@ -57,6 +60,7 @@ impl Rig {
             device,
             _thread: thread,
             tag: 0,
+            faults: Vec::new(),
         })
     }
 
@@ -72,6 +76,7 @@ impl Rig {
         }
         if let Some(report) = self.driver.take_fault() {
             println!("  {}: {}", report.source, report.fault);
+            self.faults.push(report.fault);
             self.driver.recover()?;
         }
         Ok(())
@@ -162,8 +167,15 @@ impl Rig {
         reason.expect("a counter").1
     }
 
-    /// Ends the run; the driver itself broke no rule on the way.
+    /// Ends the run; the driver reset the device for nothing but the lie, and broke no rule
+    /// itself on the way.
     fn finish(mut self) {
+        let others: Vec<_> = self
+            .faults
+            .iter()
+            .filter(|f| !is_due_to(self.lie, f))
+            .collect();
+        assert!(others.is_empty(), "{}: {others:?}", self.lie.name);
         self.driver
             .stop()
             .unwrap_or_else(|error| panic!("{}: {error}", self.lie.name));
@@ -180,6 +192,16 @@ fn counter(lie: &Lie) -> &'static str {
         "merged-buffer-not-full" => "rx_buffer_errors",
         name if name.starts_with("num-buffers") => "rx_buffer_errors",
         _ => "rx_header_errors",
+    }
+}
+
+/// Whether `fault` is what a driver resets the device for because of `lie`.
+fn is_due_to(lie: &Lie, fault: &Fault) -> bool {
+    match lie.act {
+        Act::Used(Role::Control, _) | Act::Answer(_) => *fault == Fault::Control,
+        Act::Used(..) => matches!(fault, Fault::Protocol(_)),
+        Act::Stall(_) => matches!(fault, Fault::TransmitStalled { .. }),
+        _ => *fault == Fault::NeedsReset,
     }
 }
 
