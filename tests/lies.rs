@@ -275,6 +275,22 @@ fn each(outcomes: &[Outcome], check: fn(&'static Lie)) {
 }
 
 #[test]
+fn the_page_has_a_row_for_every_lie_with_its_rule_and_outcome() {
+    let page = include_str!("../docs/lies.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    let told: Vec<_> = rows.map(|row| row.split(" | ").take(3)).collect();
+    for (row, lie) in told.iter().zip(CATALOGUE.iter()) {
+        let name = format!("{}`", lie.name);
+        let rule = format!("{}: {}", lie.section, lie.rule);
+        let outcome = format!("{:?}", lie.outcome);
+        assert!(row.clone().eq([name, rule, outcome]), "{}", lie.name);
+    }
+    assert_eq!(told.len(), CATALOGUE.len());
+    let count = format!("tells {} lies", CATALOGUE.len());
+    assert!(page.contains(&count), "{count}");
+}
+
+#[test]
 fn frames_described_wrongly_are_dropped_and_counted() {
     each(&[Outcome::Drop], |lie| {
         if matches!(lie.act, Act::Flicker) {
