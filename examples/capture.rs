@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use netadapter_shim::PortOffloads;
 use netadapter_shim::os::loopback::{StackFrame, loopback};
+use netadapter_shim::os::pcap::{CaptureLimits, PcapPort};
 use umnet::driver::{Driver, DriverConfig};
-use virtio::transport::in_process::{DeviceConfig, Echo, InProcess, PcapWriter};
+use virtio::transport::in_process::{DeviceConfig, Echo, InProcess};
 
 const FRAMES: u32 = 10;
 
@@ -22,8 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .unwrap_or_else(|| "capture.pcap".to_owned());
     let file = BufWriter::new(File::create(&path)?);
     let (port, seat) = loopback(1, PortOffloads::ALL)?;
-    let link = PcapWriter::new(Echo::default(), file)?;
-    let (transport, device) = InProcess::new(DeviceConfig::default(), link)?;
+    let port = PcapPort::new(Box::new(port), Box::new(file), CaptureLimits::default())?;
+    let (transport, device) = InProcess::new(DeviceConfig::default(), Echo::default())?;
     let thread = device.run()?;
     let mut driver = Driver::start(Box::new(transport), DriverConfig::default(), Box::new(port))?;
     for number in 0..FRAMES {

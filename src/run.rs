@@ -37,7 +37,7 @@ use crate::driver::{Driver, DriverConfig, DriverError};
 use crate::exit::{Exit, Explain};
 use crate::host::binding::{Binding, Released, Restore, TakeOptions};
 use crate::host::interface::{Interfaces, Link};
-use crate::host::state::Purpose;
+use crate::host::state::{DeviceLock, Purpose};
 use crate::host::watch::{LinkEvent, LinkWatch};
 use crate::host::{DeviceSpec, HostError, IfName, MacAddress};
 use crate::recovery::{Recovery, Step};
@@ -146,6 +146,7 @@ struct Session {
     recovery: Recovery,
     reset_at: Option<Instant>,
     binding: Option<Binding>,
+    /// What the interface was called at first; it can be renamed, its index stays.
     ifname: IfName,
     adopt: bool,
     keep_interface: bool,
@@ -154,6 +155,7 @@ struct Session {
     _removal: Option<EventFd>,
     /// Moves the frames of an in-process device.
     _device_thread: Option<DeviceThread>,
+    _lock: Option<DeviceLock>,
 }
 
 /// What the control thread and those who ask for status share.
@@ -211,6 +213,7 @@ impl Session {
             transport,
             thread,
             removal,
+            lock,
         } = device;
         let Port { tap, name, kept } = port;
         let driver = Driver::start(transport, driver_config(config), Box::new(tap))?;
@@ -229,7 +232,7 @@ impl Session {
             driver.pool_bytes() / 1024
         );
         let driver = Arc::new(Mutex::new(driver));
-        let reporter = Reporter::new(Arc::clone(&driver), config, binding, name.clone());
+        let reporter = Reporter::new(Arc::clone(&driver), binding, &link, name.clone());
         let server = Server::start(&config.host, &reporter.stem(), Arc::new(reporter))?;
         let mut session = Self {
             driver,
@@ -245,6 +248,7 @@ impl Session {
             _server: server,
             _removal: removal,
             _device_thread: thread,
+            _lock: lock,
         };
         session.follow(link);
         Ok(session)
@@ -310,7 +314,7 @@ impl Session {
             return;
         };
         let remembered = Interfaces::open()
-            .and_then(|mut interfaces| interfaces.snapshot(&self.ifname))
+            .and_then(|mut interfaces| interfaces.snapshot_at(self.link.index, &self.ifname))
             .and_then(|now| now.map_or(Ok(()), |now| binding.remember(now)));
         if let Err(error) = remembered {
             warn!("what the interface carries now will not be taken back: {error}");
@@ -510,6 +514,8 @@ struct Device {
     thread: Option<DeviceThread>,
     /// Fires when the system wants the device back.
     removal: Option<EventFd>,
+    /// Keeps the name of a device that no [`Binding`] holds.
+    lock: Option<DeviceLock>,
 }
 
 fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, RunError> {
@@ -520,11 +526,12 @@ fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, 
             transport: Box::new(vfio),
             thread: None,
             removal,
+            lock: None,
         });
     }
-    let name = config.device.to_string();
+    let lock = DeviceLock::acquire_own(&config.host, &config.device.file_stem())?;
     let device_config = DeviceConfig {
-        name,
+        name: lock.device().to_owned(),
         ..DeviceConfig::default()
     };
     let (transport, device) = InProcess::new(device_config, Echo::default())?;
@@ -536,6 +543,7 @@ fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, 
         transport: Box::new(transport),
         thread: Some(thread),
         removal: None,
+        lock: Some(lock),
     })
 }
 

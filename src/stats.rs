@@ -2,27 +2,7 @@
 //!
 //! Each set has one writer, the queue's execution context; anyone may read.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A number that one thread adds to and others read.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds `n`. A load and a store, not a locked addition: there is one writer.
-    #[inline]
-    pub fn add(&self, n: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add(n),
-            Ordering::Relaxed,
-        );
-    }
-
-    /// The present value.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+pub use netadapter_shim::Counter;
 
 macro_rules! counters {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {

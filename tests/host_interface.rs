@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use support::namespace::{in_namespace, sh};
 use umnet::host::IfName;
-use umnet::host::interface::{InterfaceSnapshot, Interfaces};
+use umnet::host::interface::{Address, InterfaceSnapshot, Interfaces};
 use umnet::host::watch::{LinkEvent, LinkWatch};
 
 /// What `ip` says about everything `card0` carries, without what is bound to differ.
@@ -76,6 +76,31 @@ fn another_interface_takes_over_name_addresses_and_routes() {
             assert_eq!(interfaces.find("other").unwrap(), None);
         },
     );
+}
+
+#[test]
+fn an_interface_renamed_meanwhile_is_found_by_its_index() {
+    let test = "an_interface_renamed_meanwhile_is_found_by_its_index";
+    in_namespace(test, || {
+        card0_with_all_kinds_of_things();
+        let mut interfaces = Interfaces::open().unwrap();
+        let before = card0(&mut interfaces);
+        let index = interfaces.find("card0").unwrap().expect("card0").index;
+        sh("ip link set card0 down; ip link set card0 name lan0 up");
+        let now = interfaces.snapshot_at(index, &before.name).unwrap();
+        let now = now.expect("the interface is still there");
+        assert_eq!(now.name, before.name);
+        assert_eq!((now.mac, now.mtu), (before.mac, before.mtu));
+        // Being down has cost the IPv6 addresses.
+        let v4 = |snapshot: &InterfaceSnapshot| {
+            let ips = snapshot.addresses.iter().filter_map(Address::ip);
+            ips.filter(|ip| ip.is_ipv4()).collect::<Vec<_>>()
+        };
+        assert_eq!(v4(&now), v4(&before));
+        assert_eq!(interfaces.snapshot(&before.name).unwrap(), None);
+        sh("ip link del lan0");
+        assert_eq!(interfaces.snapshot_at(index, &before.name).unwrap(), None);
+    });
 }
 
 #[test]

@@ -38,6 +38,6 @@ pub use offload::{pseudo_sum_with_length, pseudo_sum_without_length};
 pub use port::{PortOffloads, PortQueue, RxFrame, SystemPort, TxFrame};
 pub use queue::{Direction, Notifier, PacketQueue, QueueFault, QueueInit, RingInfo};
 pub use ring::{Extensions, NetRing, NetRings};
-pub use stats::{AdapterStatistics, QueueStatistics};
+pub use stats::{AdapterStatistics, Counter, QueueStatistics};
 pub use verifier::Violation;
 pub use vm_memory::VolatileSlice;

@@ -3,18 +3,21 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A counter with a single writer: a plain load and store, no locked
-/// instruction.
+/// A number that one thread adds to and others read: a plain load and store,
+/// no locked instruction.
 #[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+pub struct Counter(AtomicU64);
 
 impl Counter {
-    pub(crate) fn add(&self, count: u64) {
+    /// Adds `count`.
+    #[inline]
+    pub fn add(&self, count: u64) {
         let sum = self.0.load(Ordering::Relaxed).wrapping_add(count);
         self.0.store(sum, Ordering::Relaxed);
     }
 
-    pub(crate) fn get(&self) -> u64 {
+    /// The present value.
+    pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

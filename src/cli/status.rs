@@ -78,14 +78,17 @@ fn stem(host: &Host, device: &DeviceSpec) -> Result<String, Failure> {
     }
 }
 
-/// Whoever is running knows best which interface it gives.
+/// Whoever is running knows best which interface it gives. A second in-process device is called
+/// like an interface, too.
 fn by_interface(host: &Host, device: &DeviceSpec) -> Option<String> {
     control::running(host).ok()?.into_iter().find(|stem| {
-        control::status(host, device, stem).is_ok_and(|status| match device {
-            DeviceSpec::Mac(mac) => status.mac == *mac,
-            DeviceSpec::Interface(name) => status.ifname == *name,
-            _ => false,
-        })
+        let is_itself = *stem == device.file_stem();
+        is_itself
+            || control::status(host, device, stem).is_ok_and(|status| match device {
+                DeviceSpec::Mac(mac) => status.mac == *mac,
+                DeviceSpec::Interface(name) => status.ifname == *name,
+                _ => false,
+            })
     })
 }
 

@@ -19,6 +19,8 @@ use super::{Host, HostError, MacAddress, PciAddress, files};
 const SCHEMA: u32 = 1;
 /// How often a lock is tried that another process is just removing.
 const LOCK_TRIES: usize = 100;
+/// How many umnets can each have their own device of one kind.
+const MAX_OWN: u32 = 1000;
 
 /// Why a card was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +156,7 @@ pub struct DeviceLock {
     // Holds the lock as long as it is open.
     _file: File,
     path: PathBuf,
+    device: String,
 }
 
 impl DeviceLock {
@@ -167,7 +170,13 @@ impl DeviceLock {
         for _ in 0..LOCK_TRIES {
             make_run_dir(host)?;
             match try_lock(&path) {
-                Ok(Attempt::Locked(file)) => return Ok(Self { _file: file, path }),
+                Ok(Attempt::Locked(file)) => {
+                    return Ok(Self {
+                        _file: file,
+                        path,
+                        device: device.to_owned(),
+                    });
+                }
                 Ok(Attempt::Gone) => {}
                 Ok(Attempt::HeldBy(pid)) => return Err(running(host, device, pid)),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -175,6 +184,32 @@ impl DeviceLock {
             }
         }
         Err(file("lock", &path)(io::ErrorKind::ResourceBusy.into()))
+    }
+}
+
+impl DeviceLock {
+    /// Takes the lock of a device that every umnet has one of its own of: `device` if that is
+    /// free, else the first of `device-2`, `device-3` ..
+    ///
+    /// # Errors
+    ///
+    /// As [`DeviceLock::acquire`]; [`Obstacle::Running`] only when too many run.
+    pub fn acquire_own(host: &Host, device: &str) -> Result<Self, HostError> {
+        let mut taken = Self::acquire(host, device);
+        for number in 2..=MAX_OWN {
+            match taken {
+                Err(HostError::Obstacle(Obstacle::Running { .. })) => {
+                    taken = Self::acquire(host, &format!("{device}-{number}"));
+                }
+                _ => break,
+            }
+        }
+        taken
+    }
+
+    /// The name of the device whose lock it is.
+    pub fn device(&self) -> &str {
+        &self.device
     }
 }
 

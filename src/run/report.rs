@@ -8,18 +8,19 @@ use virtio::spec::net::feature::*;
 
 use super::{Shared, lock};
 use crate::card::CardInfo;
-use crate::config::RunConfig;
 use crate::control::{Counters, Iommu, Memory, QueueStats, Stats, Status, StatusSource};
 use crate::driver::Driver;
 use crate::host::binding::Binding;
+use crate::host::interface::{Interfaces, Link};
 use crate::host::{IfName, MacAddress};
 
 /// Answers for one run.
 pub(super) struct Reporter {
     driver: Shared<Driver>,
     device: String,
-    stem: String,
     group: Option<u32>,
+    index: u32,
+    /// What the interface was called at first.
     name: IfName,
     started: Instant,
 }
@@ -27,16 +28,16 @@ pub(super) struct Reporter {
 impl Reporter {
     pub(super) fn new(
         driver: Shared<Driver>,
-        config: &RunConfig,
         binding: Option<&Binding>,
+        link: &Link,
         name: IfName,
     ) -> Self {
-        let card = binding.map(|binding| binding.card().to_string());
+        let device = lock(&driver).name().to_owned();
         Self {
             driver,
-            stem: card.clone().unwrap_or_else(|| config.device.file_stem()),
-            device: card.unwrap_or_else(|| config.device.to_string()),
+            device,
             group: binding.map(Binding::group),
+            index: link.index,
             name,
             started: Instant::now(),
         }
@@ -44,7 +45,14 @@ impl Reporter {
 
     /// What the control socket is named by.
     pub(super) fn stem(&self) -> String {
-        self.stem.clone()
+        self.device.clone()
+    }
+
+    /// What the interface is called now.
+    fn ifname(&self) -> IfName {
+        let link = Interfaces::open().and_then(|mut interfaces| interfaces.get(self.index));
+        let name = link.ok().flatten().and_then(|link| link.name.parse().ok());
+        name.unwrap_or_else(|| self.name.clone())
     }
 
     fn iommu(&self, info: &CardInfo) -> Option<Iommu> {
@@ -59,11 +67,13 @@ impl Reporter {
 
 impl StatusSource for Reporter {
     fn status(&self) -> Status {
+        // Asked before the driver is held: the kernel may take its time.
+        let ifname = self.ifname();
         let driver = lock(&self.driver);
         let (info, config) = (driver.info(), driver.config());
         Status {
             device: self.device.clone(),
-            ifname: self.name.clone(),
+            ifname,
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
@@ -90,6 +100,7 @@ impl StatusSource for Reporter {
     }
 
     fn stats(&self) -> Stats {
+        let ifname = self.ifname().to_string();
         let driver = lock(&self.driver);
         let device = driver.device_stats();
         let (rx, tx) = (named(device.rx.snapshot()), named(device.tx.snapshot()));
@@ -112,7 +123,7 @@ impl StatusSource for Reporter {
         }));
         Stats {
             device: self.device.clone(),
-            ifname: self.name.to_string(),
+            ifname,
             total,
             queues,
         }

@@ -434,7 +434,8 @@ fn a_million_random_sequences_agree_with_the_model() {
         None => {}
     }
     let shapes = Shape::all();
-    let each = SEQUENCES.div_ceil(shapes.len());
+    let count = shapes.len();
+    let each = SEQUENCES.div_ceil(count);
     for (i, shape) in shapes.into_iter().enumerate() {
         let mut lane = Lane::new(shape);
         // Indices start a little before they wrap, and wrap again in the course of the run.
@@ -448,6 +449,7 @@ fn a_million_random_sequences_agree_with_the_model() {
         }
         assert!(lane.published > 65_536 + 300, "{shape:?} has wrapped");
     }
+    println!("{} sequences of {} shapes", each * count, count);
 }
 
 const HOSTILE_SEQUENCES: u64 = 200_000;

@@ -55,6 +55,31 @@ fn leases_and_advertised_addresses_pass_to_umnet_and_back_and_can_be_got_through
 }
 
 #[test]
+fn an_interface_renamed_meanwhile_gives_back_what_it_carries() {
+    scenario(|lab| {
+        lab.needs_umnet()?;
+        let vm = lab.boot(Machine::new().nic(Nic::new("n0", Backend::user())))?;
+        let guest = &vm.guest;
+        let card = guest.ifname(&vm.nic("n0").mac)?;
+        guest.ok(&format!(
+            "ip addr add 10.0.2.20/24 dev {card} && ip link set {card} up"
+        ));
+        let umnet = Umnet::run(&vm, "n0", "")?;
+        guest.ok(&format!(
+            "ip link set {card} down && ip link set {card} name other0 \
+             && ip link set other0 up && ip addr add 10.0.2.21/24 dev other0"
+        ));
+        umnet.stop()?;
+        for host in [20, 21] {
+            guest.ok(&format!(
+                "ip -4 addr show dev {card} | grep -q 'inet 10.0.2.{host}/24'"
+            ));
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn neighbours_find_and_ping_each_other_and_hear_groups() {
     scenario(|lab| {
         lab.needs_umnet()?;

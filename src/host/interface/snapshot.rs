@@ -50,14 +50,31 @@ impl Interfaces {
     ///
     /// [`HostError::Netlink`].
     pub fn snapshot(&mut self, name: &IfName) -> Result<Option<InterfaceSnapshot>, HostError> {
-        let Some(link) = self.find(name.as_str())? else {
-            return Ok(None);
-        };
+        let link = self.find(name.as_str())?;
+        link.map(|link| self.snapshot_as(&link, name)).transpose()
+    }
+
+    /// Everything that interface `index` carries, whatever it is called by now; in the snapshot
+    /// it is called `name`. `None` if there is no such interface.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Netlink`].
+    pub fn snapshot_at(
+        &mut self,
+        index: u32,
+        name: &IfName,
+    ) -> Result<Option<InterfaceSnapshot>, HostError> {
+        let link = self.get(index)?;
+        link.map(|link| self.snapshot_as(&link, name)).transpose()
+    }
+
+    fn snapshot_as(&mut self, link: &Link, name: &IfName) -> Result<InterfaceSnapshot, HostError> {
         let master = match link.master {
             Some(index) => self.get(index)?.map(|master| master.name),
             None => None,
         };
-        Ok(Some(InterfaceSnapshot {
+        Ok(InterfaceSnapshot {
             name: name.clone(),
             mac: link.mac,
             mtu: link.mtu,
@@ -66,9 +83,9 @@ impl Interfaces {
             allmulti: link.allmulti_flag,
             tx_queue_len: link.tx_queue_len,
             master,
-            addresses: self.addresses_of(&link)?,
-            routes: self.routes_of(&link)?,
-        }))
+            addresses: self.addresses_of(link)?,
+            routes: self.routes_of(link)?,
+        })
     }
 
     pub(super) fn addresses(&mut self) -> Result<Vec<Address>, HostError> {

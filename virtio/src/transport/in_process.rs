@@ -9,7 +9,7 @@
 //! ```text
 //! driver ── InProcess (the transport) ──┐
 //!                                       ├── registers, rings, receive and transmit ── Link
-//! test ──── Device (step, link, faults) ┘                                (echo, cable, port, pcap)
+//! test ──── Device (step, link, faults) ┘                                (echo, cable, port)
 //! ```
 //!
 //! The device does nothing by itself. Either a test calls [`Device::step`], and everything
@@ -25,7 +25,6 @@ pub mod faults;
 mod frame;
 mod link;
 mod nic;
-mod pcap;
 mod platform;
 mod receive;
 mod registers;
@@ -38,7 +37,6 @@ pub use device::{Device, DeviceThread};
 pub use frame::Frame;
 pub use link::{Cable, Echo, Link, Port, Sink, Waker};
 pub use nic::Counters;
-pub use pcap::PcapWriter;
 
 use std::sync::Arc;
 

@@ -28,6 +28,8 @@ pub struct DeviceConfig {
     pub config_len: usize,
     /// The largest size of each queue, as the device says it.
     pub queue_sizes: Vec<u16>,
+    /// What `num_queues` says instead of the number of those.
+    pub queue_count: Option<u16>,
     /// Interrupts that can be told apart.
     pub vectors: u16,
     /// Whether the driver is to believe in an IOMMU; addresses are checked either way.
@@ -50,6 +52,7 @@ impl Default for DeviceConfig {
             duplex: 1,
             config_len: 24,
             queue_sizes: vec![256, 256, 64],
+            queue_count: None,
             vectors: 4,
             behind_iommu: true,
             filters: false,

@@ -135,7 +135,8 @@ impl Core {
 
     pub(super) fn read_queue_count(&self) -> Result<u16, TransportError> {
         self.here()?;
-        Ok(self.config.queue_sizes.len() as u16)
+        let count = self.config.queue_sizes.len() as u16;
+        Ok(self.config.queue_count.unwrap_or(count))
     }
 
     pub(super) fn read_max_queue_size(&self, queue: u16) -> Result<u16, TransportError> {

@@ -5,7 +5,7 @@ use crate::net::VirtioNetHdr;
 use crate::spec::net::feature::*;
 use crate::spec::net::header::*;
 use crate::transport::in_process::faults::Outcome::{self, *};
-use crate::transport::in_process::faults::frames::{arp, partial, segmented, tcp4};
+use crate::transport::in_process::faults::frames::{TCP4_HEADERS, arp, partial, segmented, tcp4};
 use crate::transport::in_process::faults::{Act, Delivery, Layer, Lie};
 
 const INCOMING: &str = "Processing of Incoming Packets";
@@ -60,7 +60,8 @@ pub(super) const LIES: &[Lie] = &[
         "num-buffers-more-than-exist",
         "num_buffers is at most the queue size",
         Drop,
-        || vec![plain(60).counted(u16::MAX)],
+        // So many that a driver which waits for the missing buffers loses patience.
+        || vec![plain(60).counted(u16::MAX); 20],
     ),
     frames(
         "num-buffers-without-mergeable",
@@ -282,7 +283,7 @@ pub(super) const LIES: &[Lie] = &[
         "gso-headers-beyond-frame",
         "a segmented frame holds its headers",
         Drop,
-        || vec![Delivery::new(segmented(), &tcp4(4000)[..48])],
+        || vec![Delivery::new(segmented(), &tcp4(4000)[..TCP4_HEADERS - 1])],
     ),
     frames(
         "hdr-len-beyond-frame",

@@ -76,7 +76,18 @@ pub(super) const LIES: &[Lie] = &[
         GiveUp,
         Layer::Driver,
         Act::DemandReset { always: true },
-    ),
+    )
+    // Otherwise the driver may notice first that commands are not answered.
+    .made(|c| {
+        withhold(
+            c,
+            &[
+                VIRTIO_NET_F_CTRL_VQ,
+                VIRTIO_NET_F_CTRL_RX,
+                VIRTIO_NET_F_CTRL_MAC_ADDR,
+            ],
+        )
+    }),
     lie(
         "transmit-stalls",
         "Packet Transmission",

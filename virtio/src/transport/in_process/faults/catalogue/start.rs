@@ -75,16 +75,14 @@ pub(super) const LIES: &[Lie] = &[
         VQ_CONFIG,
         "num_queues covers a pair",
         Refuse,
-        |c| c.queue_sizes.truncate(1),
+        |c| c.queue_count = Some(1),
     ),
     made(
         "control-queue-beyond-count",
         VQ_CONFIG,
         "num_queues covers the control queue",
         Refuse,
-        |c| {
-            c.queue_sizes.truncate(2);
-        },
+        |c| c.queue_count = Some(2),
     ),
     made(
         "max-pairs-zero",
