@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! drain   pop_used -> check header and lengths -> copy -> fill NET_PACKET -> Begin moves
-//! post    the slots were added again as they were emptied: publish, one kick
+//! post    the slots were added again as they were emptied: publish, few kicks
 //! ```
 //!
 //! System buffers never reach the device, so posting does not concern the NET_RINGs and
@@ -56,6 +56,8 @@ pub struct RxQueue {
     mergeable: bool,
     notifier: Notifier,
     missing_buffers: u32,
+    /// The last turn brought frames.
+    busy: bool,
     /// Nothing has come since an interrupt was asked for.
     awaits_interrupt: bool,
     /// Nothing more is done with the device: it broke the protocol, or the queue is cancelled.
@@ -80,6 +82,7 @@ impl RxQueue {
             mergeable,
             notifier,
             missing_buffers: 0,
+            busy: false,
             awaits_interrupt: false,
             stopped: false,
         }
@@ -106,7 +109,8 @@ impl RxQueue {
                 }
             }
         }
-        self.awaits_interrupt &= packet == packets.begin_index();
+        self.busy = packet != packets.begin_index();
+        self.awaits_interrupt &= !self.busy;
         packets.set_begin_index(packet);
         fragments.set_begin_index(fragment);
         outcome
@@ -266,9 +270,16 @@ impl RxQueue {
         stats.rx_bytes.add(u64::from(len));
     }
 
+    /// Shows the device the emptied slots in every turn, but rings only when half of the queue
+    /// has been emptied or nothing is coming: a device that waits for slots fills that many at
+    /// once then, and each ring costs as much as several frames.
     #[inline]
     fn post(&mut self) {
         self.parts.queue.publish();
+        let waiting = self.parts.queue.unkicked_count();
+        if self.busy && waiting < self.parts.queue.slot_count() / 2 {
+            return;
+        }
         let kicked = self
             .parts
             .queue

@@ -178,6 +178,12 @@ impl Virtqueue {
         self.batch += 1;
     }
 
+    /// Buffers published since the device was last told of any.
+    #[inline]
+    pub fn unkicked_count(&self) -> u16 {
+        self.published_idx.wrapping_sub(self.kicked_idx)
+    }
+
     /// Rings the doorbell if buffers were published that the device wants to be told of;
     /// whether it did.
     #[inline]
