@@ -16,6 +16,9 @@
 
 SHELL := /bin/sh
 CARGO ?= cargo
+# rustup's programs count from the moment they are installed, and /usr/sbin for users who lack it.
+RUSTUP := $(HOME)/.cargo/bin
+export PATH := $(if $(findstring $(RUSTUP),$(PATH)),,$(RUSTUP):)$(PATH):/usr/sbin:/sbin
 TARGET := x86_64-unknown-linux-gnu
 STATIC := RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(TARGET)
 ROUNDS ?= 5
