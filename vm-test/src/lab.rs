@@ -30,8 +30,22 @@ const KEPT_RUNS: usize = 8;
 /// When the scenario fails, after printing what its guests have left.
 #[track_caller]
 pub fn scenario(body: impl FnOnce(&Lab) -> Result<()>) {
+    perform(Image::find(), body);
+}
+
+/// [`scenario`] with guests of another kernel series such as `6.12`, whatever `KERNEL` says.
+///
+/// # Panics
+/// As [`scenario`].
+#[track_caller]
+pub fn scenario_on(series: &str, body: impl FnOnce(&Lab) -> Result<()>) {
+    perform(Image::of(series), body);
+}
+
+#[track_caller]
+fn perform(image: Result<Image>, body: impl FnOnce(&Lab) -> Result<()>) {
     let name = scenario_name();
-    let lab = match Lab::open(&name) {
+    let lab = match image.and_then(|image| Lab::with_image(&name, image)) {
         Ok(lab) => lab,
         Err(Error::Unavailable(why)) => return skip(&name, &why),
         Err(error) => panic!("{name}: {error}"),
@@ -109,8 +123,11 @@ impl Lab {
     /// # Errors
     /// [`Error::Unavailable`] when QEMU or the image is missing.
     pub fn open(name: &str) -> Result<Self> {
-        let (image, qemu_version) = (Image::find()?, qemu_version()?);
-        Self::place(name, image, qemu_version, machine_lock()?)
+        Self::with_image(name, Image::find()?)
+    }
+
+    fn with_image(name: &str, image: Image) -> Result<Self> {
+        Self::place(name, image, qemu_version()?, machine_lock()?)
     }
 
     /// Another place under the same lock.
