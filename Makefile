@@ -7,7 +7,7 @@
 #   make test-vm      the QEMU scenarios alone (ACCEL=tcg|kvm forces the acceleration)
 #   make build        the workspace, and the static binaries that guests run
 #   make check        formatting, lints, docs
-#   make images       the guest's kernel and file system
+#   make images       the guests' kernels and file systems (Linux 6.1, and 6.12 for what needs newer)
 #   make bench        the driver over the in-process device, no guest
 #   make doc          the API documentation
 #   make clean        removes what was built (not what was downloaded)
@@ -42,6 +42,7 @@ static:
 
 images: prepare
 	images/build
+	KERNEL=6.12 images/build
 
 run: prepare
 	@echo "== building umnet and the guest's programs"
