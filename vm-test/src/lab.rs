@@ -104,6 +104,28 @@ pub(crate) fn qemu() -> &'static str {
     QEMU.get_or_init(|| std::env::var("QEMU").unwrap_or_else(|_| "qemu-system-x86_64".to_string()))
 }
 
+/// Whether QEMU's `virtio-net-pci` has a property; a QEMU that does not say has all.
+pub(crate) fn qemu_knows(property: &str) -> bool {
+    static HELP: OnceLock<String> = OnceLock::new();
+    let help = HELP.get_or_init(|| {
+        let asked = Command::new(qemu())
+            .args(["-device", "virtio-net-pci,help"])
+            .output();
+        asked.map_or_else(
+            |_| String::new(),
+            |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    });
+    lists(help, property)
+}
+
+fn lists(help: &str, property: &str) -> bool {
+    let mut names = help
+        .lines()
+        .filter_map(|line| line.trim_start().split_once('='));
+    help.is_empty() || names.any(|(name, _)| name == property)
+}
+
 /// A scenario's place: a directory for logs and sockets, and the guests booted in it.
 #[derive(Debug)]
 pub struct Lab {
@@ -232,6 +254,19 @@ impl Lab {
     /// QEMU's version line.
     pub fn qemu_version(&self) -> &str {
         &self.qemu_version
+    }
+
+    /// Bytes before every frame in the dump of a card on a TAP: up to QEMU 7 its virtio header.
+    pub fn dump_header(&self) -> usize {
+        let major = self
+            .qemu_version
+            .split(|c: char| !c.is_ascii_digit())
+            .find_map(|word| word.parse::<u32>().ok());
+        if major.is_some_and(|major| major < 8) {
+            12
+        } else {
+            0
+        }
     }
 
     /// The guest image.
@@ -366,6 +401,14 @@ fn machine_lock() -> Result<Option<File>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_property_is_known_by_its_whole_name() {
+        let help = "virtio-net-pci options:\n  guest_uso4=<bool> - on/off\n  rss=<bool>\n";
+        assert!(lists(help, "guest_uso4") && lists(help, "rss"));
+        assert!(!lists(help, "guest_uso") && !lists(help, "on/off"));
+        assert!(lists("", "rss"), "QEMU said nothing");
+    }
 
     #[test]
     fn only_the_newest_abandoned_runs_are_kept() {
