@@ -51,7 +51,7 @@ run: prepare
 	@echo "== building the guest image"
 	@images/build
 	@echo "== booting a guest and measuring"
-	@target/release/bench --rounds $(ROUNDS) $(if $(ICOUNT),--icount)
+	@setpriv --pdeathsig KILL target/release/bench --rounds $(ROUNDS) $(if $(ICOUNT),--icount)
 
 test: prepare
 	@vm-test/run-tests all
