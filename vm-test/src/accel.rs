@@ -74,12 +74,17 @@ fn forced(word: &str) -> Result<Choice> {
 /// The answer holds until the host boots or QEMU or the guest's kernel change. Test processes that start
 /// together wait for one another's trial.
 fn remembered_or_tried(lab: &Lab) -> Result<Choice> {
-    let path = lab.directory().with_file_name("accel");
-    let what = format!("opening {}", path.display());
+    let path = |name: &str| lab.directory().with_file_name(name);
+    // One answer per kernel, so that scenarios of several do not try again in turn.
+    let (lock, path) = (
+        path("accel.lock"),
+        path(&format!("accel-{}", lab.image().kernel_release())),
+    );
+    let what = format!("opening {}", lock.display());
     let file = File::options()
         .create(true)
         .append(true)
-        .open(path.with_extension("lock"))
+        .open(lock)
         .map_err(Error::io(what))?;
     flock(&file, FlockOperation::LockExclusive)
         .map_err(|error| Error::io("locking")(error.into()))?;

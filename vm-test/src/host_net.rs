@@ -61,8 +61,9 @@ impl HostNet {
             let _ = BufReader::new(stderr).read_line(&mut why);
         }
         Err(Error::Unavailable(format!(
-            "no network namespace for a TAP here: {}",
-            why.trim()
+            "no network namespace for a TAP here: {}; {}",
+            why.trim(),
+            remedy(user_namespace)
         )))
     }
 
@@ -80,8 +81,13 @@ impl HostNet {
         if output.success() {
             return Ok(());
         }
+        let next = if self.user_namespace {
+            "run this as root, or type: sudo chmod 666 /dev/net/tun"
+        } else {
+            "type: modprobe tun"
+        };
         Err(Error::Unavailable(format!(
-            "no TAP in a network namespace here: {}",
+            "no TAP in a network namespace here: {}; {next}",
             output.stderr.trim()
         )))
     }
@@ -162,6 +168,27 @@ impl HostNet {
             .chain(user.into_iter().filter(|_| self.user_namespace))
             .map(str::to_string)
             .collect()
+    }
+}
+
+/// Kernel settings that bar users from namespaces, with the values that do not.
+const USER_NAMESPACES: [(&str, &str); 2] = [
+    ("kernel.apparmor_restrict_unprivileged_userns", "0"),
+    ("kernel.unprivileged_userns_clone", "1"),
+];
+
+/// What helps where no namespace can be made.
+fn remedy(user_namespace: bool) -> String {
+    if !user_namespace {
+        return "root lacks CAP_SYS_ADMIN, as in a container".to_string();
+    }
+    let bars = |(key, allows): &(&str, &str)| {
+        let path = format!("/proc/sys/{}", key.replace('.', "/"));
+        std::fs::read_to_string(path).is_ok_and(|value| value.trim() != *allows)
+    };
+    match USER_NAMESPACES.iter().find(|setting| bars(setting)) {
+        Some((key, value)) => format!("run this as root, or type: sudo sysctl {key}={value}"),
+        None => "run this as root".to_string(),
     }
 }
 

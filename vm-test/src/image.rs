@@ -24,8 +24,12 @@ impl Image {
     /// # Errors
     /// [`Error::Unavailable`] when it was not built, or not to its end.
     pub fn find() -> Result<Self> {
-        let kernel = std::env::var("KERNEL").unwrap_or_default();
-        let directory = repository().join("target/images").join(&kernel);
+        Self::of(&std::env::var("KERNEL").unwrap_or_default())
+    }
+
+    /// The image of a kernel series such as `6.12`; of the default one where it has no name.
+    pub(crate) fn of(kernel: &str) -> Result<Self> {
+        let directory = repository().join("target/images").join(kernel);
         let release = std::fs::read_to_string(directory.join("release")).unwrap_or_default();
         // The recipe writes the stamp last.
         if release.is_empty() || !directory.join("stamp").exists() {

@@ -30,8 +30,22 @@ const KEPT_RUNS: usize = 8;
 /// When the scenario fails, after printing what its guests have left.
 #[track_caller]
 pub fn scenario(body: impl FnOnce(&Lab) -> Result<()>) {
+    perform(Image::find(), body);
+}
+
+/// [`scenario`] with guests of another kernel series such as `6.12`, whatever `KERNEL` says.
+///
+/// # Panics
+/// As [`scenario`].
+#[track_caller]
+pub fn scenario_on(series: &str, body: impl FnOnce(&Lab) -> Result<()>) {
+    perform(Image::of(series), body);
+}
+
+#[track_caller]
+fn perform(image: Result<Image>, body: impl FnOnce(&Lab) -> Result<()>) {
     let name = scenario_name();
-    let lab = match Lab::open(&name) {
+    let lab = match image.and_then(|image| Lab::with_image(&name, image)) {
         Ok(lab) => lab,
         Err(Error::Unavailable(why)) => return skip(&name, &why),
         Err(error) => panic!("{name}: {error}"),
@@ -90,6 +104,28 @@ pub(crate) fn qemu() -> &'static str {
     QEMU.get_or_init(|| std::env::var("QEMU").unwrap_or_else(|_| "qemu-system-x86_64".to_string()))
 }
 
+/// Whether QEMU's `virtio-net-pci` has a property; a QEMU that does not say has all.
+pub(crate) fn qemu_knows(property: &str) -> bool {
+    static HELP: OnceLock<String> = OnceLock::new();
+    let help = HELP.get_or_init(|| {
+        let asked = Command::new(qemu())
+            .args(["-device", "virtio-net-pci,help"])
+            .output();
+        asked.map_or_else(
+            |_| String::new(),
+            |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    });
+    lists(help, property)
+}
+
+fn lists(help: &str, property: &str) -> bool {
+    let mut names = help
+        .lines()
+        .filter_map(|line| line.trim_start().split_once('='));
+    help.is_empty() || names.any(|(name, _)| name == property)
+}
+
 /// A scenario's place: a directory for logs and sockets, and the guests booted in it.
 #[derive(Debug)]
 pub struct Lab {
@@ -109,8 +145,11 @@ impl Lab {
     /// # Errors
     /// [`Error::Unavailable`] when QEMU or the image is missing.
     pub fn open(name: &str) -> Result<Self> {
-        let (image, qemu_version) = (Image::find()?, qemu_version()?);
-        Self::place(name, image, qemu_version, machine_lock()?)
+        Self::with_image(name, Image::find()?)
+    }
+
+    fn with_image(name: &str, image: Image) -> Result<Self> {
+        Self::place(name, image, qemu_version()?, machine_lock()?)
     }
 
     /// Another place under the same lock.
@@ -215,6 +254,19 @@ impl Lab {
     /// QEMU's version line.
     pub fn qemu_version(&self) -> &str {
         &self.qemu_version
+    }
+
+    /// Bytes before every frame in the dump of a card on a TAP: up to QEMU 7 its virtio header.
+    pub fn dump_header(&self) -> usize {
+        let major = self
+            .qemu_version
+            .split(|c: char| !c.is_ascii_digit())
+            .find_map(|word| word.parse::<u32>().ok());
+        if major.is_some_and(|major| major < 8) {
+            12
+        } else {
+            0
+        }
     }
 
     /// The guest image.
@@ -349,6 +401,14 @@ fn machine_lock() -> Result<Option<File>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_property_is_known_by_its_whole_name() {
+        let help = "virtio-net-pci options:\n  guest_uso4=<bool> - on/off\n  rss=<bool>\n";
+        assert!(lists(help, "guest_uso4") && lists(help, "rss"));
+        assert!(!lists(help, "guest_uso") && !lists(help, "on/off"));
+        assert!(lists("", "rss"), "QEMU said nothing");
+    }
 
     #[test]
     fn only_the_newest_abandoned_runs_are_kept() {

@@ -58,7 +58,7 @@ pub use error::{Error, Result};
 pub use guest::{Guest, Job};
 pub use host_net::{HostJob, HostNet};
 pub use image::Image;
-pub use lab::{Lab, margin, scenario};
+pub use lab::{Lab, margin, scenario, scenario_on};
 pub use machine::{Iommu, Machine};
 pub use nic::{Mac, Nic, Placement};
 pub use output::{Ending, Output};

@@ -248,8 +248,10 @@ impl Machine {
             }
         };
         let properties = nic.device(self.mac(index, guest));
+        // What this QEMU cannot do yet is off without being told so.
         let properties = properties
             .iter()
+            .filter(|(name, value)| value != "off" || crate::lab::qemu_knows(name))
             .map(|(name, value)| format!("{name}={value}"))
             .collect::<Vec<_>>();
         words.option(

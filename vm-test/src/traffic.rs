@@ -96,9 +96,33 @@ pub fn stream(from: &dyn End, to: &dyn End, address: &str, mib: u64) -> Result<(
 /// # Errors
 /// [`Error::Command`] with what the sender found.
 pub fn datagrams(from: &dyn End, to: &dyn End, address: &str, sizes: Option<&str>) -> Result<()> {
-    let _echo = to.serve(&format!("udp-echo --listen {address} --deadline 120"))?;
     let sizes = sizes.map_or_else(String::new, |sizes| format!("--sizes {sizes}"));
-    let check = format!("udp-check --to {address} {sizes} --seed {}", seed());
+    check_echoes(from, to, address, &sizes)
+}
+
+/// The same with datagrams that the sender's kernel may leave whole up to the wire, there to be cut
+/// after every `segment` bytes (`UDP_SEGMENT`).
+///
+/// # Errors
+/// As [`datagrams`].
+pub fn segments(
+    from: &dyn End,
+    to: &dyn End,
+    address: &str,
+    sizes: &str,
+    segment: u16,
+) -> Result<()> {
+    check_echoes(
+        from,
+        to,
+        address,
+        &format!("--sizes {sizes} --segment {segment}"),
+    )
+}
+
+fn check_echoes(from: &dyn End, to: &dyn End, address: &str, options: &str) -> Result<()> {
+    let _echo = to.serve(&format!("udp-echo --listen {address} --deadline 120"))?;
+    let check = format!("udp-check --to {address} {options} --seed {}", seed());
     from.traffic(&check, PATIENCE)?.into_stdout().map(drop)
 }
 

@@ -120,10 +120,12 @@ impl Starting {
         command.args(&words).current_dir(lab.directory());
         command.stdin(Stdio::null()).stdout(log).stderr(again);
         let mut qemu = process::start(command)?;
-        let mut connect =
-            |extension| connect(lab, &format!("{label}.{extension}"), &mut qemu, &trace);
-        let qmp = Qmp::new(connect("qmp")?)?;
-        let runner = connect("runner")?;
+        let connect = |qemu: &mut Kept, extension| {
+            connect(lab, &format!("{label}.{extension}"), qemu, &trace)
+        };
+        let socket = connect(&mut qemu, "qmp")?;
+        let qmp = Qmp::new(socket).map_err(|error| why_not(&mut qemu, &trace, error))?;
+        let runner = connect(&mut qemu, "runner")?;
         Ok(Self {
             machine,
             guest_number,
@@ -190,11 +192,14 @@ fn watch_boot(qemu: &mut Kept, trace: &Trace, guest: &Guest, silence: Duration) 
             what: "a sign of life from the booting guest".to_string(),
             within: silence,
         }),
-        Err(error) => {
-            qemu.wait(Duration::from_millis(200));
-            Err(ended(qemu, trace).unwrap_or(error))
-        }
+        Err(error) => Err(why_not(qemu, trace, error)),
     }
+}
+
+/// QEMU's own words where it has just ended, instead of what that did to its sockets.
+fn why_not(qemu: &mut Kept, trace: &Trace, error: Error) -> Error {
+    qemu.wait(Duration::from_millis(200));
+    ended(qemu, trace).unwrap_or(error)
 }
 
 /// Connects to a socket that QEMU is about to open.

@@ -40,7 +40,8 @@ integrity
   udp-echo    --listen ADDR [--seconds S]           sends every datagram back
               [--group ADDR --group-on IF]          ... after joining a multicast group
   udp-check   --to ADDR [--sizes 1,59,...] [--count 4] [--seed S] [--retries 5]
-              [--from IP]                           compares every echoed byte
+              [--from IP] [--segment BYTES]         compares every echoed byte; a segment is what
+                                                    the kernel cuts each into (UDP_SEGMENT)
 rate
   tcp-flood   --to ADDR --seconds S [--warmup W]    writes as fast as the socket takes it
   tcp-sink    --listen ADDR [--seconds S] [--warmup W]

@@ -1,6 +1,7 @@
 //! `udp-echo` and `udp-check`: random datagrams of chosen sizes, every echoed byte compared.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -39,7 +40,8 @@ pub(super) fn echo(args: &mut Args) -> Result<Report, TrafficError> {
     Ok(Report::passed(json!({ "datagrams": echoed })))
 }
 
-/// Sends `--count` datagrams of each of `--sizes` to an echo and compares what comes back.
+/// Sends `--count` datagrams of each of `--sizes` to an echo and compares what comes back; with
+/// `--segment`, each is left to the kernel to cut into datagrams of so many bytes.
 pub(super) fn check(args: &mut Args) -> Result<Report, TrafficError> {
     let to: SocketAddr = args.required("to")?;
     let from: Option<IpAddr> = args.optional("from")?;
@@ -50,13 +52,18 @@ pub(super) fn check(args: &mut Args) -> Result<Report, TrafficError> {
     let count: u32 = args.optional("count")?.unwrap_or(4);
     let seed: u64 = args.optional("seed")?.unwrap_or(1);
     let retries: u32 = args.optional("retries")?.unwrap_or(5);
+    let segment: Option<NonZeroU16> = args.optional("segment")?;
     let deadline = Deadline::from_args(args)?;
     args.finish()?;
 
     let udp = sockets::udp_towards(to, from)?;
     udp.set_read_timeout(Some(REPLY_WAIT))
         .map_err(socket("set the reply time"))?;
+    if let Some(size) = segment {
+        sockets::cut_into(&udp, size.get())?;
+    }
     let mut checker = Checker::new(udp, to, Pattern::new(seed), retries);
+    checker.segment = segment.map_or(usize::MAX, |size| size.get().into());
     let mut rows = Vec::new();
     for size in sizes {
         rows.push(checker.check_size(size, count, deadline)?);
@@ -114,6 +121,8 @@ struct Checker {
     to: SocketAddr,
     pattern: Pattern,
     retries: u32,
+    /// The kernel cuts what is sent after so many bytes.
+    segment: usize,
     /// Datagrams that were sent more than once: their echoes may still arrive, and are no error.
     stale: Vec<Vec<u8>>,
     buffer: Vec<u8>,
@@ -126,6 +135,7 @@ impl Checker {
             to,
             pattern,
             retries,
+            segment: usize::MAX,
             stale: Vec::new(),
             buffer: vec![0; LARGEST + 1],
         }
@@ -161,7 +171,7 @@ impl Checker {
                 Reply::Equal => {
                     row.echoed += 1;
                     if attempt > 0 {
-                        self.stale.push(datagram);
+                        self.forget(&datagram);
                     }
                     return Ok(());
                 }
@@ -174,11 +184,27 @@ impl Checker {
             }
         }
         row.lost += 1;
-        self.stale.push(datagram);
+        self.forget(&datagram);
         Ok(())
     }
 
-    fn reply(&mut self, datagram: &[u8]) -> Result<Reply, TrafficError> {
+    /// Echoes of this may come late.
+    fn forget(&mut self, sent: &[u8]) {
+        let pieces = pieces(sent, self.segment).map(<[u8]>::to_vec);
+        self.stale.extend(pieces);
+    }
+
+    fn reply(&mut self, sent: &[u8]) -> Result<Reply, TrafficError> {
+        for piece in pieces(sent, self.segment) {
+            match self.reply_to(piece)? {
+                Reply::Equal => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Reply::Equal)
+    }
+
+    fn reply_to(&mut self, datagram: &[u8]) -> Result<Reply, TrafficError> {
         let sent = Instant::now();
         while sent.elapsed() < REPLY_WAIT {
             let got = match self.udp.recv_from(&mut self.buffer) {
@@ -195,6 +221,12 @@ impl Checker {
         }
         Ok(Reply::Nothing)
     }
+}
+
+/// The datagrams that leave when `sent` is cut after every `segment` bytes.
+fn pieces(sent: &[u8], segment: usize) -> impl Iterator<Item = &[u8]> {
+    let (first, rest) = sent.split_at(sent.len().min(segment));
+    [first].into_iter().chain(rest.chunks(segment))
 }
 
 fn difference(sent: &[u8], got: &[u8]) -> String {
@@ -272,6 +304,39 @@ mod tests {
         let report = run(to, "--sizes 60 --count 2");
         assert!(report.ok, "{}", report.facts);
         assert_eq!(report.facts["sizes"][0]["sent"], 3);
+    }
+
+    #[test]
+    fn every_segment_is_a_datagram_of_its_own_and_compared() {
+        let to = crooked_echo(4, |nth, mut datagram| {
+            let expected = if nth == 3 { 1 } else { 1400 };
+            datagram[0] ^= u8::from(datagram.len() != expected);
+            vec![datagram]
+        });
+        let report = run(to, "--sizes 4201 --count 1 --segment 1400");
+        assert!(report.ok, "{}", report.facts);
+
+        let to = crooked_echo(2, |nth, mut datagram| {
+            datagram[7] ^= u8::from(nth == 1);
+            vec![datagram]
+        });
+        let report = run(to, "--sizes 2800 --count 1 --segment 1400");
+        assert!(!report.ok);
+        let row = &report.facts["sizes"][0];
+        assert_eq!(row["corrupt"], 1, "{row}");
+    }
+
+    #[test]
+    fn nothing_too_is_a_datagram() {
+        let lens = |len, segment| {
+            pieces(&[0; 9][..len], segment)
+                .map(<[u8]>::len)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(lens(0, 4), [0]);
+        assert_eq!(lens(8, 4), [4, 4]);
+        assert_eq!(lens(9, 4), [4, 4, 1]);
+        assert_eq!(lens(9, usize::MAX), [9]);
     }
 
     #[test]

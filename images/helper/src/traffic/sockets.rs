@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, U
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::UdpGsoSegment;
+
 use super::args::{Args, usage};
 use super::error::{TrafficError, socket};
 
@@ -147,6 +150,13 @@ pub(super) fn udp_towards(to: SocketAddr, from: Option<IpAddr>) -> Result<UdpSoc
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     bind_udp((from.unwrap_or(any), 0).into())
+}
+
+/// Has the kernel cut what is sent at once into datagrams of `size` bytes, as late on its way out
+/// as it can (`UDP_SEGMENT`, udp(7)).
+pub(super) fn cut_into(udp: &UdpSocket, size: u16) -> Result<(), TrafficError> {
+    setsockopt(udp, UdpGsoSegment, &size.into())
+        .map_err(|error| socket(format!("set UDP_SEGMENT to {size}"))(error.into()))
 }
 
 /// Where a UDP verb listens: `--listen`, and `--group` joined on `--group-on` if asked for.
