@@ -613,11 +613,24 @@ fn dress(
     Ok(())
 }
 
-/// Nice value of the threads that move frames: see docs/decisions/0004.
-const NICE: i32 = -5;
 /// Packets in the system's receive ring. The system takes frames as soon as they are returned,
 /// so few buffers do; many would only push each other out of caches and translation buffers.
 const SYSTEM_RX_RING: u32 = 16;
+
+/// How the threads that move frames are scheduled: see docs/decisions/0004.
+fn scheduling() -> ExecutionConfig {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let (nice, pause_after) = match processors {
+        1 => (-10, Some(128)),
+        _ => (-5, None),
+    };
+    ExecutionConfig {
+        sched_batch: true,
+        nice,
+        pause_after,
+        ..ExecutionConfig::default()
+    }
+}
 
 fn driver_config(config: &RunConfig) -> DriverConfig {
     let default = CardConfig::default();
@@ -628,11 +641,7 @@ fn driver_config(config: &RunConfig) -> DriverConfig {
         ..default
     };
     let adapter = AdapterConfig {
-        execution: ExecutionConfig {
-            sched_batch: true,
-            nice: NICE,
-            ..ExecutionConfig::default()
-        },
+        execution: scheduling(),
         rx_ring: SYSTEM_RX_RING,
         ..AdapterConfig::default()
     };

@@ -43,6 +43,9 @@ pub struct ExecutionConfig {
     /// Nice value of the threads. Below 0, who is woken by a received frame does not take the
     /// processor away before the batch is through, as with the kernel's soft interrupts.
     pub nice: i32,
+    /// Received frames after which a thread that has not slept sleeps for some microseconds,
+    /// so that those it woke can take them. Worth it where they share its processor.
+    pub pause_after: Option<u32>,
     /// Frames taken from the port per turn.
     pub budget: u32,
 }
@@ -53,6 +56,7 @@ impl Default for ExecutionConfig {
             name: "umnet".to_owned(),
             sched_batch: false,
             nice: 0,
+            pause_after: None,
             budget: 64,
         }
     }
@@ -140,6 +144,7 @@ pub(crate) struct ContextParts {
     pub(crate) waker: Arc<Waker>,
     pub(crate) interrupts: Vec<Arc<EventFd>>,
     pub(crate) faults: Arc<Faults>,
+    pub(crate) pause_after: Option<u32>,
 }
 
 impl ExecutionContext {
@@ -151,6 +156,7 @@ impl ExecutionContext {
         let scheduling = Scheduling {
             batch: config.sched_batch,
             nice: config.nice,
+            exact_timers: config.pause_after.is_some(),
         };
         let name = format!("{}-q{}", config.name, parts.index);
         let thread = std::thread::Builder::new()
@@ -225,6 +231,7 @@ impl Drop for ExecutionContext {
 struct Scheduling {
     batch: bool,
     nice: i32,
+    exact_timers: bool,
 }
 
 impl Scheduling {
@@ -239,6 +246,11 @@ impl Scheduling {
             && let Err(error) = crate::os::sched::set_nice(self.nice)
         {
             log::warn!("cannot set the nice value {}: {error}", self.nice);
+        }
+        if self.exact_timers
+            && let Err(error) = crate::os::sched::set_least_timer_slack()
+        {
+            log::warn!("cannot set the timer slack: {error}");
         }
     }
 }

@@ -86,6 +86,8 @@ counters! {
     wakeups,
     /// Times the context looked at its sources without sleeping.
     peeks,
+    /// Times a busy context made room for those it had woken.
+    pauses,
 }
 
 /// All counters of an adapter.

@@ -321,6 +321,39 @@ fn frames_to_send_do_not_starve_under_a_flood_of_received_ones() {
     });
 }
 
+/// Has so many frames arrive at once and be taken; the pauses this took.
+fn pauses_in_a_flood(pause_after: Option<u32>, flood: u32) -> u64 {
+    let mut config = config();
+    config.execution.pause_after = pause_after;
+    let mut bench = bench_with(config, 1);
+    bench.adapter.start().unwrap();
+    bench.adapter.io_start().unwrap();
+    bench
+        .device
+        .arriving
+        .lock()
+        .unwrap()
+        .extend((0..flood).map(|number| Arriving::new(frame(number, 60))));
+    bench.device.notify();
+    let mut taken = 0;
+    eventually("the flood's end", || {
+        while bench.seat.receive().is_some() {
+            taken += 1;
+        }
+        taken == flood
+    });
+    bench.adapter.statistics().total().pauses
+}
+
+#[test]
+fn busy_context_makes_room_once_per_so_many_received_frames() {
+    let flood = 4096;
+    let pauses = pauses_in_a_flood(Some(128), flood);
+    // Sleeping for other reasons starts the count anew.
+    assert!((8..=32).contains(&pauses), "{pauses} pauses");
+    assert_eq!(pauses_in_a_flood(None, flood), 0);
+}
+
 #[test]
 fn tick_comes_only_while_it_is_wanted() {
     let bench = running();

@@ -112,6 +112,7 @@ impl Adapter {
             waker,
             interrupts,
             faults: self.faults.clone(),
+            pause_after: self.config.execution.pause_after,
         };
         ExecutionContext::spawn(parts, &self.config.execution).map_err(failed("start a thread"))
     }

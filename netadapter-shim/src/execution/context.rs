@@ -15,6 +15,8 @@ const TICK: Duration = Duration::from_secs(1);
 const TURNS_PER_CLOCK: u32 = 256;
 /// Longest sleep while draining: a client may finish without a sign.
 const DRAIN_STEP: Duration = Duration::from_millis(5);
+/// As short as the timer can, which is some microseconds.
+const SHORTEST_SLEEP: Duration = Duration::from_nanos(1);
 
 /// Someone waits until both clients have given everything back.
 struct Draining {
@@ -34,6 +36,9 @@ pub(super) struct Context {
     /// Since when a client has wanted its next tick.
     waiting_since: Option<Instant>,
     turns: u32,
+    pause_after: Option<u32>,
+    /// Frames received since the context slept last.
+    received_awake: u32,
     exiting: bool,
 }
 
@@ -49,6 +54,8 @@ impl Context {
             draining: None,
             waiting_since: None,
             turns: 0,
+            pause_after: parts.pause_after,
+            received_awake: 0,
             exiting: false,
         }
     }
@@ -67,11 +74,12 @@ impl Context {
                 return;
             }
             self.keep_time();
-            let work = self.pair.turn();
+            let turn = self.pair.turn();
             self.report_fault();
             self.check_drained();
-            if work > 0 {
+            if turn.work > 0 {
                 armed = false;
+                self.make_room(turn.received);
             } else if !armed {
                 // One more turn before sleeping, or a completion between the
                 // turn above and the arming would be slept over.
@@ -81,6 +89,21 @@ impl Context {
                 self.sleep();
                 armed = false;
             }
+        }
+    }
+
+    /// Sleeps for a moment after so many frames received without sleeping, so that whoever
+    /// was woken by them can take them. Yielding would not do: the scheduler gives the
+    /// processor straight back to whom it favours.
+    fn make_room(&mut self, received: u32) {
+        let Some(limit) = self.pause_after else {
+            return;
+        };
+        self.received_awake += received;
+        if self.received_awake >= limit {
+            self.received_awake = 0;
+            self.pair.count_pause();
+            std::thread::sleep(SHORTEST_SLEEP);
         }
     }
 
@@ -122,6 +145,7 @@ impl Context {
     }
 
     fn sleep(&mut self) {
+        self.received_awake = 0;
         let timeout = self.timeout();
         let woken = self.sources.wait(timeout);
         // An epoll of our own does not fail; if it does, going on polling keeps

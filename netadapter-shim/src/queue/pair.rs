@@ -16,6 +16,15 @@ const LOOK_AFTER_BYTES: u64 = 64 * 1024;
 /// Turns in a row with work after which the port is looked at in any case.
 const LOOK_AFTER_TURNS: u32 = 64;
 
+/// What one turn of both queues did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Turn {
+    /// Units of work; 0 if nothing moved.
+    pub(crate) work: u32,
+    /// Frames handed to the port.
+    pub(crate) received: u32,
+}
+
 /// A pair of queues.
 pub(crate) struct QueuePair {
     tx: TxQueue,
@@ -72,12 +81,15 @@ impl QueuePair {
         self.started[direction as usize] = true;
     }
 
-    /// One turn of both queues. Returns the units of work done.
-    pub(crate) fn turn(&mut self) -> u32 {
+    /// One turn of both queues.
+    pub(crate) fn turn(&mut self) -> Turn {
         self.counters.polls.add(1);
         let rx = self.turn_rx();
         self.look_at_port(rx);
-        rx.work + self.turn_tx()
+        Turn {
+            work: rx.work + self.turn_tx(),
+            received: rx.indicated,
+        }
     }
 
     /// The context slept, and so looked at its sources: this is what it saw.
@@ -85,6 +97,11 @@ impl QueuePair {
         self.counters.wakeups.add(1);
         self.port_ready |= port_readable;
         self.looked();
+    }
+
+    /// The context is about to make room for others.
+    pub(crate) fn count_pause(&self) {
+        self.counters.pauses.add(1);
     }
 
     fn looked(&mut self) {
