@@ -88,18 +88,19 @@ impl Adapter {
         };
         let waker = Waker::new().map_err(failed("create an eventfd"))?;
         let mut interrupts = Vec::new();
-        let mut create = |direction, info| {
-            let mut init = QueueInit::new(index as u32, Notifier::new(waker.clone()), info);
+        let tx_set = self.ring_set(plan.tx, plan.tx_alignment)?;
+        let rx_set = self.ring_set(plan.rx, plan.rx_alignment)?;
+        let mut create = |direction, info, set: &RingSet| {
+            let notifier = Notifier::new(waker.clone());
+            let mut init = QueueInit::new(index as u32, notifier, info, set.map());
             let queue = self.create_client(direction, &mut init)?;
             interrupts.extend(init.into_interrupts());
             Ok(ClientHalf::new(queue, direction, self.config.verifier))
         };
         let (tx, rx) = (
-            create(Direction::Tx, plan.tx)?,
-            create(Direction::Rx, plan.rx)?,
+            create(Direction::Tx, plan.tx, &tx_set)?,
+            create(Direction::Rx, plan.rx, &rx_set)?,
         );
-        let tx_set = self.ring_set(plan.tx, plan.tx_alignment)?;
-        let rx_set = self.ring_set(plan.rx, plan.rx_alignment)?;
         let parts = ContextParts {
             index,
             pair: QueuePair::new(
