@@ -2,6 +2,7 @@
 //! build one.
 
 mod client;
+mod demux;
 mod pair;
 mod rx;
 mod tx;
@@ -16,6 +17,7 @@ use crate::ring::{Extensions, NetRings, RingMap};
 use crate::verifier::Violation;
 pub use crate::wake::Notifier;
 pub(crate) use client::ClientHalf;
+pub(crate) use demux::Demux;
 pub(crate) use pair::QueuePair;
 pub(crate) use rx::RxQueue;
 pub(crate) use tx::{TxCoverage, TxQueue};
