@@ -17,6 +17,8 @@
 pub mod abi;
 mod adapter;
 mod buffer_pool;
+#[allow(dead_code, unused_imports, unused_macros)] // until every part is built on it
+mod door;
 mod execution;
 pub mod frame_layout;
 mod offload;

@@ -32,10 +32,16 @@ macro_rules! statuses {
 statuses! {
     /// The call did what was asked.
     SUCCESS = 0x0000_0000,
+    /// The object or context was there already; the call went on with it.
+    OBJECT_NAME_EXISTS = 0x4000_0000,
     /// The data did not fit into the buffer.
     BUFFER_OVERFLOW = 0x8000_0005,
     /// Failure without a better word, such as a queue callback without a queue.
     UNSUCCESSFUL = 0xC000_0001,
+    /// A structure is not as large as its kind.
+    INFO_LENGTH_MISMATCH = 0xC000_0004,
+    /// Not a handle, or not one any more.
+    INVALID_HANDLE = 0xC000_0008,
     /// An argument breaks the contract.
     INVALID_PARAMETER = 0xC000_000D,
     /// The device or object is not in a state that allows the request.
@@ -44,6 +50,8 @@ statuses! {
     OBJECT_TYPE_MISMATCH = 0xC000_0024,
     /// A configuration key does not exist.
     OBJECT_NAME_NOT_FOUND = 0xC000_0034,
+    /// The object is being deleted.
+    DELETE_PENDING = 0xC000_0056,
     /// Memory or another resource ran out.
     INSUFFICIENT_RESOURCES = 0xC000_009A,
     /// The wait ran into its deadline.
@@ -62,6 +70,16 @@ statuses! {
     NOT_SUPPORTED = 0xC000_00BB,
     /// The device reported an error or vanished.
     DEVICE_NOT_CONNECTED = 0xC000_009D,
+    /// The attributes name a parent where the framework chooses it.
+    WDF_PARENT_ASSIGNMENT_NOT_ALLOWED = 0xC020_020F,
+    /// The attributes contradict themselves.
+    WDF_OBJECT_ATTRIBUTES_INVALID = 0xC020_0209,
+    /// The attributes must name a parent and do not.
+    WDF_PARENT_NOT_SPECIFIED = 0xC020_0212,
+    /// This object has no execution level of its own.
+    WDF_EXECUTION_LEVEL_INVALID = 0xC020_0211,
+    /// This object has no synchronization scope of its own.
+    WDF_SYNCHRONIZATION_SCOPE_INVALID = 0xC020_0210,
     /// Nothing by that name.
     NOT_FOUND = 0xC000_0225,
 }
