@@ -17,6 +17,7 @@
 pub mod abi;
 mod adapter;
 mod buffer_pool;
+pub mod door;
 mod execution;
 pub mod frame_layout;
 mod offload;
