@@ -11,6 +11,8 @@
 //! A broken rule ends in its documented status or in [`fail::breach`].
 //! The core never imports this module.
 
+pub mod client_host;
+pub mod configuration_store;
 pub(crate) mod fail;
 pub(crate) mod foreign;
 pub(crate) mod globals;

@@ -18,7 +18,7 @@ pub mod abi;
 mod adapter;
 mod buffer_pool;
 #[allow(dead_code, unused_imports, unused_macros)] // until every part is built on it
-mod door;
+pub mod door;
 mod execution;
 pub mod frame_layout;
 mod offload;

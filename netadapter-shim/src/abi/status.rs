@@ -62,10 +62,6 @@ statuses! {
     OBJECT_NAME_COLLISION = 0xC000_0035,
     /// A buffer is too small for the answer.
     BUFFER_TOO_SMALL = 0xC000_0023,
-    /// A structure's Size is not one this framework knows.
-    INFO_LENGTH_MISMATCH = 0xC000_0004,
-    /// A handle names no object of the kind asked for.
-    INVALID_HANDLE = 0xC000_0008,
     /// The request is understood and not offered here.
     NOT_SUPPORTED = 0xC000_00BB,
     /// The device reported an error or vanished.

@@ -86,13 +86,11 @@ impl Adapter {
         address: NetAdapterLinkLayerAddress,
     ) -> Result<(), AdapterError> {
         self.settings.current_address = Some(checked_address(address)?);
-        if self.interface_started {
-            let told = self.port.set_address(&address);
-            told.map_err(|source| AdapterError::Port {
-                operation: "set the address",
-                source,
-            })?;
-        }
+        let told = self.port.set_address(address.bytes());
+        told.map_err(|source| AdapterError::Port {
+            operation: "set the address",
+            source,
+        })?;
         self.rebuild()
     }
 
