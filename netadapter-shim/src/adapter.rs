@@ -18,6 +18,7 @@ mod datapath;
 mod error;
 mod offload_capabilities;
 mod offloads;
+mod scaling;
 mod statements;
 
 use std::os::fd::{AsRawFd, RawFd};
@@ -26,10 +27,11 @@ use std::time::Duration;
 
 use crate::abi::{
     NetAdapterLinkLayerAddress, NetAdapterLinkLayerCapabilities, NetAdapterLinkState,
-    NetIfMediaConnectState, NtStatus,
+    NetIfMediaConnectState, NetOffloadIeee8021qFlags, NetPacketHashProtocolType,
+    NetReceiveScalingHashType, NtStatus,
 };
 use crate::execution::{ExecutionConfig, ExecutionContext, Faults};
-use crate::port::SystemPort;
+use crate::port::{Interface, SystemPort};
 use crate::queue::{PacketQueue, QueueFault, QueueInit};
 use crate::ring::Extensions;
 use crate::stats::{AdapterStatistics, Counters};
@@ -39,6 +41,7 @@ pub use offload_capabilities::{
     OffloadGsoCapabilities, OffloadRscCapabilities, OffloadTxChecksumCapabilities,
 };
 pub use offloads::ActiveOffloads;
+pub use scaling::{IndirectionEntry, ReceiveScalingCapabilities, TxDemux};
 
 /// A client driver's adapter callbacks. Called on the control thread.
 pub trait AdapterEvents: Send {
@@ -59,6 +62,41 @@ pub trait AdapterEvents: Send {
 
     /// EvtAdapterOffloadSet…: the offloads in use from now on.
     fn offloads_changed(&mut self, _active: &ActiveOffloads) {}
+
+    /// EvtAdapterReceiveScalingEnable
+    ///
+    /// # Errors
+    /// The client's status; the device then does not spread what it receives.
+    fn receive_scaling_enable(
+        &mut self,
+        _hash_types: NetReceiveScalingHashType,
+        _protocols: NetPacketHashProtocolType,
+    ) -> Result<(), NtStatus> {
+        Err(NtStatus::NOT_SUPPORTED)
+    }
+
+    /// EvtAdapterReceiveScalingDisable: everything to queue 0.
+    fn receive_scaling_disable(&mut self) {}
+
+    /// EvtAdapterReceiveScalingSetHashSecretKey
+    ///
+    /// # Errors
+    /// The client's status.
+    fn receive_scaling_set_key(&mut self, _key: &[u8]) -> Result<(), NtStatus> {
+        Ok(())
+    }
+
+    /// EvtAdapterReceiveScalingSetIndirectionEntries: each entry's status is
+    /// the client's to set.
+    ///
+    /// # Errors
+    /// The client's status.
+    fn receive_scaling_set_entries(
+        &mut self,
+        _entries: &mut [IndirectionEntry],
+    ) -> Result<(), NtStatus> {
+        Ok(())
+    }
 }
 
 /// What the client stated about itself.
@@ -75,6 +113,9 @@ pub(crate) struct Settings {
     rx_checksum: bool,
     gso: Option<OffloadGsoCapabilities>,
     rsc: Option<OffloadRscCapabilities>,
+    ieee8021q: NetOffloadIeee8021qFlags,
+    receive_scaling: Option<ReceiveScalingCapabilities>,
+    tx_demux: Option<TxDemux>,
 }
 
 impl Settings {
@@ -83,6 +124,9 @@ impl Settings {
             checksum: self.tx_checksum.is_some() || self.rx_checksum,
             gso: self.gso.is_some(),
             rsc: self.rsc.is_some(),
+            rsc_timestamp: self.rsc.is_some_and(|rsc| rsc.tcp_timestamp_option),
+            ieee8021q: self.ieee8021q.0 != 0,
+            hash: self.receive_scaling.is_some(),
         }
     }
 }
@@ -174,6 +218,7 @@ impl Adapter {
     pub fn start(&mut self) -> Result<(), AdapterError> {
         self.before_start("NetAdapterStart")?;
         self.check_complete()?;
+        self.open_port()?;
         self.settle_offloads()?;
         self.interface_started = true;
         self.show_link()?;
@@ -283,6 +328,20 @@ impl Adapter {
         }
         (settings.permanent_address, settings.current_address) = (permanent, current);
         Ok(())
+    }
+
+    fn open_port(&mut self) -> Result<(), AdapterError> {
+        let settings = &self.settings;
+        let interface = Interface {
+            permanent_address: settings.permanent_address.unwrap_or_default(),
+            current_address: settings.current_address.unwrap_or_default(),
+            mtu: settings.mtu,
+        };
+        let opened = self.port.open(&interface);
+        opened.map_err(|source| AdapterError::Port {
+            operation: "open the interface",
+            source,
+        })
     }
 
     fn settle_offloads(&mut self) -> Result<(), AdapterError> {

@@ -8,7 +8,9 @@ use std::os::fd::RawFd;
 
 use vm_memory::{Bytes, VolatileSlice};
 
-use crate::abi::{NetPacketChecksum, NetPacketPartialChecksum, NetPacketRsc};
+use crate::abi::{
+    NetAdapterLinkLayerAddress, NetPacketChecksum, NetPacketPartialChecksum, NetPacketRsc,
+};
 use crate::buffer_pool::{SystemBuffer, empty_slice};
 use crate::ring::RingSet;
 
@@ -55,9 +57,29 @@ impl PortOffloads {
     }
 }
 
+/// What an adapter is to the stack when it is started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// The address the hardware was born with.
+    pub permanent_address: NetAdapterLinkLayerAddress,
+    /// The address in use.
+    pub current_address: NetAdapterLinkLayerAddress,
+    /// Payload of a frame in bytes.
+    pub mtu: u32,
+}
+
 /// The stack's seat: a TAP, a loopback, something that wraps one.
 /// Called from the control thread only.
 pub trait SystemPort: Send {
+    /// The adapter is started: the interface becomes visible if it is not yet.
+    /// Called before anything is asked of it, and again at every later start.
+    ///
+    /// # Errors
+    /// Whatever the operating system says; the adapter then stays stopped.
+    fn open(&mut self, _interface: &Interface) -> io::Result<()> {
+        Ok(())
+    }
+
     /// How many queues [`Self::open_queues`] can give.
     fn max_queues(&self) -> usize {
         1
@@ -102,6 +124,14 @@ pub trait SystemPort: Send {
     /// # Errors
     /// Whatever the operating system says.
     fn set_mtu(&mut self, _mtu: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Hears of a new address of a started adapter.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn set_address(&mut self, _address: &NetAdapterLinkLayerAddress) -> io::Result<()> {
         Ok(())
     }
 }

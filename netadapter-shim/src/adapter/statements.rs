@@ -9,7 +9,7 @@ use super::{
 };
 use crate::abi::{
     FailureCode, NetAdapterLinkLayerAddress, NetAdapterLinkLayerCapabilities, NetAdapterLinkState,
-    NtStatus,
+    NetOffloadIeee8021qFlags, NtStatus,
 };
 
 impl Adapter {
@@ -86,6 +86,13 @@ impl Adapter {
         address: NetAdapterLinkLayerAddress,
     ) -> Result<(), AdapterError> {
         self.settings.current_address = Some(checked_address(address)?);
+        if self.interface_started {
+            let told = self.port.set_address(&address);
+            told.map_err(|source| AdapterError::Port {
+                operation: "set the address",
+                source,
+            })?;
+        }
         self.rebuild()
     }
 
@@ -166,6 +173,19 @@ impl Adapter {
         self.before_start("NetAdapterOffloadSetRscCapabilities")?;
         capabilities.check()?;
         self.settings.rsc = Some(capabilities);
+        Ok(())
+    }
+
+    /// `NetAdapterOffloadSetIeee8021qTagCapabilities`
+    ///
+    /// # Errors
+    /// `AdapterAlreadyStarted`
+    pub fn offload_set_ieee8021q_capabilities(
+        &mut self,
+        flags: NetOffloadIeee8021qFlags,
+    ) -> Result<(), AdapterError> {
+        self.before_start("NetAdapterOffloadSetIeee8021qTagCapabilities")?;
+        self.settings.ieee8021q = flags;
         Ok(())
     }
 

@@ -1,0 +1,6 @@
+//! The NetAdapterCx functions.
+
+use super::table::Functions;
+
+/// The functions of every module of this part.
+pub(crate) const FUNCTIONS: &[Functions] = &[];

@@ -1,0 +1,6 @@
+//! The small slice of the Windows runtime that clients use.
+
+use super::table::Functions;
+
+/// The functions of every module of this part.
+pub(crate) const FUNCTIONS: &[Functions] = &[];
