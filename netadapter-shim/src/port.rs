@@ -118,15 +118,6 @@ pub trait SystemPort: Send {
         Ok(())
     }
 
-    /// Hears of the address frames are sent from and received for. Ports whose address is set
-    /// by the control plane ignore it.
-    ///
-    /// # Errors
-    /// Whatever the operating system says.
-    fn set_address(&mut self, _address: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-
     /// Hears of a new MTU (payload of a frame in bytes). Ports whose MTU is set
     /// by the control plane ignore it.
     ///
