@@ -83,23 +83,32 @@ impl fmt::Display for Call {
     }
 }
 
+/// The state a device comes from on its way to D0, or goes to on its way from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Low {
+    /// `WdfPowerDeviceD3`: it will be, or was, a sleep.
+    Sleep,
+    /// `WdfPowerDeviceD3Final`: the first start, and the end.
+    Final,
+}
+
 /// Who carries calls out.
 pub(crate) trait Calls {
     /// Does one of them; a callback that the client does not have succeeds.
     ///
     /// # Errors
     /// The client's status, or the framework's.
-    fn call(&self, call: Call) -> Result<(), NtStatus>;
+    fn call(&self, call: Call, low: Low) -> Result<(), NtStatus>;
 }
 
 /// A call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{call} failed with {status}")]
-pub struct PnpError {
+pub(crate) struct PnpError {
     /// Which one.
     pub(crate) call: Call,
     /// With what.
-    pub status: NtStatus,
+    pub(crate) status: NtStatus,
 }
 
 struct Rung {
@@ -151,6 +160,7 @@ pub(crate) struct Pnp<C> {
     /// Rungs climbed.
     height: usize,
     self_managed: bool,
+    low: Low,
     removed: bool,
 }
 
@@ -161,6 +171,7 @@ impl<C: Calls> Pnp<C> {
             calls,
             height: 0,
             self_managed: false,
+            low: Low::Final,
             removed: false,
         }
     }
@@ -173,7 +184,8 @@ impl<C: Calls> Pnp<C> {
     pub(crate) fn start(&mut self) -> Result<(), PnpError> {
         while let Some(rung) = LADDER.get(self.height) {
             let up = self.way_up(rung);
-            if let Err(status) = self.calls.call(up) {
+            if let Err(status) = self.calls.call(up, self.low) {
+                self.low = Low::Final;
                 if rung.undone_when_failed {
                     self.undo(rung);
                 }
@@ -187,7 +199,13 @@ impl<C: Calls> Pnp<C> {
 
     /// Takes the device's power away; hardware stays prepared, interfaces stay.
     pub(crate) fn power_down(&mut self) {
+        self.low = Low::Sleep;
         self.descend_to(PREPARED);
+    }
+
+    /// Who carries the calls out.
+    pub(crate) fn calls(&self) -> &C {
+        &self.calls
     }
 
     /// Whether the device is in D0 with everything running.
@@ -206,6 +224,7 @@ impl<C: Calls> Pnp<C> {
     /// Ends the device's life: power off, hardware released, self-managed I/O cleaned up. What
     /// fails on the way down is logged and does not stop it.
     pub(crate) fn remove(&mut self) {
+        self.low = Low::Final;
         self.descend_to(0);
         if self.self_managed && !self.removed {
             self.tell(Call::SelfManagedIoFlush);
@@ -240,7 +259,7 @@ impl<C: Calls> Pnp<C> {
     }
 
     fn tell(&self, call: Call) {
-        if let Err(status) = self.calls.call(call) {
+        if let Err(status) = self.calls.call(call, self.low) {
             log::warn!("{call} failed with {status} on the way down");
         }
     }

@@ -8,6 +8,7 @@ use super::*;
 #[derive(Clone, Default)]
 struct Recorder {
     calls: Rc<RefCell<Vec<Call>>>,
+    lows: Rc<RefCell<Vec<Low>>>,
     failing: Rc<RefCell<Vec<Call>>>,
 }
 
@@ -24,7 +25,10 @@ impl Recorder {
 }
 
 impl Calls for Recorder {
-    fn call(&self, call: Call) -> Result<(), NtStatus> {
+    fn call(&self, call: Call, low: Low) -> Result<(), NtStatus> {
+        if matches!(call, D0Entry | D0Exit) {
+            self.lows.borrow_mut().push(low);
+        }
         self.calls.borrow_mut().push(call);
         match self.failing.borrow().contains(&call) {
             true => Err(NtStatus::UNSUCCESSFUL),
@@ -87,6 +91,9 @@ fn power_comes_back_with_restart_and_without_preparing_again() {
         SelfManagedIoRestart,
     ];
     assert_eq!(recorder.take(), again);
+    pnp.remove();
+    let lows = recorder.lows.take();
+    assert_eq!(lows, [Low::Final, Low::Sleep, Low::Sleep, Low::Final]);
 }
 
 /// What follows the calls of the way up when this one of them fails.

@@ -1,0 +1,274 @@
+//! A client driver in its host: loaded, its devices brought up, and everything taken down again.
+//!
+//! ```text
+//!   load ── DriverEntry ── add_device: EvtDriverDeviceAdd, then up the ladder of `pnp`
+//!   shut_down: each device down the ladder and deleted, last one first ── EvtDriverUnload
+//! ```
+
+// Calls DriverEntry, which was found in a library.
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::client_host::{self, ClientHost};
+use super::loader::{self, LoadError, Loaded};
+use super::net;
+use super::object::{self, Handle};
+use super::pnp::{Call, Calls, Low, Pnp, PnpError};
+use super::types::UnicodeString;
+use super::watchdog::Watchdog;
+use super::wdf;
+use super::{fail, globals};
+use crate::abi::NtStatus;
+
+/// How a client is hosted.
+pub struct HostOptions {
+    /// Whether a broken rule ends the process.
+    pub verifier: bool,
+    /// How long the client may stay in one callback.
+    pub deadline: Duration,
+    /// Called with a callback's name when the client has stayed in it for too long. The thread
+    /// that called it cannot be taken back; ending the process is all that is left.
+    pub on_stuck: Box<dyn Fn(&'static str, Duration) + Send>,
+}
+
+/// Why a client does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum HostedError {
+    /// It cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// No thread to watch it.
+    #[error("cannot start the watchdog: {0}")]
+    Watchdog(std::io::Error),
+    /// `DriverEntry` failed.
+    #[error("{client}: DriverEntry failed with {status}")]
+    Entry {
+        /// The client.
+        client: String,
+        /// What it returned.
+        status: NtStatus,
+    },
+    /// `DriverEntry` created no driver.
+    #[error("{client}: DriverEntry succeeded without WdfDriverCreate")]
+    NoDriver {
+        /// The client.
+        client: String,
+    },
+    /// `EvtDriverDeviceAdd` failed.
+    #[error("{client}: EvtDriverDeviceAdd failed with {status}")]
+    DeviceAdd {
+        /// The client.
+        client: String,
+        /// What it returned.
+        status: NtStatus,
+    },
+    /// A device did not come up.
+    #[error("{client}: {step} failed with {status}")]
+    Start {
+        /// The client.
+        client: String,
+        /// The callback, or what the framework did.
+        step: &'static str,
+        /// What it returned.
+        status: NtStatus,
+    },
+}
+
+/// A client driver that was loaded and has a driver object.
+pub struct HostedClient {
+    client: Arc<globals::Client>,
+    driver: Handle,
+    devices: Vec<Pnp<DeviceCalls>>,
+    watchdog: Arc<Watchdog>,
+    // What DriverEntry was given; clients keep pointers into it.
+    _entry: Box<EntryArguments>,
+}
+
+impl HostedClient {
+    /// Loads a client and calls its `DriverEntry`. A process hosts one client at a time.
+    ///
+    /// # Errors
+    /// [`HostedError`]; nothing of the client is left then but its code in memory.
+    pub fn load(
+        file: &Path,
+        host: Arc<dyn ClientHost>,
+        options: HostOptions,
+    ) -> Result<Self, HostedError> {
+        fail::set_verifier(options.verifier);
+        let watchdog = Watchdog::new(options.deadline, options.on_stuck);
+        let watchdog = Arc::new(watchdog.map_err(HostedError::Watchdog)?);
+        let Loaded { client, entry } = loader::load(file)?;
+        client_host::install(Some(host));
+        let mut arguments = Box::new(EntryArguments::new(client.name()));
+        // SAFETY: a client's DriverEntry takes these two, which outlive the driver; its table is
+        // filled.
+        let status = watchdog.watch("DriverEntry", || unsafe {
+            entry(arguments.object(), arguments.registry_path())
+        });
+        let name = client.name().to_owned();
+        let failed = match (status.is_success(), client.driver()) {
+            (true, Some(driver)) => {
+                return Ok(Self {
+                    client,
+                    driver,
+                    devices: Vec::new(),
+                    watchdog,
+                    _entry: arguments,
+                });
+            }
+            (true, None) => HostedError::NoDriver { client: name },
+            (false, driver) => {
+                if let Some(driver) = driver {
+                    object::delete(driver);
+                }
+                let client = name;
+                HostedError::Entry { client, status }
+            }
+        };
+        forget(&client);
+        Err(failed)
+    }
+
+    /// The file's stem.
+    pub fn name(&self) -> &str {
+        self.client.name()
+    }
+
+    /// Asks the driver to add a device and brings it to D0.
+    ///
+    /// # Errors
+    /// [`HostedError`]; the device is gone then.
+    pub fn add_device(&mut self) -> Result<(), HostedError> {
+        let add = || wdf::driver::add_device(self.driver);
+        let added = self.watchdog.watch("EvtDriverDeviceAdd", add);
+        let device = added.map_err(|status| HostedError::DeviceAdd {
+            client: self.name().to_owned(),
+            status,
+        })?;
+        let mut pnp = Pnp::new(DeviceCalls {
+            device,
+            watchdog: Arc::clone(&self.watchdog),
+        });
+        match pnp.start() {
+            Ok(()) => {
+                self.devices.push(pnp);
+                Ok(())
+            }
+            Err(PnpError { call, status }) => {
+                self.end(pnp);
+                Err(HostedError::Start {
+                    client: self.name().to_owned(),
+                    step: call.name(),
+                    status,
+                })
+            }
+        }
+    }
+
+    /// How many devices run.
+    pub fn devices(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Takes power away from all devices and gives it back: queues end and are built again.
+    ///
+    /// # Errors
+    /// [`HostedError::Start`]: the devices before it run, it and those after it do not.
+    pub fn power_cycle(&mut self) -> Result<(), HostedError> {
+        for pnp in &mut self.devices {
+            pnp.power_down();
+            pnp.start().map_err(|error| HostedError::Start {
+                client: self.client.name().to_owned(),
+                step: error.call.name(),
+                status: error.status,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Ends everything: devices, last one first, then the driver.
+    pub fn shut_down(mut self) {
+        while let Some(pnp) = self.devices.pop() {
+            self.end(pnp);
+        }
+        let unload = || wdf::driver::unload(self.driver);
+        self.watchdog.watch("EvtDriverUnload", unload);
+        forget(&self.client);
+    }
+
+    fn end(&self, mut pnp: Pnp<DeviceCalls>) {
+        pnp.remove();
+        let device = pnp.calls().device;
+        let delete = || object::delete(device);
+        self.watchdog.watch("the cleanup callbacks", delete);
+    }
+}
+
+fn forget(client: &globals::Client) {
+    globals::unbind(client);
+    client_host::install(None);
+}
+
+/// One device's callbacks, the client's and the framework's.
+struct DeviceCalls {
+    device: Handle,
+    watchdog: Arc<Watchdog>,
+}
+
+impl Calls for DeviceCalls {
+    fn call(&self, call: Call, low: Low) -> Result<(), NtStatus> {
+        log::debug!("device {:#x}: {call}", self.device.address());
+        let device = self.device;
+        self.watchdog.watch(call.name(), || match call {
+            Call::IoStart => net::io_start(device),
+            Call::IoStop => net::io_stop(device),
+            Call::AdapterStop => net::stop_adapters(device),
+            Call::SurpriseRemoval => {
+                net::surprise_removed(device);
+                wdf::device::call(device, call, low)
+            }
+            _ => wdf::device::call(device, call, low),
+        })
+    }
+}
+
+/// `DRIVER_OBJECT` and the registry path: opaque to user-mode clients, who only hand them on.
+struct EntryArguments {
+    object: [u64; 8],
+    path: Vec<u16>,
+    registry_path: UnicodeString,
+}
+
+impl EntryArguments {
+    fn new(client: &str) -> Self {
+        let key = format!("\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{client}");
+        let mut path: Vec<u16> = key.encode_utf16().take(MOST_UNITS).collect();
+        path.push(0);
+        let registry_path = UnicodeString {
+            length: (path.len() as u16 - 1) * 2,
+            maximum_length: path.len() as u16 * 2,
+            buffer: path.as_mut_ptr(),
+        };
+        Self {
+            object: [0; 8],
+            path,
+            registry_path,
+        }
+    }
+
+    fn object(&mut self) -> *mut c_void {
+        self.object.as_mut_ptr().cast()
+    }
+
+    fn registry_path(&mut self) -> *mut c_void {
+        debug_assert!(std::ptr::eq(self.registry_path.buffer, self.path.as_ptr()));
+        (&raw mut self.registry_path).cast()
+    }
+}
+
+/// Units of text that fit a UNICODE_STRING, with the final NUL.
+const MOST_UNITS: usize = 32_766;
