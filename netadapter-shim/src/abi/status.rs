@@ -32,6 +32,8 @@ macro_rules! statuses {
 statuses! {
     /// The call did what was asked.
     SUCCESS = 0x0000_0000,
+    /// The wait ended by its timeout; no failure.
+    TIMEOUT = 0x0000_0102,
     /// The object or context was there already; the call went on with it.
     OBJECT_NAME_EXISTS = 0x4000_0000,
     /// The data did not fit into the buffer.
@@ -48,6 +50,8 @@ statuses! {
     INVALID_DEVICE_REQUEST = 0xC000_0010,
     /// A configuration key has another type than the one asked for.
     OBJECT_TYPE_MISMATCH = 0xC000_0024,
+    /// A name is missing or malformed.
+    OBJECT_NAME_INVALID = 0xC000_0033,
     /// A configuration key does not exist.
     OBJECT_NAME_NOT_FOUND = 0xC000_0034,
     /// The object is being deleted.
@@ -76,6 +80,8 @@ statuses! {
     WDF_EXECUTION_LEVEL_INVALID = 0xC020_0211,
     /// This object has no synchronization scope of its own.
     WDF_SYNCHRONIZATION_SCOPE_INVALID = 0xC020_0210,
+    /// The driver called what it may call once only, again.
+    DRIVER_INTERNAL_ERROR = 0xC000_0183,
     /// Nothing by that name.
     NOT_FOUND = 0xC000_0225,
 }

@@ -27,6 +27,8 @@ pub(crate) enum WdfFault {
     RequiredParameterIsNull,
     /// Not a handle, no longer one, or one of another type.
     InvalidHandle,
+    /// A lock was acquired by the thread that holds it.
+    RecursiveLock,
     /// A request was completed twice or used after completion.
     RequestFatalError,
     /// References or deletion of an object went wrong.
@@ -46,6 +48,7 @@ impl fmt::Display for WdfFault {
         f.write_str(match self {
             Self::RequiredParameterIsNull => "WDF_REQUIRED_PARAMETER_IS_NULL",
             Self::InvalidHandle => "WDF_INVALID_HANDLE",
+            Self::RecursiveLock => "WDF_RECURSIVE_LOCK",
             Self::RequestFatalError => "WDF_REQUEST_FATAL_ERROR",
             Self::ObjectError => "WDF_OBJECT_ERROR",
             Self::InvalidLockOperation => "WDF_INVALID_LOCK_OPERATION",

@@ -49,6 +49,9 @@ pub(crate) enum Kind {
     Interrupt,
     Key,
     ResourceList,
+    /// What `WDFDEVICE_INIT *` stands for; no WDF object, but looked up like one.
+    DeviceInit,
+    Dpc,
     /// Made by WdfObjectCreate.
     General,
 }

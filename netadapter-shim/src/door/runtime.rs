@@ -1,5 +1,7 @@
 //! The small slice of the Windows runtime that clients use.
 
+pub(crate) mod clock;
+
 use super::table::Functions;
 
 /// The functions of every module of this part.

@@ -18,6 +18,22 @@ pub(crate) const TRUE: Boolean = 1;
 /// `FALSE`
 pub(crate) const FALSE: Boolean = 0;
 
+/// Declares an enumeration of C, of which any 32-bit value must be
+/// representable, as a newtype with constants.
+macro_rules! c_enum {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $value:ident = $number:expr),+ $(,)? }) => {
+        $(#[$meta])*
+        #[repr(transparent)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub(crate) struct $name(pub(crate) u32);
+
+        impl $name {
+            $($(#[$vmeta])* pub(crate) const $value: Self = Self($number);)+
+        }
+    };
+}
+pub(crate) use c_enum;
+
 /// `WDF_OBJECT_ATTRIBUTES`
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

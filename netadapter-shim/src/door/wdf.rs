@@ -1,6 +1,28 @@
 //! The slice of WDF that user-mode clients need.
+//!
+//! Each function has WDF's name and signature, with the hidden first argument.
+//! Its safety is C's: every pointer a client passes is NULL or points to what
+//! the function's documentation says, for as long as the call. What can be
+//! checked is: NULL, `Size`, handles, ranges.
+
+mod create;
+pub(crate) mod device;
+pub(crate) mod device_init;
+pub(crate) mod driver;
+mod lock;
+mod object_api;
+pub(crate) mod pnp_callbacks;
 
 use super::table::Functions;
 
 /// The functions of every module of this part.
-pub(crate) const FUNCTIONS: &[Functions] = &[];
+pub(crate) const FUNCTIONS: &[Functions] = &[
+    device::FUNCTIONS,
+    device_init::FUNCTIONS,
+    driver::FUNCTIONS,
+    lock::FUNCTIONS,
+    object_api::FUNCTIONS,
+];
+
+#[cfg(test)]
+mod test_client;

@@ -91,6 +91,20 @@ impl Callback {
 }
 
 impl Attributes {
+    /// A context that is a mere mark of a type, with its callbacks.
+    pub(crate) fn custom_type(
+        kind: ContextType,
+        cleanup: Option<ObjectCallback>,
+        destroy: Option<ObjectCallback>,
+    ) -> Self {
+        Self {
+            cleanup: cleanup.map(Callback),
+            destroy: destroy.map(Callback),
+            context: Some(kind),
+            ..Self::default()
+        }
+    }
+
     /// Copies and checks a client's attributes; NULL gives the defaults.
     ///
     /// # Safety
