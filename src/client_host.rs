@@ -9,28 +9,30 @@
 mod configuration;
 mod error;
 mod events;
+mod filter;
 mod port;
 mod report;
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use log::{error, info, warn};
-use netadapter_shim::abi::NetPacketFilterFlags as Filter;
-use netadapter_shim::door::adapters::{self, HostedAdapter};
 use netadapter_shim::door::client_host::{ClientHost, ConfigurationScope};
 use netadapter_shim::door::configuration_store::ConfigurationStore;
-use netadapter_shim::door::hosted::{HostOptions, HostedClient};
-use netadapter_shim::{AdapterConfig, ExecutionConfig, ReceiveFilter, SystemPort};
+use netadapter_shim::door::hosted::{HostOptions, HostedAdapter, HostedClient};
+use netadapter_shim::{Adapter, AdapterConfig, ExecutionConfig, ReceiveFilter, SystemPort};
 
 use self::configuration::Stores;
 use self::events::{Event, Events};
+use self::filter::filter_of;
 use self::port::{ClientPort, Names, Seat, SharedSeat, look};
 use self::report::Reporter;
 use crate::control::{Server, socket_path};
 use crate::host::interface::{Interfaces, Link};
+use crate::host::state::DeviceLock;
 use crate::host::watch::{LinkEvent, LinkWatch};
 use crate::host::{Host, IfName};
 
@@ -39,6 +41,10 @@ pub use error::ClientError;
 
 /// How long a client may stay in one callback, as Windows has it.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How often to look which multicast groups an interface is in: Linux tells nobody when that
+/// changes.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// More devices than anybody wants from one client.
 const MOST_DEVICES: usize = 64;
@@ -81,6 +87,7 @@ impl ClientConfig {
 pub fn run(config: ClientConfig) -> Result<(), ClientError> {
     // First of all, so that a signal at any later point ends the run in good order.
     let events = Events::new()?;
+    let _lock = DeviceLock::acquire(&config.host, &config.stem())?;
     let host = Arc::new(Seats::new(&config));
     let client = HostedClient::load(&config.file, host.clone(), options(&config))?;
     let mut session = Session {
@@ -93,26 +100,36 @@ pub fn run(config: ClientConfig) -> Result<(), ClientError> {
         let _server = session.answer(&config)?;
         session.serve()
     });
+    session.watches.clear();
     session.client.shut_down();
     served
 }
 
 fn options(config: &ClientConfig) -> HostOptions {
-    let name = config.name();
-    let socket = socket_path(&config.host, &config.stem());
-    let ended = socket.clone();
-    netadapter_shim::door::on_breach(Box::new(move || drop(std::fs::remove_file(&ended))));
+    let (name, tidy) = (config.name(), tidying(config));
     let on_stuck = move |callback: &'static str, deadline: Duration| {
-        error!("{name}: {callback} has not returned after {deadline:?}; the host ends");
-        let _ = std::fs::remove_file(&socket);
-        // The client's thread is in its code, so none of that may run any more, not even what
-        // it left to be run at exit.
+        error!("{name}: {callback} has not returned for {deadline:?}: the host ends");
+        tidy();
+        // The client's thread is in the client's code, so none of that may run any more, not
+        // even what it left to be run at exit.
         std::process::abort();
     };
     HostOptions {
         verifier: config.verifier,
         deadline: config.deadline,
         on_stuck: Box::new(on_stuck),
+        on_breach: Box::new(tidying(config)),
+    }
+}
+
+/// Takes the run's files away where the process ends without coming back here.
+fn tidying(config: &ClientConfig) -> impl Fn() + Send + Sync + use<> {
+    let socket = socket_path(&config.host, &config.stem());
+    move || {
+        let _ = std::fs::remove_file(&socket);
+        let _ = std::fs::remove_file(socket.with_extension("lock"));
+        // Fails as long as another run has files there.
+        let _ = socket.parent().map(std::fs::remove_dir);
     }
 }
 
@@ -158,7 +175,7 @@ impl Seats {
 impl ClientHost for Seats {
     fn open_port(&self, adapter: usize) -> io::Result<Box<dyn SystemPort>> {
         let seat = self.seat(adapter);
-        let port = ClientPort::new(adapter, self.names.clone(), seat);
+        let port = ClientPort::new(adapter, self.names.clone(), 1, seat);
         Ok(Box::new(port))
     }
 
@@ -189,6 +206,9 @@ struct Watched {
     adapter: HostedAdapter,
     watch: LinkWatch,
     link: Link,
+    /// Whether it is still in the namespace it was made in.
+    here: bool,
+    filter: Option<ReceiveFilter>,
 }
 
 impl Session {
@@ -222,7 +242,12 @@ impl Session {
     }
 
     fn answer(&mut self, config: &ClientConfig) -> Result<Server, ClientError> {
-        let reporter = Reporter::new(config, self.host.all());
+        let adapters = self.client.adapters().into_iter();
+        let seated = adapters.map(|adapter| {
+            let seat = self.host.seat(adapter.number());
+            (adapter, seat)
+        });
+        let reporter = Reporter::new(config, seated.collect());
         Ok(Server::start(
             &config.host,
             &config.stem(),
@@ -234,32 +259,39 @@ impl Session {
     fn serve(&mut self) -> Result<(), ClientError> {
         self.watch_interfaces()?;
         loop {
-            for event in self.events.wait()? {
+            for event in self.events.wait(LOOK)? {
                 match event {
                     Event::Signal => return Ok(()),
                     Event::Link(number) => self.link_changed(number)?,
                     Event::Fault(number) => self.fault(number),
                 }
             }
+            self.watches.iter_mut().for_each(Watched::refresh);
         }
     }
 
     fn watch_interfaces(&mut self) -> Result<(), ClientError> {
-        for (adapter, seat) in adapters::all().into_iter().zip(self.host.all()) {
-            let index = look(&seat).index;
-            let number = self.watches.len();
-            let watch = LinkWatch::new(index)?;
-            let link = Interfaces::open()?.get(index)?.unwrap_or_default();
-            self.events.add(&watch, Event::Link(number))?;
-            if let Some(fault) = adapter.fault_event() {
-                self.events.add(&fault, Event::Fault(number))?;
+        for adapter in self.client.adapters() {
+            let index = look(&self.host.seat(adapter.number())).index;
+            if index == 0 {
+                // Never started: it has no interface.
+                continue;
             }
+            let watch = LinkWatch::new(index)?;
+            let number = self.watches.len();
+            self.events.add(watch.as_raw_fd(), Event::Link(number))?;
+            if let Ok(fault) = adapter.with(|core| core.fault_event()) {
+                self.events.add(fault, Event::Fault(number))?;
+            }
+            let link = Interfaces::open()?.get(index)?;
             let mut watched = Watched {
                 adapter,
                 watch,
-                link: Link::default(),
+                link: link.unwrap_or_default(),
+                here: true,
+                filter: None,
             };
-            watched.follow(link);
+            watched.refresh();
             self.watches.push(watched);
         }
         Ok(())
@@ -271,11 +303,8 @@ impl Session {
         };
         while let Some(event) = watched.watch.next_event()? {
             match event {
-                LinkEvent::Changed(link) => watched.follow(link),
-                LinkEvent::Removed => info!(
-                    "{}: moved to another network namespace, or removed by somebody else",
-                    watched.link.name
-                ),
+                LinkEvent::Changed(link) => watched.link = link,
+                LinkEvent::Removed => watched.leave(),
             }
         }
         Ok(())
@@ -285,34 +314,28 @@ impl Session {
         let Some(watched) = self.watches.get(number) else {
             return;
         };
-        for fault in watched.adapter.take_faults() {
-            error!("{}: {fault}", watched.link.name);
+        let faults = watched.adapter.with(Adapter::take_faults);
+        for (queue, fault) in faults.unwrap_or_default() {
+            error!("{}: queue pair {queue}: {fault}", watched.link.name);
         }
     }
 }
 
 impl Watched {
     /// Tells the client what the interface wants received, if that changed.
-    fn follow(&mut self, link: Link) {
-        let before = std::mem::replace(&mut self.link, link);
-        let link = &self.link;
-        let first = before.index == 0;
-        if first || (link.promisc, link.allmulti) != (before.promisc, before.allmulti) {
-            self.adapter.set_receive_filter(filter_of(link));
+    fn refresh(&mut self) {
+        let wanted = filter_of(&self.link, self.here);
+        if self.filter.as_ref() != Some(&wanted) {
+            self.adapter.set_receive_filter(wanted.clone());
+            self.filter = Some(wanted);
         }
     }
-}
 
-/// What an interface wants received. Which multicast groups its sockets joined, Linux tells
-/// nobody outside the kernel, so all multicast is received and the interface filters.
-fn filter_of(link: &Link) -> ReceiveFilter {
-    let mut filter = Filter::DIRECTED | Filter::BROADCAST | Filter::MULTICAST;
-    filter = filter | Filter::ALL_MULTICAST;
-    if link.promisc {
-        filter = filter | Filter::PROMISCUOUS;
-    }
-    ReceiveFilter {
-        packet_filter: filter,
-        multicast_addresses: Vec::new(),
+    fn leave(&mut self) {
+        info!(
+            "{}: moved to another network namespace, or removed by somebody else",
+            self.link.name
+        );
+        self.here = false;
     }
 }

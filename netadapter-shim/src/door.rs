@@ -16,6 +16,7 @@ pub mod configuration_store;
 pub(crate) mod fail;
 pub(crate) mod foreign;
 pub(crate) mod globals;
+pub mod hosted;
 pub mod loader;
 pub(crate) mod net;
 pub(crate) mod object;

@@ -15,14 +15,16 @@ use std::time::Duration;
 
 use super::client_host::{self, ClientHost};
 use super::loader::{self, LoadError, Loaded};
-use super::net;
-use super::object::{self, Handle};
-use super::pnp::{Call, Calls, Low, Pnp, PnpError};
+use super::net::{self, adapter::AdapterObject};
+use super::object::{self, Handle, Kind};
+use super::pnp::device_calls::DeviceCalls;
+use super::pnp::{Pnp, PnpError};
 use super::types::UnicodeString;
 use super::watchdog::Watchdog;
 use super::wdf;
 use super::{fail, globals};
 use crate::abi::NtStatus;
+use crate::{Adapter, ReceiveFilter};
 
 /// How a client is hosted.
 pub struct HostOptions {
@@ -33,6 +35,8 @@ pub struct HostOptions {
     /// Called with a callback's name when the client has stayed in it for too long. The thread
     /// that called it cannot be taken back; ending the process is all that is left.
     pub on_stuck: Box<dyn Fn(&'static str, Duration) + Send>,
+    /// Called before a broken rule ends the process.
+    pub on_breach: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Why a client does not run.
@@ -99,6 +103,7 @@ impl HostedClient {
         options: HostOptions,
     ) -> Result<Self, HostedError> {
         fail::set_verifier(options.verifier);
+        fail::on_fatal(options.on_breach);
         let watchdog = Watchdog::new(options.deadline, options.on_stuck);
         let watchdog = Arc::new(watchdog.map_err(HostedError::Watchdog)?);
         let Loaded { client, entry } = loader::load(file)?;
@@ -149,10 +154,11 @@ impl HostedClient {
             client: self.name().to_owned(),
             status,
         })?;
-        let mut pnp = Pnp::new(DeviceCalls {
-            device,
-            watchdog: Arc::clone(&self.watchdog),
-        });
+        let calls = DeviceCalls::new(device, Arc::clone(&self.watchdog));
+        let mut pnp = Pnp::new(calls.map_err(|status| HostedError::DeviceAdd {
+            client: self.name().to_owned(),
+            status,
+        })?);
         match pnp.start() {
             Ok(()) => {
                 self.devices.push(pnp);
@@ -167,6 +173,12 @@ impl HostedClient {
                 })
             }
         }
+    }
+
+    /// The adapters of all devices that run, in the order of their creation.
+    pub fn adapters(&self) -> Vec<HostedAdapter> {
+        let devices = self.devices.iter().map(|pnp| pnp.calls().handle());
+        devices.flat_map(adapters_of).collect()
     }
 
     /// How many devices run.
@@ -202,7 +214,7 @@ impl HostedClient {
 
     fn end(&self, mut pnp: Pnp<DeviceCalls>) {
         pnp.remove();
-        let device = pnp.calls().device;
+        let device = pnp.calls().handle();
         let delete = || object::delete(device);
         self.watchdog.watch("the cleanup callbacks", delete);
     }
@@ -213,26 +225,57 @@ fn forget(client: &globals::Client) {
     client_host::install(None);
 }
 
-/// One device's callbacks, the client's and the framework's.
-struct DeviceCalls {
-    device: Handle,
-    watchdog: Arc<Watchdog>,
+/// The adapters of a device, in the order of their creation.
+pub(crate) fn adapters_of(device: Handle) -> Vec<HostedAdapter> {
+    let handles = object::children(device, Kind::Adapter);
+    let adapter = |handle| object::payload::<AdapterObject>(handle, Kind::Adapter).ok();
+    handles.into_iter().filter_map(adapter).map(HostedAdapter).collect()
 }
 
-impl Calls for DeviceCalls {
-    fn call(&self, call: Call, low: Low) -> Result<(), NtStatus> {
-        log::debug!("device {:#x}: {call}", self.device.address());
-        let device = self.device;
-        self.watchdog.watch(call.name(), || match call {
-            Call::IoStart => net::io_start(device),
-            Call::IoStop => net::io_stop(device),
-            Call::AdapterStop => net::stop_adapters(device),
-            Call::SurpriseRemoval => {
-                net::surprise_removed(device);
-                wdf::device::call(device, call, low)
-            }
-            _ => wdf::device::call(device, call, low),
-        })
+/// A client's adapter, as its host sees it.
+#[derive(Clone)]
+pub struct HostedAdapter(Arc<AdapterObject>);
+
+impl HostedAdapter {
+    /// Adapters of a process are numbered from 0 in the order of creation.
+    pub fn number(&self) -> usize {
+        self.0.number
+    }
+
+    /// Whether the client has started it.
+    pub fn is_started(&self) -> bool {
+        self.0.is_started()
+    }
+
+    /// Tells the client what the system wants received.
+    pub fn set_receive_filter(&self, filter: ReceiveFilter) {
+        // A filter that the client does not have was logged where it was refused.
+        let _ = net::adapter::set_receive_filter(&self.0, filter);
+    }
+
+    /// Looks at the adapter, or changes it.
+    ///
+    /// # Errors
+    /// Another thread works with it and does not end, or it is being deleted.
+    pub fn with<T>(&self, work: impl FnOnce(&mut Adapter) -> T) -> Result<T, NtStatus> {
+        self.0.with("the host", work)
+    }
+
+    pub(crate) fn io_start(&self) -> Result<(), NtStatus> {
+        net::adapter::io_start(&self.0)
+    }
+
+    pub(crate) fn io_stop(&self) {
+        net::adapter::io_stop(&self.0);
+    }
+
+    pub(crate) fn stop(&self) {
+        net::adapter::stop(&self.0);
+    }
+
+    pub(crate) fn surprise_removed(&self) {
+        self.0.set_removed();
+        net::adapter::io_stop(&self.0);
     }
 }
 

@@ -9,6 +9,8 @@
 //! Each rung has a call on the way up and calls that undo it. Where a call on the way up fails,
 //! the rungs below it are undone, and the rung itself where WDF undoes it too.
 
+pub(crate) mod device_calls;
+
 use std::fmt;
 
 use crate::abi::NtStatus;
