@@ -21,6 +21,8 @@ mod offloads;
 mod scaling;
 mod statements;
 
+pub(crate) use statements::check_link_state;
+
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +42,7 @@ pub use error::AdapterError;
 pub use offload_capabilities::{
     OffloadGsoCapabilities, OffloadRscCapabilities, OffloadTxChecksumCapabilities,
 };
-pub use offloads::ActiveOffloads;
+pub use offloads::{ActiveOffloads, EnabledOffloads};
 pub use scaling::{IndirectionEntry, ReceiveScalingCapabilities, TxDemux};
 
 /// A client driver's adapter callbacks. Called on the control thread.
@@ -146,6 +148,36 @@ pub struct AdapterConfig {
     pub verifier: bool,
     /// How long a queue may take to do what it is asked.
     pub deadline: Duration,
+    /// Frames that cannot be described are shown to the client as packets with
+    /// Ignore set, instead of being dropped unseen.
+    pub post_ignored: bool,
+    /// A checksum that the client calls valid is not checked again by the
+    /// stack, whatever the frame holds.
+    pub trust_rx_checksums: bool,
+    /// Called by the queue's own thread as soon as a client breaks the ring
+    /// contract.
+    pub fault_hook: Option<FaultHook>,
+}
+
+/// See [`AdapterConfig::fault_hook`]. Is given the number of the pair.
+#[derive(Clone)]
+pub struct FaultHook(Arc<dyn Fn(usize, &QueueFault) + Send + Sync>);
+
+impl FaultHook {
+    /// Wraps a function.
+    pub fn new(hook: impl Fn(usize, &QueueFault) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+
+    pub(crate) fn call(&self, queue: usize, fault: &QueueFault) {
+        (self.0)(queue, fault);
+    }
+}
+
+impl std::fmt::Debug for FaultHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FaultHook")
+    }
 }
 
 impl Default for AdapterConfig {
@@ -157,6 +189,9 @@ impl Default for AdapterConfig {
             rx_ring: 64,
             verifier: cfg!(debug_assertions),
             deadline: Duration::from_secs(2),
+            post_ignored: false,
+            trust_rx_checksums: false,
+            fault_hook: None,
         }
     }
 }
@@ -169,6 +204,7 @@ pub struct Adapter {
     link_state: NetAdapterLinkState,
     filter: ReceiveFilter,
     active: ActiveOffloads,
+    offloads_paused: bool,
     interface_started: bool,
     io_started: bool,
     config: AdapterConfig,
@@ -188,11 +224,12 @@ impl Adapter {
         port: Box<dyn SystemPort>,
         config: AdapterConfig,
     ) -> Result<Self, AdapterError> {
-        let faults = Faults::new().map_err(|source| AdapterError::Execution {
-            operation: "create an eventfd",
-            queue: 0,
-            source,
-        })?;
+        let faults =
+            Faults::new(config.fault_hook.clone()).map_err(|source| AdapterError::Execution {
+                operation: "create an eventfd",
+                queue: 0,
+                source,
+            })?;
         Ok(Self {
             events,
             port,
@@ -200,6 +237,7 @@ impl Adapter {
             link_state: NetAdapterLinkState::disconnected(),
             filter: ReceiveFilter::default(),
             active: ActiveOffloads::default(),
+            offloads_paused: false,
             interface_started: false,
             io_started: false,
             config,
@@ -308,6 +346,20 @@ impl Adapter {
         self.link_state
     }
 
+    /// `NetAdapterPauseOffloadCapabilities` and `NetAdapterResume...`: the
+    /// offloads in use are put aside and taken up again; what the client can do
+    /// stays stated.
+    ///
+    /// # Errors
+    /// A failing port.
+    pub fn pause_offloads(&mut self, paused: bool) -> Result<(), AdapterError> {
+        if self.offloads_paused == paused {
+            return Ok(());
+        }
+        self.offloads_paused = paused;
+        self.settle_offloads()
+    }
+
     fn check_complete(&mut self) -> Result<(), AdapterError> {
         let settings = &mut self.settings;
         let missing = |why| Err(AdapterError::NotReady { why });
@@ -346,7 +398,10 @@ impl Adapter {
 
     fn settle_offloads(&mut self) -> Result<(), AdapterError> {
         let (tx, rx) = (self.port.tx_offloads(), self.port.rx_offloads());
-        self.active = offloads::active(&self.settings, tx, rx);
+        self.active = match self.offloads_paused {
+            false => offloads::active(&self.settings, tx, rx),
+            true => ActiveOffloads::default(),
+        };
         let told = self.port.set_tx_offloads(self.active.tx);
         told.map_err(|source| AdapterError::Port {
             operation: "set its offloads",

@@ -126,6 +126,15 @@ pub trait SystemPort: Send {
     fn set_mtu(&mut self, _mtu: u32) -> io::Result<()> {
         Ok(())
     }
+
+    /// Hears of the address frames are sent from and received for. Ports whose
+    /// address is set by the control plane ignore it.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn set_address(&mut self, _address: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A frame the stack wants sent.
