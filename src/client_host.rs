@@ -23,7 +23,7 @@ use log::{error, info, warn};
 use netadapter_shim::door::client_host::{ClientHost, ConfigurationScope};
 use netadapter_shim::door::configuration_store::ConfigurationStore;
 use netadapter_shim::door::hosted::{HostOptions, HostedAdapter, HostedClient};
-use netadapter_shim::{Adapter, AdapterConfig, ExecutionConfig, ReceiveFilter, SystemPort};
+use netadapter_shim::{AdapterConfig, ExecutionConfig, ReceiveFilter, SystemPort};
 
 use self::configuration::Stores;
 use self::events::{Event, Events};
@@ -314,7 +314,7 @@ impl Session {
         let Some(watched) = self.watches.get(number) else {
             return;
         };
-        let faults = watched.adapter.with(Adapter::take_faults);
+        let faults = watched.adapter.with(|core| core.take_faults());
         for (queue, fault) in faults.unwrap_or_default() {
             error!("{}: queue pair {queue}: {fault}", watched.link.name);
         }

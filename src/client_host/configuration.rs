@@ -112,7 +112,7 @@ impl Stores {
 fn tables(section: &mut Table, name: &str) -> Result<Vec<Table>, BadValue> {
     let bad = |value: &Value| BadValue {
         key: name.to_owned(),
-        value: value.to_string(),
+        value: shown(value),
         allowed: SECTIONS,
     };
     let list = match section.remove(name) {
@@ -127,6 +127,15 @@ fn tables(section: &mut Table, name: &str) -> Result<Vec<Table>, BadValue> {
     each.collect()
 }
 
+/// A value for a message; one with parts by its kind alone.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        other => format!("(a value of type {})", other.type_str()),
+    }
+}
+
 fn check(path: &str, section: &Table) -> Result<(), BadValue> {
     for (name, value) in section {
         match value {
@@ -135,7 +144,7 @@ fn check(path: &str, section: &Table) -> Result<(), BadValue> {
             other => {
                 return Err(BadValue {
                     key: format!("{path}{name}"),
-                    value: other.to_string(),
+                    value: shown(other),
                     allowed: VALUES,
                 });
             }

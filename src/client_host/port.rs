@@ -173,8 +173,8 @@ impl SystemPort for ClientPort {
         Ok(())
     }
 
-    fn set_address(&mut self, address: &NetAdapterLinkLayerAddress) -> io::Result<()> {
-        if let Some(mac) = ethernet(address) {
+    fn set_address(&mut self, address: &[u8]) -> io::Result<()> {
+        if let Some(mac) = six_bytes(address) {
             look(&self.seat).mac = Some(mac);
             self.follow("address", |interfaces, index| interfaces.set_mac(index, mac));
         }
@@ -188,13 +188,13 @@ fn find(name: &IfName) -> io::Result<Link> {
     found.map_err(io::Error::other)?.ok_or_else(missing)
 }
 
-/// An address of six bytes; others do not fit an Ethernet interface.
 fn ethernet(address: &NetAdapterLinkLayerAddress) -> Option<MacAddress> {
-    if address.length != 6 {
-        return None;
-    }
-    let bytes = address.address.first_chunk::<6>()?;
-    Some(MacAddress(*bytes))
+    six_bytes(address.address.get(..usize::from(address.length))?)
+}
+
+/// An Ethernet address; longer and shorter ones do not fit an interface.
+fn six_bytes(address: &[u8]) -> Option<MacAddress> {
+    address.try_into().ok().map(MacAddress)
 }
 
 #[cfg(test)]

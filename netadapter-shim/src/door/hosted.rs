@@ -226,7 +226,7 @@ fn forget(client: &globals::Client) {
 }
 
 /// The adapters of a device, in the order of their creation.
-pub(crate) fn adapters_of(device: Handle) -> Vec<HostedAdapter> {
+fn adapters_of(device: Handle) -> Vec<HostedAdapter> {
     let handles = object::children(device, Kind::Adapter);
     let adapter = |handle| object::payload::<AdapterObject>(handle, Kind::Adapter).ok();
     handles.into_iter().filter_map(adapter).map(HostedAdapter).collect()
@@ -259,23 +259,6 @@ impl HostedAdapter {
     /// Another thread works with it and does not end, or it is being deleted.
     pub fn with<T>(&self, work: impl FnOnce(&mut Adapter) -> T) -> Result<T, NtStatus> {
         self.0.with("the host", work)
-    }
-
-    pub(crate) fn io_start(&self) -> Result<(), NtStatus> {
-        net::adapter::io_start(&self.0)
-    }
-
-    pub(crate) fn io_stop(&self) {
-        net::adapter::io_stop(&self.0);
-    }
-
-    pub(crate) fn stop(&self) {
-        net::adapter::stop(&self.0);
-    }
-
-    pub(crate) fn surprise_removed(&self) {
-        self.0.set_removed();
-        net::adapter::io_stop(&self.0);
     }
 }
 

@@ -6,7 +6,7 @@
 //! the core wants of the client goes to its callbacks (`events`, `queue`,
 //! `indication`). `device` is what the PnP sequence calls.
 
-mod adapter;
+pub(crate) mod adapter;
 mod callbacks;
 pub(crate) mod configuration;
 pub(crate) mod device;

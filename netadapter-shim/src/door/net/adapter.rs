@@ -35,7 +35,7 @@ type Later = Box<dyn FnOnce(&mut Adapter) -> Result<(), AdapterError> + Send>;
 /// The Rust half of a NETADAPTER.
 pub(crate) struct AdapterObject {
     /// Adapters of a process are numbered from 0 in the order of creation.
-    pub(super) number: usize,
+    pub(crate) number: usize,
     pub(super) device: Handle,
     /// The client's, as far as it has stated them.
     pub(super) callbacks: Mutex<AdapterCallbacks>,
@@ -126,7 +126,7 @@ impl AdapterObject {
     }
 
     /// Whether NetAdapterStart has succeeded and NetAdapterStop not been called.
-    pub(super) fn is_started(&self) -> bool {
+    pub(crate) fn is_started(&self) -> bool {
         self.started.load(Ordering::Acquire)
     }
 
@@ -158,7 +158,7 @@ impl AdapterObject {
     /// STATUS_INVALID_DEVICE_REQUEST from inside a callback that the core, or
     /// a queue, waits for; STATUS_IO_TIMEOUT; STATUS_DELETE_PENDING once the
     /// adapter is being deleted.
-    pub(super) fn with<T>(
+    pub(crate) fn with<T>(
         &self,
         call: &str,
         work: impl FnOnce(&mut Adapter) -> T,
@@ -335,7 +335,7 @@ pub(super) fn io_start(adapter: &AdapterObject) -> Result<(), NtStatus> {
 }
 
 /// The system wants other frames received.
-pub(super) fn set_receive_filter(
+pub(crate) fn set_receive_filter(
     adapter: &AdapterObject,
     filter: ReceiveFilter,
 ) -> Result<(), NtStatus> {

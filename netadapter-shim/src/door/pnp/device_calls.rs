@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Call, Calls, Low};
 use crate::abi::NtStatus;
-use crate::door::hosted::adapters_of;
+use crate::door::net;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::watchdog::Watchdog;
 use crate::door::wdf::device::{Device, PnpState, PowerState};
@@ -56,21 +56,10 @@ impl DeviceCalls {
             Call::SurpriseRemoval => told(|| pnp.surprise_removal(device)),
             // Without a device on a bus there is no interrupt to enable.
             Call::InterruptEnable | Call::InterruptDisable => Ok(()),
-            Call::IoStart | Call::IoStop | Call::AdapterStop => self.framework(call),
+            Call::IoStart => net::device::io_start(device),
+            Call::IoStop => told(|| net::device::io_stop(device)),
+            Call::AdapterStop => told(|| net::device::stop_adapters(device)),
         }
-    }
-
-    fn framework(&self, call: Call) -> Result<(), NtStatus> {
-        for adapter in adapters_of(self.handle) {
-            match call {
-                Call::IoStart => adapter.io_start()?,
-                Call::IoStop => adapter.io_stop(),
-                Call::AdapterStop => adapter.stop(),
-                Call::SurpriseRemoval => adapter.surprise_removed(),
-                _ => {}
-            }
-        }
-        Ok(())
     }
 
     /// What the client sees of the state while the call is under way, or before it.
@@ -102,7 +91,8 @@ impl Calls for DeviceCalls {
         log::debug!("{}: {call}", self.handle);
         self.show(call, low);
         if call == Call::SurpriseRemoval {
-            self.framework(call)?;
+            net::device::surprise_remove(self.handle);
+            net::device::io_stop(self.handle);
         }
         self.watchdog
             .watch(call.name(), || self.client(call, low))
