@@ -182,6 +182,8 @@ pub(crate) struct RxPart {
 pub struct RxFrame<'a> {
     pub(crate) set: &'a RingSet,
     pub(crate) parts: &'a [RxPart],
+    /// Bytes of the frame that stand in front of the first part.
+    pub(crate) prefix: usize,
     pub(crate) length: usize,
     pub(crate) checksum: NetPacketChecksum,
     pub(crate) rsc: NetPacketRsc,
@@ -202,7 +204,7 @@ impl<'a> RxFrame<'a> {
     /// The frame's bytes, buffer by buffer; the first one preceded by `header`
     /// (at most 64) bytes for the port to fill.
     pub fn fragments(&self, header: usize) -> impl Iterator<Item = VolatileSlice<'a>> + '_ {
-        let headers = std::iter::once(header).chain(std::iter::repeat(0));
+        let headers = std::iter::once(header + self.prefix).chain(std::iter::repeat(0));
         self.parts.iter().zip(headers).map(|(part, header)| {
             let (offset, length) = (part.offset as usize, part.length as usize);
             match self.set.attached(part.fragment) {

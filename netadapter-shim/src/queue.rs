@@ -6,6 +6,7 @@ mod demux;
 mod pair;
 mod rx;
 mod tx;
+pub(crate) mod vlan;
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use vmm_sys_util::eventfd::EventFd;
 use super::{Adapter, AdapterError};
 use crate::buffer_pool::BufferPool;
 use crate::execution::{CallError, ContextParts, ExecutionContext};
-use crate::offload::Covered;
+use crate::offload::{Covered, Segmentation};
 use crate::port::PortQueue;
 use crate::queue::{
     ClientHalf, Demux, Direction, Notifier, PacketQueue, QueueInit, QueuePair, RingInfo, RxQueue,
@@ -21,6 +21,8 @@ use crate::wake::Waker;
 const LINK_HEADER: usize = 18;
 /// Longest IP and TCP headers in front of a large payload.
 const LONGEST_HEADERS: usize = 120;
+/// Longest frame of several segments that the stack makes.
+const LARGEST_FRAME: usize = 65_535;
 /// Larger rings only cost memory: the system half empties them in every turn.
 const LARGEST_RING: u32 = 4096;
 
@@ -178,7 +180,7 @@ impl Adapter {
         let client = self.create_client(Direction::Rx, &mut init)?;
         builder.keep(init);
         let half = ClientHalf::new(client, Direction::Rx, self.config.verifier);
-        Ok(RxQueue::new(half, set))
+        Ok(RxQueue::new(half, set).trusting(self.config.trust_rx_checksums))
     }
 
     fn demux(&mut self, plan: &Plan) -> Result<Option<Demux>, AdapterError> {
@@ -247,7 +249,12 @@ impl Adapter {
     fn tx_capacity(&self) -> usize {
         let plain = LINK_HEADER + self.settings.mtu as usize;
         match self.settings.gso.filter(|_| self.active.tx.segmentation()) {
-            Some(gso) => plain.max(LINK_HEADER + LONGEST_HEADERS + gso.maximum_offload_size),
+            // The stack knows no limit below its own: what the client does not
+            // take whole is cut here.
+            Some(gso) => {
+                let largest = gso.maximum_offload_size.max(LARGEST_FRAME);
+                plain.max(LINK_HEADER + LONGEST_HEADERS + largest)
+            }
             None => plain,
         }
     }
@@ -256,14 +263,22 @@ impl Adapter {
         let checksum = self.settings.tx_checksum.map(|caps| Covered {
             layer3: caps.layer3,
             layer4: caps.layer4,
+            offset_limit: caps.layer4_header_offset_limit,
         });
-        let segmentation = self.settings.gso.map(|caps| Covered {
-            layer3: caps.layer3,
-            layer4: caps.layer4,
+        let segmentation = self.settings.gso.map(|caps| Segmentation {
+            covered: Covered {
+                layer3: caps.layer3,
+                layer4: caps.layer4,
+                offset_limit: caps.layer4_header_offset_limit,
+            },
+            maximum_size: caps.maximum_offload_size,
+            minimum_count: caps.minimum_segment_count,
         });
         TxCoverage {
             checksum: checksum.unwrap_or_default(),
             segmentation: segmentation.unwrap_or_default(),
+            tagging: self.settings.ieee8021q,
+            post_ignored: self.config.post_ignored,
         }
     }
 

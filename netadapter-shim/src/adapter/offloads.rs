@@ -76,7 +76,10 @@ fn tx_capabilities(settings: &Settings) -> PortOffloads {
             .intersects(L3::IPV4_NO_OPTIONS | L3::IPV6_NO_EXTENSIONS)
             && caps.layer4.intersects(L4::TCP_NO_OPTIONS | L4::UDP)
     });
-    let Some(gso) = settings.gso.filter(|_| checksum) else {
+    // Who segments completes the checksums of the segments; those of other
+    // frames are then completed in software.
+    let checksum = checksum || settings.gso.is_some();
+    let Some(gso) = settings.gso else {
         return PortOffloads {
             checksum,
             ..PortOffloads::default()

@@ -109,7 +109,7 @@ impl<Q> Bench<Q> {
 fn tx() -> Bench<TxQueue> {
     let coverage = TxCoverage {
         checksum: Covered::default(),
-        segmentation: Covered::default(),
+        ..TxCoverage::default()
     };
     Bench::new(Direction::Tx, |client, set| {
         TxQueue::new(client, set, coverage)

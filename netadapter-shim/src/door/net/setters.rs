@@ -242,6 +242,7 @@ pub(super) unsafe fn tx_checksum(
     let stated = OffloadTxChecksumCapabilities {
         layer3: raw.layer3_flags,
         layer4: raw.layer4_flags,
+        layer4_header_offset_limit: raw.layer4_header_offset_limit,
     };
     state(CALL, &adapter, |core| {
         core.offload_set_tx_checksum_capabilities(stated)
@@ -286,6 +287,7 @@ pub(super) unsafe fn gso(
     let stated = OffloadGsoCapabilities {
         maximum_offload_size: raw.maximum_offload_size,
         minimum_segment_count: raw.minimum_segment_count,
+        layer4_header_offset_limit: raw.layer4_header_offset_limit,
         ..OffloadGsoCapabilities::new(raw.layer3_flags, raw.layer4_flags)
     };
     state(CALL, &adapter, |core| {
