@@ -11,6 +11,7 @@
 //! A broken rule ends in its documented status or in [`fail::breach`].
 //! The core never imports this module.
 
+pub(crate) mod block;
 pub(crate) mod fail;
 pub(crate) mod foreign;
 pub(crate) mod globals;
