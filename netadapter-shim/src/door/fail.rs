@@ -6,8 +6,8 @@
 //! call that found it returns a status.
 
 use std::fmt;
-use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use crate::abi::FailureCode;
 

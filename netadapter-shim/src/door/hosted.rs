@@ -229,7 +229,11 @@ fn forget(client: &globals::Client) {
 fn adapters_of(device: Handle) -> Vec<HostedAdapter> {
     let handles = object::children(device, Kind::Adapter);
     let adapter = |handle| object::payload::<AdapterObject>(handle, Kind::Adapter).ok();
-    handles.into_iter().filter_map(adapter).map(HostedAdapter).collect()
+    handles
+        .into_iter()
+        .filter_map(adapter)
+        .map(HostedAdapter)
+        .collect()
 }
 
 /// A client's adapter, as its host sees it.

@@ -34,6 +34,7 @@ pub(crate) const FUNCTIONS: &[&[(&str, Entry)]] = &[
     functions_queue::FUNCTIONS,
     functions_more::FUNCTIONS,
     configuration::FUNCTIONS,
+    configuration::OBJECTS,
 ];
 
 /// A result as C's NTSTATUS.

@@ -94,7 +94,6 @@ impl Calls for DeviceCalls {
             net::device::surprise_remove(self.handle);
             net::device::io_stop(self.handle);
         }
-        self.watchdog
-            .watch(call.name(), || self.client(call, low))
+        self.watchdog.watch(call.name(), || self.client(call, low))
     }
 }
