@@ -12,12 +12,18 @@
 //! The core never imports this module.
 
 pub(crate) mod block;
+pub mod client_host;
+pub mod configuration_store;
 pub(crate) mod fail;
 pub(crate) mod foreign;
 pub(crate) mod globals;
+pub mod hosted;
+pub mod loader;
 pub(crate) mod net;
 pub(crate) mod object;
+pub(crate) mod pnp;
 pub(crate) mod runtime;
 pub(crate) mod table;
 pub(crate) mod types;
+mod watchdog;
 pub(crate) mod wdf;

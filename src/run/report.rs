@@ -63,7 +63,7 @@ impl StatusSource for Reporter {
         let (info, config) = (driver.info(), driver.config());
         Status {
             device: self.device.clone(),
-            ifname: self.name.clone(),
+            ifname: Some(self.name.clone()),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
@@ -86,6 +86,7 @@ impl StatusSource for Reporter {
                 pool_bytes: driver.pool_bytes() as u64,
             },
             iommu: self.iommu(info),
+            client: None,
         }
     }
 
@@ -115,6 +116,7 @@ impl StatusSource for Reporter {
             ifname: self.name.to_string(),
             total,
             queues,
+            adapters: Vec::new(),
         }
     }
 }

@@ -64,6 +64,12 @@ statuses! {
     INTEGER_OVERFLOW = 0xC000_0095,
     /// The wait ran into its deadline.
     IO_TIMEOUT = 0xC000_00B5,
+    /// The path of a key or a device does not exist.
+    OBJECT_PATH_NOT_FOUND = 0xC000_003A,
+    /// Something by that name or number exists already.
+    OBJECT_NAME_COLLISION = 0xC000_0035,
+    /// A buffer is too small for the answer.
+    BUFFER_TOO_SMALL = 0xC000_0023,
     /// The request is understood and not offered here.
     NOT_SUPPORTED = 0xC000_00BB,
     /// The device reported an error or vanished.
@@ -125,8 +131,22 @@ impl fmt::Debug for NtStatus {
 #[allow(missing_docs)] // each name is Microsoft's and says itself what was wrong
 #[non_exhaustive]
 pub enum FailureCode {
+    // API use (5.1)
+    CorruptedPrivateGlobals,
+    IllegalPrivateApiCall,
+    IrqlIsNotPassive,
+    IrqlNotLessOrEqualDispatch,
+    ParameterCantBeNull,
+    InvalidStructTypeSize,
     AdapterAlreadyStarted,
     AdapterNotStarted,
+    OffloadNotPaused,
+    InvalidNetAdapterInitSignature,
+    NetAdapterInitAlreadyUsed,
+    InvalidNetAdapterExtensionInitSignature,
+    InvalidDatapathCallbacks,
+    ParentObjectNotNull,
+    ObjectAttributesContextSizeTooLarge,
     InvalidAdapterTxCapabilities,
     InvalidAdapterRxCapabilities,
     NotPowerOfTwo,
@@ -134,6 +154,19 @@ pub enum FailureCode {
     MacAddressLengthTooLong,
     InvalidLinkState,
     InvalidReceiveFilterCapabilities,
+    InvalidSetReceiveFilterCallBack,
+    SetReceiveFilterFromWrongThread,
+    BadQueueInitContext,
+    CreatingNetQueueFromWrongThread,
+    QueueAlreadyCreated,
+    NetQueueInvalidConfiguration,
+    InvalidQueueConfiguration,
+    InvalidQueueHandle,
+    InvalidNetExtensionName,
+    InvalidNetExtensionVersion,
+    InvalidNetExtensionType,
+    InvalidNetExtensionAlignment,
+    InvalidNetExtensionExtensionSize,
     InvalidTxChecksumCapabilities,
     InvalidTxChecksumIPv6Flags,
     InvalidTxChecksumHardwareCapabilities,
@@ -141,7 +174,30 @@ pub enum FailureCode {
     InvalidGsoCapabilities,
     InvalidGsoHardwareCapabilities,
     InvalidRscCapabilities,
-    InvalidQueueConfiguration,
+    InvalidReceiveScalingHashType,
+    InvalidReceiveScalingProtocolType,
+    InvalidReceiveScalingEncapsulationType,
+    InvalidRSSConfiguration,
+    InvalidTxDemuxType,
+    InvalidTxDemuxRange,
+    DemuxNotPresent,
+    InvalidQueryUlongFlag,
+    PowerNotInTransition,
+    WakeNotInProgress,
+    EvtArmDisarmWakeNotInProgress,
+    InvalidPowerOffloadListSignature,
+    InvalidWakeSourceListSignature,
+    InvalidNetAdapterWakeReasonMediaChange,
+    InvalidMediaSpecificWakeUpFlags,
+    InvalidSupportedProtocolOffloadsFlags,
+    ResetDiagnosticsSizeTooLarge,
+    IsNotCollectingResetDiagnostics,
+    PlatformLevelDeviceResetPerformed,
+    RemovingDeviceWithAdapters,
+    DeprecatedFunction,
+    InvalidExecutionContextConfig,
+    InvalidExecutionContextTask,
+    // Rings (5.2)
     InvalidRingImmutable,
     InvalidRingBeginIndex,
     InvalidRingImmutableFrameworkElement,
@@ -159,6 +215,7 @@ pub enum FailureCode {
     InvalidRingRxPacketFragmentCountOutOfPreRange,
     InvalidRingRxPacketFragmentCountOutOfPostRange,
     InvalidRingRxPacketFragmentIndexOverlap,
+    InvalidRingRxPacketFragmentCountOverlap,
     InvalidRingRxPacketFragmentOffsetInvalid,
     InvalidRingRxPacketFragmentLengthInvalid,
     InvalidRingRxPacketLayer2TypeInvalid,
@@ -167,6 +224,21 @@ pub enum FailureCode {
     InvalidRingRxPacketLayer3LengthInvalid,
     InvalidRingRxPacketLayer4TypeInvalid,
     InvalidRingRxPacketLayer4LengthInvalid,
+    // What this framework watches beyond Microsoft's verifier (5.3)
+    /// A handle that is no object of the kind expected.
+    InvalidObjectHandle,
+    /// An Advance, or another queue callback, took longer than its budget.
+    ShimCallbackOverBudget,
+    /// A queue callback does not return.
+    ShimCallbackStuck,
+    /// A queue did not give back what it owned after Cancel.
+    ShimQueueNotIdle,
+    /// Tx packets come back, but the fragment ring's BeginIndex stays behind.
+    ShimTxFragmentsNotReturned,
+    /// Bytes in front of or behind a system buffer were overwritten.
+    ShimBufferOverrun,
+    /// A system buffer was written after it had been given back.
+    ShimUseAfterCompletion,
 }
 
 impl fmt::Display for FailureCode {

@@ -6,8 +6,8 @@
 //! call that found it returns a status.
 
 use std::fmt;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use crate::abi::FailureCode;
 
@@ -83,6 +83,13 @@ impl From<WdfFault> for Code {
 static VERIFIER: AtomicBool = AtomicBool::new(true);
 static REMEMBERED: Mutex<Vec<Code>> = Mutex::new(Vec::new());
 
+static ON_FATAL: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
+
+/// Names what is called before a breach ends the process; the first one counts.
+pub(crate) fn on_fatal(call: Box<dyn Fn() + Send + Sync>) {
+    let _ = ON_FATAL.set(call);
+}
+
 /// Switches the verifier for the whole process; it starts on.
 pub(crate) fn set_verifier(on: bool) {
     VERIFIER.store(on, Ordering::Relaxed);
@@ -102,6 +109,9 @@ pub(crate) fn breach(code: impl Into<Code>, what: fmt::Arguments<'_>) {
     #[cfg(not(test))]
     if verifier() {
         eprintln!("umnet: client driver broke a rule: {code}: {what}");
+        if let Some(last_words) = ON_FATAL.get() {
+            last_words();
+        }
         std::process::abort();
     }
     if remember(code) {

@@ -109,7 +109,7 @@ impl<Q> Bench<Q> {
 fn tx() -> Bench<TxQueue> {
     let coverage = TxCoverage {
         checksum: Covered::default(),
-        segmentation: Covered::default(),
+        ..TxCoverage::default()
     };
     Bench::new(Direction::Tx, |client, set| {
         TxQueue::new(client, set, coverage)
@@ -541,7 +541,14 @@ impl PortQueue for WaitablePort {
 fn pair() -> PairBench {
     let (tx, rx, sending) = (tx(), rx(), Arc::default());
     let port = Box::new(WaitablePort(Arc::clone(&sending)));
-    let mut pair = QueuePair::new(tx.queue, rx.queue, port, Arc::default(), 64);
+    let mut pair = QueuePair::new(
+        vec![tx.queue],
+        vec![rx.queue],
+        None,
+        port,
+        Arc::default(),
+        64,
+    );
     pair.start(Direction::Tx);
     pair.start(Direction::Rx);
     PairBench {

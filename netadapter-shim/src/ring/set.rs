@@ -1,6 +1,6 @@
 //! Both rings of a queue and the buffers behind their fragments.
 
-use super::{ElementLayout, Extensions, RingMemory};
+use super::{ElementLayout, Extensions, RingMap, RingMemory};
 use crate::buffer_pool::{BufferId, BufferPool};
 
 /// Marks a fragment without a buffer in the private table.
@@ -39,6 +39,14 @@ impl RingSet {
             pool,
             attached,
         })
+    }
+
+    /// Where a C client finds all this.
+    pub(crate) fn map(&self) -> RingMap {
+        RingMap::new(
+            (&self.packets, &self.packet_layout),
+            (&self.fragments, &self.fragment_layout),
+        )
     }
 
     /// Takes a buffer from the pool, attaches it to a fragment element and
