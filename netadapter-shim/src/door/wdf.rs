@@ -12,10 +12,14 @@ mod deferred_api;
 pub(crate) mod device;
 pub(crate) mod device_init;
 pub(crate) mod driver;
+pub(crate) mod io_queue;
+mod io_queue_api;
 mod lock;
 pub(crate) mod memory;
 mod object_api;
 pub(crate) mod pnp_callbacks;
+pub(crate) mod request;
+mod request_api;
 pub(crate) mod string;
 
 use super::table::Functions;
@@ -27,9 +31,11 @@ pub(crate) const FUNCTIONS: &[Functions] = &[
     device::FUNCTIONS,
     device_init::FUNCTIONS,
     driver::FUNCTIONS,
+    io_queue_api::FUNCTIONS,
     lock::FUNCTIONS,
     memory::FUNCTIONS,
     object_api::FUNCTIONS,
+    request_api::FUNCTIONS,
     string::FUNCTIONS,
 ];
 

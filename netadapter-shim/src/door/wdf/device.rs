@@ -10,6 +10,7 @@ use super::create::{Globals, required, status};
 use super::device_init::{self, Statements};
 use super::driver::Driver;
 use super::pnp_callbacks::PnpCallbacks;
+use super::request::RequestType;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
 use crate::door::foreign::store;
@@ -96,6 +97,8 @@ pub(super) struct State {
     on_failed: Option<FailedHook>,
     /// The queue for what no other one was configured for.
     pub(super) default_queue: Option<Handle>,
+    /// Queues of requests of one kind.
+    queues: Vec<(RequestType, Handle)>,
     io_target: Option<Handle>,
 }
 
@@ -162,6 +165,26 @@ impl Device {
     }
 }
 
+/// The queue that takes requests of a kind.
+pub(super) fn queue_for(device: &Device, kind: RequestType) -> Option<Handle> {
+    let state = device.state();
+    let own = state.queues.iter().find(|(other, _)| *other == kind);
+    own.map(|(_, queue)| *queue).or(state.default_queue)
+}
+
+/// Has a queue take requests of a kind.
+///
+/// # Errors
+/// STATUS_WDF_BUSY if one does already.
+pub(super) fn configure(device: &Device, kind: RequestType, queue: Handle) -> Result<(), NtStatus> {
+    let mut state = device.state();
+    if state.queues.iter().any(|(other, _)| *other == kind) {
+        return Err(NtStatus::WDF_BUSY);
+    }
+    state.queues.push((kind, queue));
+    Ok(())
+}
+
 /// The device behind a handle, or a breach.
 ///
 /// # Errors
@@ -208,6 +231,7 @@ fn create(call: &str, init: Handle, attributes: &Attributes) -> Result<Handle, N
             failed: None,
             on_failed: None,
             default_queue: None,
+            queues: Vec::new(),
             io_target: None,
         }),
     };
