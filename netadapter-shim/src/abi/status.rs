@@ -68,8 +68,6 @@ statuses! {
     OBJECT_PATH_NOT_FOUND = 0xC000_003A,
     /// Something by that name or number exists already.
     OBJECT_NAME_COLLISION = 0xC000_0035,
-    /// A buffer is too small for the answer.
-    BUFFER_TOO_SMALL = 0xC000_0023,
     /// The request is understood and not offered here.
     NOT_SUPPORTED = 0xC000_00BB,
     /// The device reported an error or vanished.
