@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::create::{Globals, required, status};
 use super::device_init::{self, Statements};
 use super::driver::Driver;
+use super::hardware::Resources;
+use super::interface::Interface;
 use super::pnp_callbacks::PnpCallbacks;
+use super::property::Property;
 use super::request::RequestType;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
@@ -100,6 +103,15 @@ pub(super) struct State {
     /// Queues of requests of one kind.
     queues: Vec<(RequestType, Handle)>,
     io_target: Option<Handle>,
+    /// The raw and the translated resource list.
+    resources: Option<(Handle, Handle)>,
+    /// What WdfDeviceSetDeviceState said.
+    pub(super) reported: Option<[u32; 7]>,
+    pub(super) alignment: u32,
+    /// Device interfaces.
+    pub(super) interfaces: Vec<Interface>,
+    /// What WdfDeviceAssignProperty assigned.
+    pub(super) properties: Vec<Property>,
 }
 
 impl Device {
@@ -163,6 +175,19 @@ impl Device {
             hook(action);
         }
     }
+}
+
+/// The raw and the translated resource list of a device, both empty.
+pub(crate) fn resources(device: Handle) -> (Handle, Handle) {
+    let Ok(found) = object::payload::<Device>(device, Kind::Device) else {
+        return (Handle::NULL, Handle::NULL);
+    };
+    let mut state = found.state();
+    if state.resources.is_none() {
+        let list = || object::create(Kind::ResourceList, Some(device), Arc::new(Resources));
+        state.resources = list().ok().zip(list().ok());
+    }
+    state.resources.unwrap_or_default()
 }
 
 /// The queue that takes requests of a kind.
@@ -233,6 +258,11 @@ fn create(call: &str, init: Handle, attributes: &Attributes) -> Result<Handle, N
             default_queue: None,
             queues: Vec::new(),
             io_target: None,
+            resources: None,
+            reported: None,
+            alignment: 0,
+            interfaces: Vec::new(),
+            properties: Vec::new(),
         }),
     };
     let parent = Some(said.driver());
