@@ -11,6 +11,7 @@
 //! A broken rule ends in its documented status or in [`fail::breach`].
 //! The core never imports this module.
 
+pub(crate) mod block;
 pub mod client_host;
 pub mod configuration_store;
 pub(crate) mod fail;

@@ -50,6 +50,8 @@ statuses! {
     INVALID_DEVICE_REQUEST = 0xC000_0010,
     /// A configuration key has another type than the one asked for.
     OBJECT_TYPE_MISMATCH = 0xC000_0024,
+    /// The buffer is too small, or there is none.
+    BUFFER_TOO_SMALL = 0xC000_0023,
     /// A name is missing or malformed.
     OBJECT_NAME_INVALID = 0xC000_0033,
     /// A configuration key does not exist.
@@ -58,14 +60,14 @@ statuses! {
     DELETE_PENDING = 0xC000_0056,
     /// Memory or another resource ran out.
     INSUFFICIENT_RESOURCES = 0xC000_009A,
+    /// A size does not fit into its type.
+    INTEGER_OVERFLOW = 0xC000_0095,
     /// The wait ran into its deadline.
     IO_TIMEOUT = 0xC000_00B5,
     /// The path of a key or a device does not exist.
     OBJECT_PATH_NOT_FOUND = 0xC000_003A,
     /// Something by that name or number exists already.
     OBJECT_NAME_COLLISION = 0xC000_0035,
-    /// A buffer is too small for the answer.
-    BUFFER_TOO_SMALL = 0xC000_0023,
     /// The request is understood and not offered here.
     NOT_SUPPORTED = 0xC000_00BB,
     /// The device reported an error or vanished.
@@ -80,8 +82,22 @@ statuses! {
     WDF_EXECUTION_LEVEL_INVALID = 0xC020_0211,
     /// This object has no synchronization scope of its own.
     WDF_SYNCHRONIZATION_SCOPE_INVALID = 0xC020_0210,
+    /// The request was completed already.
+    INTERNAL_ERROR = 0xC000_00E5,
+    /// The request was cancelled.
+    CANCELLED = 0xC000_0120,
     /// The driver called what it may call once only, again.
     DRIVER_INTERNAL_ERROR = 0xC000_0183,
+    /// There is nothing more to be had.
+    NO_MORE_ENTRIES = 0x8000_001A,
+    /// A queue without the callbacks it needs.
+    WDF_NO_CALLBACK = 0xC020_020B,
+    /// The queue is paused.
+    WDF_PAUSED = 0xC020_0203,
+    /// The queue or its driver is busy.
+    WDF_BUSY = 0xC020_0204,
+    /// The device is in a state that does not allow it.
+    INVALID_DEVICE_STATE = 0xC000_0184,
     /// Nothing by that name.
     NOT_FOUND = 0xC000_0225,
 }

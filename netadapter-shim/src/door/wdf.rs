@@ -5,23 +5,32 @@
 //! the function's documentation says, for as long as the call. What can be
 //! checked is: NULL, `Size`, handles, ranges.
 
-mod create;
+pub(crate) mod collection;
+pub(crate) mod create;
+mod deferred;
+mod deferred_api;
 pub(crate) mod device;
 pub(crate) mod device_init;
 pub(crate) mod driver;
 mod lock;
+pub(crate) mod memory;
 mod object_api;
 pub(crate) mod pnp_callbacks;
+pub(crate) mod string;
 
 use super::table::Functions;
 
 /// The functions of every module of this part.
 pub(crate) const FUNCTIONS: &[Functions] = &[
+    collection::FUNCTIONS,
+    deferred_api::FUNCTIONS,
     device::FUNCTIONS,
     device_init::FUNCTIONS,
     driver::FUNCTIONS,
     lock::FUNCTIONS,
+    memory::FUNCTIONS,
     object_api::FUNCTIONS,
+    string::FUNCTIONS,
 ];
 
 #[cfg(test)]

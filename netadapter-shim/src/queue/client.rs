@@ -2,6 +2,7 @@
 //! by the verifier, if it is on.
 
 use super::{Direction, PacketQueue};
+use crate::abi::FailureCode;
 use crate::ring::{NetRings, RingSet};
 use crate::verifier::{Verifier, Violation};
 
@@ -9,6 +10,7 @@ use crate::verifier::{Verifier, Violation};
 pub(crate) struct ClientHalf {
     queue: Box<dyn PacketQueue>,
     direction: Direction,
+    id: u32,
     verifier: Option<Verifier>,
     cancelled: bool,
 }
@@ -18,9 +20,25 @@ impl ClientHalf {
         Self {
             queue,
             direction,
+            id: 0,
             verifier: verify.then(Verifier::default),
             cancelled: false,
         }
+    }
+
+    /// The queue's number, for reports.
+    pub(crate) fn numbered(self, id: u32) -> Self {
+        Self { id, ..self }
+    }
+
+    /// Whether the verifier watches.
+    pub(crate) fn verified_queue(&self) -> bool {
+        self.verifier.is_some()
+    }
+
+    /// A violation found outside a call.
+    pub(crate) fn violation(&self, code: FailureCode, detail: String) -> Violation {
+        Violation::new(code, detail).of(self.direction, self.id)
     }
 
     pub(crate) fn start(&mut self, set: &RingSet) {
@@ -79,7 +97,9 @@ impl ClientHalf {
         }
         call(self.queue.as_mut(), &NetRings::new(set));
         match &mut self.verifier {
-            Some(verifier) => verifier.after(set, self.direction),
+            Some(verifier) => verifier
+                .after(set, self.direction)
+                .map_err(|violation| violation.of(self.direction, self.id)),
             None => Ok(()),
         }
     }

@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{LazyLock, PoisonError, RwLock};
 
 use super::attributes::{Attributes, Callback};
 use super::{Handle, Stage, find};
 use crate::abi::NtStatus;
+use crate::door::block::Block;
 
 /// The type of a context.
 #[derive(Clone, Debug)]
@@ -24,18 +24,10 @@ pub(crate) struct ContextType {
 /// What one WDF_OBJECT_ATTRIBUTES added to an object.
 pub(super) struct Context {
     kind: Option<ContextType>,
-    memory: Memory,
+    memory: Block,
     pub(super) cleanup: Option<Callback>,
     pub(super) destroy: Option<Callback>,
 }
-
-/// Atomics, because the client writes while Rust holds a shared reference.
-#[repr(align(16))]
-#[derive(Default)]
-struct Line([AtomicU64; 2]);
-
-/// Shared ownership, because a `Box` would claim to be the only access.
-struct Memory(Arc<[Line]>);
 
 static OWNERS: LazyLock<RwLock<HashMap<usize, Handle>>> = LazyLock::new(RwLock::default);
 
@@ -45,24 +37,12 @@ impl ContextType {
     }
 }
 
-impl Memory {
-    /// At least one line, so that every context has an address of its own.
-    fn zeroed(size: usize) -> Self {
-        let lines = size.div_ceil(size_of::<Line>()).max(1);
-        Self((0..lines).map(|_| Line::default()).collect())
-    }
-
-    fn address(&self) -> *mut c_void {
-        Arc::as_ptr(&self.0).cast_mut().cast()
-    }
-}
-
 impl Context {
     fn new(attributes: &Attributes) -> Self {
         let size = attributes.context.as_ref().map_or(0, |kind| kind.size);
         Self {
             kind: attributes.context.clone(),
-            memory: Memory::zeroed(size),
+            memory: Block::zeroed(size),
             cleanup: attributes.cleanup,
             destroy: attributes.destroy,
         }
