@@ -27,6 +27,13 @@ const CACHE_LINE: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BufferId(u32);
 
+impl BufferId {
+    /// Below the number of buffers.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Equal buffers and a stack of the free ones: the one returned last, whose
 /// bytes are still in the processor's cache, is handed out first.
 pub(crate) struct BufferPool {

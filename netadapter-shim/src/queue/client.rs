@@ -3,7 +3,7 @@
 
 use super::{Direction, PacketQueue};
 use crate::abi::FailureCode;
-use crate::ring::{NetRings, RingSet};
+use crate::ring::{Intrusion, NetRings, RingSet};
 use crate::verifier::{Verifier, Violation};
 
 /// A client's queue and what is known about it.
@@ -39,6 +39,30 @@ impl ClientHalf {
     /// A violation found outside a call.
     pub(crate) fn violation(&self, code: FailureCode, detail: String) -> Violation {
         Violation::new(code, detail).of(self.direction, self.id)
+    }
+
+    /// What the watch over the buffers saw, as a violation.
+    pub(crate) fn check_buffers(&self, set: &mut RingSet) -> Result<(), Violation> {
+        let Some(intrusion) = set.take_intrusion() else {
+            return Ok(());
+        };
+        let (code, detail) = match intrusion {
+            Intrusion::Overrun(fragment) => (
+                FailureCode::ShimBufferOverrun,
+                format!(
+                    "bytes around the buffer of fragment {fragment} were written; data must stay \
+                     within Capacity"
+                ),
+            ),
+            Intrusion::LateWrite(fragment) => (
+                FailureCode::ShimUseAfterCompletion,
+                format!(
+                    "the buffer now at fragment {fragment} was written after BeginIndex had moved \
+                     past it"
+                ),
+            ),
+        };
+        Err(self.violation(code, detail))
     }
 
     pub(crate) fn start(&mut self, set: &RingSet) {
