@@ -22,9 +22,9 @@ use crate::port::{PortOffloads, SystemPort};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Seats of the ports opened on a thread: adapters of a test are created on
-/// the test's own thread.
 thread_local! {
+    /// Seats of the ports opened on a thread: adapters of a test are created on
+    /// the test's own thread.
     static SEATS: RefCell<Vec<LoopbackSeat>> = const { RefCell::new(Vec::new()) };
     static OFFLOADS: RefCell<PortOffloads> = const { RefCell::new(PortOffloads {
         checksum: false, tso4: false, tso6: false, tso_ecn: false, uso: false,
@@ -249,8 +249,8 @@ impl TestClient {
 impl Drop for TestClient {
     fn drop(&mut self) {
         device::io_stop(self.device);
+        // The globals stay: callbacks of other tests may use them.
         object::delete(self.device);
-        globals::unbind(&self.globals);
     }
 }
 
