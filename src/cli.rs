@@ -1,6 +1,7 @@
 //! The command line: what `umnet` understands, and who carries it out.
 
 mod bind;
+mod client_flags;
 mod doctor;
 mod list;
 mod output;
@@ -94,6 +95,9 @@ enum Verb {
         after_help = "Needs no root and no card, and takes seconds.\n\nExample:\n  umnet selftest"
     )]
     Selftest,
+    /// Print the flags a NetAdapterCx client driver is compiled with
+    #[command(after_help = client_flags::EXAMPLES)]
+    ClientFlags(client_flags::ClientFlagsArgs),
 }
 
 /// Options of a verb that only reads.
@@ -160,6 +164,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Verb::Run(args) => run::run(host, args, log),
         Verb::Status(what) => status::status(&host, what.device, what.reading.json),
         Verb::Stats(what) => status::stats(&host, what.device, what.reading.json),
+        Verb::ClientFlags(args) => client_flags::client_flags(&args),
         Verb::Selftest => {
             crate::selftest::run()?;
             Ok(Exit::Done)

@@ -8,7 +8,9 @@ mod message;
 mod server;
 
 pub use client::{running, stats, status};
-pub use message::{Counters, Iommu, Memory, QueueStats, Stats, Status};
+pub use message::{
+    AdapterStats, AdapterStatus, ClientStatus, Counters, Iommu, Memory, QueueStats, Stats, Status,
+};
 pub use server::Server;
 
 use std::io;

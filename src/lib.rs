@@ -10,6 +10,7 @@
 
 pub mod card;
 pub mod cli;
+pub mod client_host;
 pub mod config;
 pub mod control;
 pub mod copy;

@@ -28,6 +28,7 @@ use virtio::transport::in_process::{DeviceConfig, DeviceThread, Echo, InProcess}
 use virtio::transport::vfio::VfioPci;
 use vmm_sys_util::eventfd::EventFd;
 
+pub(crate) use self::events::signals;
 use self::events::{Event, Events};
 use self::report::Reporter;
 use crate::card::{CardConfig, CardError};

@@ -18,7 +18,10 @@ mod datapath;
 mod error;
 mod offload_capabilities;
 mod offloads;
+mod scaling;
 mod statements;
+
+pub(crate) use statements::check_link_state;
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -26,10 +29,11 @@ use std::time::Duration;
 
 use crate::abi::{
     NetAdapterLinkLayerAddress, NetAdapterLinkLayerCapabilities, NetAdapterLinkState,
-    NetIfMediaConnectState, NtStatus,
+    NetIfMediaConnectState, NetOffloadIeee8021qFlags, NetPacketHashProtocolType,
+    NetReceiveScalingHashType, NtStatus,
 };
 use crate::execution::{ExecutionConfig, ExecutionContext, Faults};
-use crate::port::SystemPort;
+use crate::port::{Interface, SystemPort};
 use crate::queue::{PacketQueue, QueueFault, QueueInit};
 use crate::ring::Extensions;
 use crate::stats::{AdapterStatistics, Counters};
@@ -38,7 +42,8 @@ pub use error::AdapterError;
 pub use offload_capabilities::{
     OffloadGsoCapabilities, OffloadRscCapabilities, OffloadTxChecksumCapabilities,
 };
-pub use offloads::ActiveOffloads;
+pub use offloads::{ActiveOffloads, EnabledOffloads};
+pub use scaling::{IndirectionEntry, ReceiveScalingCapabilities, TxDemux};
 
 /// A client driver's adapter callbacks. Called on the control thread.
 pub trait AdapterEvents: Send {
@@ -59,6 +64,41 @@ pub trait AdapterEvents: Send {
 
     /// EvtAdapterOffloadSet…: the offloads in use from now on.
     fn offloads_changed(&mut self, _active: &ActiveOffloads) {}
+
+    /// EvtAdapterReceiveScalingEnable
+    ///
+    /// # Errors
+    /// The client's status; the device then does not spread what it receives.
+    fn receive_scaling_enable(
+        &mut self,
+        _hash_types: NetReceiveScalingHashType,
+        _protocols: NetPacketHashProtocolType,
+    ) -> Result<(), NtStatus> {
+        Err(NtStatus::NOT_SUPPORTED)
+    }
+
+    /// EvtAdapterReceiveScalingDisable: everything to queue 0.
+    fn receive_scaling_disable(&mut self) {}
+
+    /// EvtAdapterReceiveScalingSetHashSecretKey
+    ///
+    /// # Errors
+    /// The client's status.
+    fn receive_scaling_set_key(&mut self, _key: &[u8]) -> Result<(), NtStatus> {
+        Ok(())
+    }
+
+    /// EvtAdapterReceiveScalingSetIndirectionEntries: each entry's status is
+    /// the client's to set.
+    ///
+    /// # Errors
+    /// The client's status.
+    fn receive_scaling_set_entries(
+        &mut self,
+        _entries: &mut [IndirectionEntry],
+    ) -> Result<(), NtStatus> {
+        Ok(())
+    }
 }
 
 /// What the client stated about itself.
@@ -75,6 +115,9 @@ pub(crate) struct Settings {
     rx_checksum: bool,
     gso: Option<OffloadGsoCapabilities>,
     rsc: Option<OffloadRscCapabilities>,
+    ieee8021q: NetOffloadIeee8021qFlags,
+    receive_scaling: Option<ReceiveScalingCapabilities>,
+    tx_demux: Option<TxDemux>,
 }
 
 impl Settings {
@@ -83,6 +126,9 @@ impl Settings {
             checksum: self.tx_checksum.is_some() || self.rx_checksum,
             gso: self.gso.is_some(),
             rsc: self.rsc.is_some(),
+            rsc_timestamp: self.rsc.is_some_and(|rsc| rsc.tcp_timestamp_option),
+            ieee8021q: self.ieee8021q.0 != 0,
+            hash: self.receive_scaling.is_some(),
         }
     }
 }
@@ -102,6 +148,36 @@ pub struct AdapterConfig {
     pub verifier: bool,
     /// How long a queue may take to do what it is asked.
     pub deadline: Duration,
+    /// Frames that cannot be described are shown to the client as packets with
+    /// Ignore set, instead of being dropped unseen.
+    pub post_ignored: bool,
+    /// A checksum that the client calls valid is not checked again by the
+    /// stack, whatever the frame holds.
+    pub trust_rx_checksums: bool,
+    /// Called by the queue's own thread as soon as a client breaks the ring
+    /// contract.
+    pub fault_hook: Option<FaultHook>,
+}
+
+/// See [`AdapterConfig::fault_hook`]. Is given the number of the pair.
+#[derive(Clone)]
+pub struct FaultHook(Arc<dyn Fn(usize, &QueueFault) + Send + Sync>);
+
+impl FaultHook {
+    /// Wraps a function.
+    pub fn new(hook: impl Fn(usize, &QueueFault) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+
+    pub(crate) fn call(&self, queue: usize, fault: &QueueFault) {
+        (self.0)(queue, fault);
+    }
+}
+
+impl std::fmt::Debug for FaultHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FaultHook")
+    }
 }
 
 impl Default for AdapterConfig {
@@ -113,6 +189,9 @@ impl Default for AdapterConfig {
             rx_ring: 64,
             verifier: cfg!(debug_assertions),
             deadline: Duration::from_secs(2),
+            post_ignored: false,
+            trust_rx_checksums: false,
+            fault_hook: None,
         }
     }
 }
@@ -125,6 +204,7 @@ pub struct Adapter {
     link_state: NetAdapterLinkState,
     filter: ReceiveFilter,
     active: ActiveOffloads,
+    offloads_paused: bool,
     interface_started: bool,
     io_started: bool,
     config: AdapterConfig,
@@ -144,11 +224,12 @@ impl Adapter {
         port: Box<dyn SystemPort>,
         config: AdapterConfig,
     ) -> Result<Self, AdapterError> {
-        let faults = Faults::new().map_err(|source| AdapterError::Execution {
-            operation: "create an eventfd",
-            queue: 0,
-            source,
-        })?;
+        let faults =
+            Faults::new(config.fault_hook.clone()).map_err(|source| AdapterError::Execution {
+                operation: "create an eventfd",
+                queue: 0,
+                source,
+            })?;
         Ok(Self {
             events,
             port,
@@ -156,6 +237,7 @@ impl Adapter {
             link_state: NetAdapterLinkState::disconnected(),
             filter: ReceiveFilter::default(),
             active: ActiveOffloads::default(),
+            offloads_paused: false,
             interface_started: false,
             io_started: false,
             config,
@@ -174,6 +256,7 @@ impl Adapter {
     pub fn start(&mut self) -> Result<(), AdapterError> {
         self.before_start("NetAdapterStart")?;
         self.check_complete()?;
+        self.open_port()?;
         self.settle_offloads()?;
         self.interface_started = true;
         self.show_link()?;
@@ -263,6 +346,20 @@ impl Adapter {
         self.link_state
     }
 
+    /// `NetAdapterPauseOffloadCapabilities` and `NetAdapterResume...`: the
+    /// offloads in use are put aside and taken up again; what the client can do
+    /// stays stated.
+    ///
+    /// # Errors
+    /// A failing port.
+    pub fn pause_offloads(&mut self, paused: bool) -> Result<(), AdapterError> {
+        if self.offloads_paused == paused {
+            return Ok(());
+        }
+        self.offloads_paused = paused;
+        self.settle_offloads()
+    }
+
     fn check_complete(&mut self) -> Result<(), AdapterError> {
         let settings = &mut self.settings;
         let missing = |why| Err(AdapterError::NotReady { why });
@@ -285,9 +382,26 @@ impl Adapter {
         Ok(())
     }
 
+    fn open_port(&mut self) -> Result<(), AdapterError> {
+        let settings = &self.settings;
+        let interface = Interface {
+            permanent_address: settings.permanent_address.unwrap_or_default(),
+            current_address: settings.current_address.unwrap_or_default(),
+            mtu: settings.mtu,
+        };
+        let opened = self.port.open(&interface);
+        opened.map_err(|source| AdapterError::Port {
+            operation: "open the interface",
+            source,
+        })
+    }
+
     fn settle_offloads(&mut self) -> Result<(), AdapterError> {
         let (tx, rx) = (self.port.tx_offloads(), self.port.rx_offloads());
-        self.active = offloads::active(&self.settings, tx, rx);
+        self.active = match self.offloads_paused {
+            false => offloads::active(&self.settings, tx, rx),
+            true => ActiveOffloads::default(),
+        };
         let told = self.port.set_tx_offloads(self.active.tx);
         told.map_err(|source| AdapterError::Port {
             operation: "set its offloads",

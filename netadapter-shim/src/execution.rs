@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
+use crate::adapter::FaultHook;
 use crate::queue::{Direction, QueueFault, QueuePair};
 use crate::wake::Waker;
 use context::Context;
@@ -98,13 +99,15 @@ pub(crate) enum CallError {
 pub(crate) struct Faults {
     list: Mutex<Vec<(usize, QueueFault)>>,
     event: EventFd,
+    hook: Option<FaultHook>,
 }
 
 impl Faults {
-    pub(crate) fn new() -> io::Result<Arc<Self>> {
+    pub(crate) fn new(hook: Option<FaultHook>) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             list: Mutex::new(Vec::new()),
             event: EventFd::new(EFD_NONBLOCK)?,
+            hook,
         }))
     }
 
@@ -115,6 +118,9 @@ impl Faults {
 
     fn note(&self, queue: usize, fault: QueueFault) {
         log::error!("queue pair {queue}: {fault}; the queue is not called any more");
+        if let Some(hook) = &self.hook {
+            hook.call(queue, &fault);
+        }
         self.list().push((queue, fault));
         let _ = self.event.write(1);
     }

@@ -64,6 +64,13 @@ fn link_header(head: &[u8]) -> Option<(u16, usize)> {
     None
 }
 
+/// The 802.1p priority of a frame's outermost tag, 0 without one.
+pub(crate) fn priority(head: &[u8]) -> u8 {
+    let tagged = be16(head, ETHERNET_LENGTH - 2).is_some_and(|kind| ETHERTYPE_TAGS.contains(&kind));
+    let tag = be16(head, ETHERNET_LENGTH).filter(|_| tagged);
+    tag.map_or(0, |tag| (tag >> 13) as u8)
+}
+
 fn ipv4(packet: &[u8]) -> (Header<L3>, Header<L4>) {
     let Some(header) = packet.get(..IPV4_MINIMUM) else {
         return (NO_LAYER3, NO_LAYER4);

@@ -2,6 +2,8 @@
 //! segment size, as in virtio and Linux) and what packet extensions say (which
 //! layer, which size). Pure, on private copies.
 
+mod segments;
+
 use vm_memory::VolatileSlice;
 
 use crate::abi::NetPacketLayer3Type as L3;
@@ -11,6 +13,7 @@ use crate::abi::{
     NetPacketLayout, NetPacketPartialChecksum, NetPacketRsc, SegmentType,
 };
 use crate::frame_layout::parse;
+pub(crate) use segments::Segments;
 
 const TCP_CHECKSUM: u32 = 16;
 const UDP_CHECKSUM: u32 = 6;
@@ -22,6 +25,28 @@ const PROTOCOL_UDP: u32 = 17;
 pub(crate) struct Covered {
     pub(crate) layer3: Flags3,
     pub(crate) layer4: Flags4,
+    /// Largest offset of the transport header; 0 for no limit.
+    pub(crate) offset_limit: u16,
+}
+
+/// Which large frames the client takes whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Segmentation {
+    pub(crate) covered: Covered,
+    /// Largest payload in bytes.
+    pub(crate) maximum_size: usize,
+    /// Fewest segments.
+    pub(crate) minimum_count: usize,
+}
+
+impl Segmentation {
+    fn takes(self, length: usize, layout: NetPacketLayout, size: u16) -> bool {
+        let headers = (layout.layer4_offset() + layout.layer4_header_length()) as usize;
+        let payload = length.saturating_sub(headers);
+        self.covered.covers(layout)
+            && payload <= self.maximum_size
+            && payload.div_ceil(usize::from(size)) >= self.minimum_count
+    }
 }
 
 impl Covered {
@@ -40,7 +65,8 @@ impl Covered {
             (L4::UDP, _) => Flags4::UDP,
             _ => return false,
         };
-        self.layer3.contains(layer3) && self.layer4.contains(layer4)
+        let near = self.offset_limit == 0 || layout.layer4_offset() <= u32::from(self.offset_limit);
+        near && self.layer3.contains(layer3) && self.layer4.contains(layer4)
     }
 }
 
@@ -63,7 +89,9 @@ pub(crate) enum TxPlan {
     /// No extension can express it, or the client does not cover it: complete
     /// the checksum here.
     Complete,
-    /// Several segments that no extension can express.
+    /// Several segments that the client does not take whole: cut it here.
+    Segment,
+    /// Several segments, but not what it claims.
     Drop,
 }
 
@@ -74,13 +102,14 @@ pub(crate) fn plan_tx(
     layout: NetPacketLayout,
     partial: NetPacketPartialChecksum,
     sums: Covered,
-    segments: Covered,
+    segments: Segmentation,
 ) -> TxPlan {
     let expressible = is_standard(layout, partial);
     if partial.is_segmented() {
-        let sane = expressible && segments.covers(layout) && kind_fits(layout, partial);
-        return match sane && partial.segment_size > 0 {
+        let sane = expressible && kind_fits(layout, partial) && partial.segment_size > 0;
+        return match sane && segments.takes(length, layout, partial.segment_size) {
             true => segmented(head, length, layout, partial),
+            false if sane => TxPlan::Segment,
             false => TxPlan::Drop,
         };
     }
@@ -187,6 +216,47 @@ pub(crate) fn complete(
     })
 }
 
+/// A frame whose checksum the client calls valid, as the stack believes it
+/// without looking: with the sum of the pseudo-header in the checksum's place.
+/// `None` where there is no such checksum.
+pub(crate) fn describe_valid(head: &[u8]) -> Option<(NetPacketPartialChecksum, Patch)> {
+    let layout = parse(head);
+    let start = layout.layer4_offset() as usize;
+    let (protocol, field) = match layout.layer4_type() {
+        L4::TCP => (PROTOCOL_TCP, TCP_CHECKSUM),
+        L4::UDP => (PROTOCOL_UDP, UDP_CHECKSUM),
+        _ => return None,
+    };
+    let offset = start + field as usize;
+    let present = head.get(offset..offset + 2)?;
+    if protocol == PROTOCOL_UDP && present == [0, 0] {
+        return None;
+    }
+    let sum = pseudo_sum(head, layout, protocol, transport_length(head, layout)?)?;
+    let patch = Patch {
+        offset,
+        bytes: sum.to_be_bytes(),
+    };
+    let partial = NetPacketPartialChecksum::partial(start as u16, field as u16);
+    Some((partial, patch))
+}
+
+/// Length of the transport header and its payload as the network header says:
+/// a short frame is padded behind them.
+fn transport_length(head: &[u8], layout: NetPacketLayout) -> Option<usize> {
+    let ip = head.get(layout.layer2_header_length() as usize..)?;
+    let word = |at: usize| {
+        Some(usize::from(u16::from_be_bytes(
+            *ip.get(at..)?.first_chunk()?,
+        )))
+    };
+    let header = layout.layer3_header_length() as usize;
+    match layout.layer3_type().is_ipv4() {
+        true => word(2)?.checked_sub(header),
+        false => (word(4)? + 40).checked_sub(header),
+    }
+}
+
 /// What the framework must add to a coalesced frame whose client has said no
 /// more than the number of segments: kind, size and a checksum field that
 /// holds the pseudo-header sum. `None` if the frame is not what it claims.
@@ -286,10 +356,16 @@ mod tests {
     const ALL: Covered = Covered {
         layer3: Flags3(0xf),
         layer4: Flags4(7),
+        offset_limit: 0,
     };
 
     fn plan(frame: &[u8], partial: NetPacketPartialChecksum, covered: Covered) -> TxPlan {
-        plan_tx(frame, frame.len(), parse(frame), partial, covered, covered)
+        let segments = Segmentation {
+            covered,
+            maximum_size: 65_535,
+            minimum_count: 1,
+        };
+        plan_tx(frame, frame.len(), parse(frame), partial, covered, segments)
     }
 
     /// Subtracting what was added gives the same sum, for every sum and a
@@ -386,6 +462,38 @@ mod tests {
     }
 
     #[test]
+    fn large_frame_beyond_what_the_client_takes_is_cut_here() {
+        let frame = ethernet(
+            &[],
+            0x0800,
+            &ipv4_packet(6, 0, 0, &tcp_segment(0, &[7; 3000])),
+        );
+        let partial =
+            NetPacketPartialChecksum::partial(34, 16).with_segments(SegmentType::TCPV4, 1000, 54);
+        let with = |covered, maximum_size, minimum_count| {
+            let segments = Segmentation {
+                covered,
+                maximum_size,
+                minimum_count,
+            };
+            plan_tx(&frame, frame.len(), parse(&frame), partial, ALL, segments)
+        };
+        assert!(matches!(with(ALL, 3000, 3), TxPlan::Describe { .. }));
+        assert_eq!(with(ALL, 2999, 3), TxPlan::Segment, "too long");
+        assert_eq!(with(ALL, 3000, 4), TxPlan::Segment, "too few");
+        let near = Covered {
+            offset_limit: 33,
+            ..ALL
+        };
+        assert_eq!(with(near, 3000, 3), TxPlan::Segment, "too deep");
+        assert_eq!(
+            with(Covered::default(), 3000, 3),
+            TxPlan::Segment,
+            "not covered"
+        );
+    }
+
+    #[test]
     fn large_frame_of_another_kind_than_it_claims_is_dropped() {
         let frame = ethernet(
             &[],
@@ -454,6 +562,26 @@ mod tests {
         let addresses = &frame[22..54];
         let expected = fold(sum_words(addresses) + 6 + segment.len() as u64);
         assert_eq!(patch.bytes, expected.to_be_bytes());
+    }
+
+    #[test]
+    fn valid_checksum_becomes_one_the_stack_does_not_check() {
+        let segment = tcp_segment(0, b"hello");
+        let mut frame = ethernet(&[], 0x0800, &ipv4_packet(6, 0, 0, &segment));
+        let real = frame.len();
+        frame.resize(real + 9, 0);
+        let (partial, patch) = describe_valid(&frame).unwrap();
+        assert_eq!(partial, NetPacketPartialChecksum::partial(34, 16));
+        let expected = fold(sum_words(&frame[26..34]) + 6 + segment.len() as u64);
+        assert_eq!((patch.offset, patch.bytes), (50, expected.to_be_bytes()));
+    }
+
+    #[test]
+    fn there_is_nothing_to_call_valid_without_a_transport_checksum() {
+        let udp = ethernet(&[], 0x0800, &ipv4_packet(17, 0, 0, &[0; 60]));
+        assert_eq!(describe_valid(&udp), None, "UDP without a checksum");
+        let arp = ethernet(&[], 0x0806, &[0; 60]);
+        assert_eq!(describe_valid(&arp), None);
     }
 
     #[test]

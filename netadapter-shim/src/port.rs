@@ -8,7 +8,9 @@ use std::os::fd::RawFd;
 
 use vm_memory::{Bytes, VolatileSlice};
 
-use crate::abi::{NetPacketChecksum, NetPacketPartialChecksum, NetPacketRsc};
+use crate::abi::{
+    NetAdapterLinkLayerAddress, NetPacketChecksum, NetPacketPartialChecksum, NetPacketRsc,
+};
 use crate::buffer_pool::{SystemBuffer, empty_slice};
 use crate::ring::RingSet;
 
@@ -55,9 +57,29 @@ impl PortOffloads {
     }
 }
 
+/// What an adapter is to the stack when it is started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// The address the hardware was born with.
+    pub permanent_address: NetAdapterLinkLayerAddress,
+    /// The address in use.
+    pub current_address: NetAdapterLinkLayerAddress,
+    /// Payload of a frame in bytes.
+    pub mtu: u32,
+}
+
 /// The stack's seat: a TAP, a loopback, something that wraps one.
 /// Called from the control thread only.
 pub trait SystemPort: Send {
+    /// The adapter is started: the interface becomes visible if it is not yet.
+    /// Called before anything is asked of it, and again at every later start.
+    ///
+    /// # Errors
+    /// Whatever the operating system says; the adapter then stays stopped.
+    fn open(&mut self, _interface: &Interface) -> io::Result<()> {
+        Ok(())
+    }
+
     /// How many queues [`Self::open_queues`] can give.
     fn max_queues(&self) -> usize {
         1
@@ -102,6 +124,15 @@ pub trait SystemPort: Send {
     /// # Errors
     /// Whatever the operating system says.
     fn set_mtu(&mut self, _mtu: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Hears of the address frames are sent from and received for. Ports whose
+    /// address is set by the control plane ignore it.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn set_address(&mut self, _address: &[u8]) -> io::Result<()> {
         Ok(())
     }
 }
@@ -151,6 +182,8 @@ pub(crate) struct RxPart {
 pub struct RxFrame<'a> {
     pub(crate) set: &'a RingSet,
     pub(crate) parts: &'a [RxPart],
+    /// Bytes of the frame that stand in front of the first part.
+    pub(crate) prefix: usize,
     pub(crate) length: usize,
     pub(crate) checksum: NetPacketChecksum,
     pub(crate) rsc: NetPacketRsc,
@@ -171,7 +204,7 @@ impl<'a> RxFrame<'a> {
     /// The frame's bytes, buffer by buffer; the first one preceded by `header`
     /// (at most 64) bytes for the port to fill.
     pub fn fragments(&self, header: usize) -> impl Iterator<Item = VolatileSlice<'a>> + '_ {
-        let headers = std::iter::once(header).chain(std::iter::repeat(0));
+        let headers = std::iter::once(header + self.prefix).chain(std::iter::repeat(0));
         self.parts.iter().zip(headers).map(|(part, header)| {
             let (offset, length) = (part.offset as usize, part.length as usize);
             match self.set.attached(part.fragment) {

@@ -2,9 +2,11 @@
 //! build one.
 
 mod client;
+mod demux;
 mod pair;
 mod rx;
 mod tx;
+pub(crate) mod vlan;
 
 use std::sync::Arc;
 
@@ -12,10 +14,11 @@ use vmm_sys_util::eventfd::EventFd;
 
 use crate::abi::FailureCode;
 use crate::os_ring::BeginOutOfRange;
-use crate::ring::{Extensions, NetRings};
+use crate::ring::{Extensions, NetRings, RingMap};
 use crate::verifier::Violation;
 pub use crate::wake::Notifier;
 pub(crate) use client::ClientHalf;
+pub(crate) use demux::Demux;
 pub(crate) use pair::QueuePair;
 pub(crate) use rx::RxQueue;
 pub(crate) use tx::{TxCoverage, TxQueue};
@@ -86,6 +89,7 @@ pub struct QueueInit {
     notifier: Notifier,
     interrupts: Vec<Arc<EventFd>>,
     rings: RingInfo,
+    map: RingMap,
 }
 
 /// Sizes of the rings a queue will work on.
@@ -102,12 +106,13 @@ pub struct RingInfo {
 }
 
 impl QueueInit {
-    pub(crate) fn new(queue_id: u32, notifier: Notifier, rings: RingInfo) -> Self {
+    pub(crate) fn new(queue_id: u32, notifier: Notifier, rings: RingInfo, map: RingMap) -> Self {
         Self {
             queue_id,
             notifier,
             interrupts: Vec::new(),
             rings,
+            map,
         }
     }
 
@@ -124,6 +129,11 @@ impl QueueInit {
     /// Sizes of the rings to come.
     pub fn rings(&self) -> RingInfo {
         self.rings
+    }
+
+    /// Where the rings to come lie, for clients that compute addresses.
+    pub fn ring_map(&self) -> &RingMap {
+        &self.map
     }
 
     /// Registers an eventfd that a device signals: each signal makes the

@@ -14,20 +14,24 @@
 //! access: no reference ever points into ring memory.
 
 mod element;
+mod map;
 mod memory;
 mod set;
+mod watch;
 
 use vm_memory::VolatileSlice;
 
 use crate::abi::{
     NetExtension, NetExtensionType, NetFragment, NetPacket, NetPacketChecksum, NetPacketGso,
-    NetPacketPartialChecksum, NetPacketRsc,
+    NetPacketIeee8021Q, NetPacketPartialChecksum, NetPacketRsc,
 };
 use crate::buffer_pool::empty_slice;
 pub(crate) use element::ElementLayout;
 pub use element::Extensions;
+pub use map::RingMap;
 pub(crate) use memory::{Index, RingMemory};
 pub(crate) use set::RingSet;
+pub(crate) use watch::Intrusion;
 
 /// View of one ring. Every index taken is masked and every index returned is
 /// below the number of elements.
@@ -184,6 +188,16 @@ impl<'a> NetRings<'a> {
         self.store(index, self.set.packet_layout.rsc, word);
     }
 
+    /// `ms_packet_ieee8021q`; zeros if it is not registered.
+    pub fn ieee8021q(&self, index: u32) -> NetPacketIeee8021Q {
+        NetPacketIeee8021Q::from_word(self.load(index, self.set.packet_layout.ieee8021q))
+    }
+
+    /// Writes `ms_packet_ieee8021q`; nothing if it is not registered.
+    pub fn set_ieee8021q(&self, index: u32, tag: NetPacketIeee8021Q) {
+        self.store(index, self.set.packet_layout.ieee8021q, tag.to_word());
+    }
+
     /// The private partial-checksum extension; zeros if it is not registered.
     pub fn partial(&self, index: u32) -> NetPacketPartialChecksum {
         match self.set.packet_layout.partial {
@@ -203,24 +217,7 @@ impl<'a> NetRings<'a> {
     /// finds an extension of the given name and type, of at least the given
     /// version. Zeros if it is not registered, which is no error.
     pub fn extension(&self, name: &str, version: u32, kind: NetExtensionType) -> NetExtension {
-        let places = [
-            (&self.set.packet_layout, &self.set.packets),
-            (&self.set.fragment_layout, &self.set.fragments),
-        ];
-        let found = places.iter().find_map(|(layout, ring)| {
-            let offset = layout.query(name, version, kind)?;
-            Some((
-                ring.elements_address() + offset as usize,
-                ring.stride() as usize,
-            ))
-        });
-        match found {
-            Some((base, stride)) => NetExtension {
-                reserved: [base, stride, 0, 0],
-                enabled: 1,
-            },
-            None => NetExtension::default(),
-        }
+        self.set.map().extension(name, version, kind)
     }
 
     fn load(&self, index: u32, offset: Option<u32>) -> u32 {
@@ -291,6 +288,7 @@ mod tests {
             checksum: true,
             gso: true,
             rsc: true,
+            ..Extensions::default()
         });
         let view = NetRings::new(&set);
         let packet = NetPacket::new(3, 1).with_scratch(true);
@@ -338,8 +336,7 @@ mod tests {
     fn extension_tells_where_or_is_zero() {
         let set = rings(Extensions {
             checksum: true,
-            gso: false,
-            rsc: false,
+            ..Extensions::default()
         });
         let view = NetRings::new(&set);
         let found = view.extension("ms_packet_checksum", 1, NetExtensionType::PACKET);

@@ -14,7 +14,15 @@ fn c_facts(flags: &[&str], name: &str) -> Option<Vec<String>> {
     let program: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     let built = Command::new(&compiler)
-        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-o"])
+        .args([
+            "-std=c11",
+            "-fms-extensions",
+            "-fshort-wchar",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-o",
+        ])
         .arg(&program)
         .args(flags)
         .arg("-I")

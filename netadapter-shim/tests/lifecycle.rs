@@ -135,6 +135,7 @@ fn contradicting_offload_capabilities_are_refused() {
     let sums = |layer3, layer4| OffloadTxChecksumCapabilities {
         layer3: NetOffloadLayer3Flags(layer3),
         layer4: NetOffloadLayer4Flags(layer4),
+        ..OffloadTxChecksumCapabilities::default()
     };
     let mut adapter = unstated();
     let mut tx = |caps| code(adapter.offload_set_tx_checksum_capabilities(caps));

@@ -1,13 +1,16 @@
 //! `umnet run`: from arguments and file to a checked configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use log::LevelFilter;
+use thiserror::Error;
 
 use super::{Failure, start_log};
+use crate::client_host::{ClientConfig, ClientError, ClientSection};
 use crate::config::{ConfigFile, Limit, MTU, RING_SIZE, RunConfig, Settings};
-use crate::exit::Exit;
+use crate::exit::{Exit, Explain};
 use crate::host::obstacle::Obstacle;
 use crate::host::pci::VirtioNetCard;
 use crate::host::{DeviceSpec, Host, HostError, IfName};
@@ -21,36 +24,58 @@ Examples:
   sudo umnet run 0000:00:03.0 --ifname lan0 --no-adopt
   sudo umnet run mac=52:54:00:12:34:56 --config umnet.toml
   sudo umnet run eth1 --rx-ring 1024 --log debug
-  sudo umnet run in-process --ifname um0";
+  sudo umnet run in-process --ifname um0
+  sudo umnet run --client wire.so --ifname left --ifname right";
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// The device
-    device: DeviceSpec,
-    /// Name of the new interface, instead of the old one's
+    #[arg(required_unless_present = "client")]
+    device: Option<DeviceSpec>,
+    /// Host this NetAdapterCx client driver; without DEVICE, one that needs no hardware
+    #[arg(long, value_name = "FILE.so")]
+    client: Option<PathBuf>,
+    /// Name of the new interface, instead of the old one's; may be repeated with --client, in the
+    /// order in which the client creates its adapters
     #[arg(long, value_name = "NAME")]
-    ifname: Option<IfName>,
+    ifname: Vec<IfName>,
+    /// Whether a client that breaks a rule is ended: on or off
+    #[arg(long, value_name = "on|off", requires = "client", action = ArgAction::Set,
+          value_parser = on_off, default_value = "on")]
+    verifier: bool,
+    /// Seconds a client may stay in one callback
+    #[arg(long, value_name = "SECONDS", requires = "client", default_value_t = 60,
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    client_timeout: u64,
     /// Configuration file; docs/umnet.toml shows every key
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Leave MAC, MTU, addresses and routes alone
-    #[arg(long)]
+    #[arg(long, conflicts_with = "client")]
     no_adopt: bool,
     /// Leave the new interface in place at the end
-    #[arg(long)]
+    #[arg(long, conflicts_with = "client")]
     keep_interface: bool,
     /// Take the card even if it carries the default route or your shell
-    #[arg(long)]
+    #[arg(long, conflicts_with = "client")]
     force: bool,
     /// Receive queue size in descriptors, a power of two from 4 to 32768
-    #[arg(long, value_name = "SIZE", value_parser = |text: &str| number(text, RING_SIZE))]
+    #[arg(long, value_name = "SIZE", conflicts_with = "client", value_parser = |text: &str| number(text, RING_SIZE))]
     rx_ring: Option<i64>,
     /// Transmit queue size in descriptors, a power of two from 4 to 32768
-    #[arg(long, value_name = "SIZE", value_parser = |text: &str| number(text, RING_SIZE))]
+    #[arg(long, value_name = "SIZE", conflicts_with = "client", value_parser = |text: &str| number(text, RING_SIZE))]
     tx_ring: Option<i64>,
     /// MTU in bytes, from 68 to 65521
-    #[arg(long, value_name = "BYTES", value_parser = |text: &str| number(text, MTU))]
+    #[arg(long, value_name = "BYTES", conflicts_with = "client", value_parser = |text: &str| number(text, MTU))]
     mtu: Option<i64>,
+}
+
+fn on_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("allowed is on or off".to_owned()),
+    }
 }
 
 fn number(text: &str, limit: Limit) -> Result<i64, String> {
@@ -63,7 +88,7 @@ impl RunArgs {
     fn settings(&self) -> Settings {
         let set = |given: bool, value: bool| given.then_some(value);
         Settings {
-            ifname: self.ifname.clone(),
+            ifname: self.ifname.first().cloned(),
             adopt: set(self.no_adopt, false),
             keep_interface: set(self.keep_interface, true),
             force: set(self.force, true),
@@ -81,12 +106,75 @@ pub(super) fn run(host: Host, args: RunArgs, log: Option<LevelFilter>) -> Result
         None => ConfigFile::default(),
     };
     start_log(log, file.log, LevelFilter::Info);
-    let card = on_the_bus(&host, &args.device)?;
-    let from_file = file.settings_for(&args.device, card.as_ref())?;
-    let config = args.settings().or(from_file).into_run(host, args.device);
+    match (&args.client, &args.device) {
+        (Some(client), None) => run_client(host, &args, client, &file)?,
+        (Some(client), Some(device)) => {
+            let (device, file) = (device.clone(), client.clone());
+            return Err(ClientError::NotYet { device, file }.into());
+        }
+        (None, Some(device)) => run_device(host, &args, device.clone(), &file)?,
+        (None, None) => unreachable!("the parser wants one of both"),
+    }
+    Ok(Exit::Done)
+}
+
+fn run_device(
+    host: Host,
+    args: &RunArgs,
+    device: DeviceSpec,
+    file: &ConfigFile,
+) -> Result<(), Failure> {
+    one_name(&args.ifname)?;
+    let card = on_the_bus(&host, &device)?;
+    let from_file = file.settings_for(&device, card.as_ref())?;
+    let config = args.settings().or(from_file).into_run(host, device);
     check_name(&config, card.as_ref())?;
     crate::run::run(config)?;
-    Ok(Exit::Done)
+    Ok(())
+}
+
+fn run_client(host: Host, args: &RunArgs, client: &Path, file: &ConfigFile) -> Result<(), Failure> {
+    for (index, name) in args.ifname.iter().enumerate() {
+        if args.ifname[..index].contains(name) {
+            return Err(NamesError::Twice { name: name.clone() }.into());
+        }
+        if host.has_interface(name) {
+            return Err(HostError::from(Obstacle::NameTaken { name: name.clone() }).into());
+        }
+    }
+    let mut config = ClientConfig {
+        host,
+        file: client.to_owned(),
+        ifnames: args.ifname.clone(),
+        verifier: args.verifier,
+        deadline: Duration::from_secs(args.client_timeout),
+        section: ClientSection::default(),
+    };
+    config.section = file.client(&config.name());
+    crate::client_host::run(config)?;
+    Ok(())
+}
+
+/// The names given do not fit what is to be named.
+#[derive(Debug, Error)]
+enum NamesError {
+    #[error("--ifname {name} is given twice")]
+    Twice { name: IfName },
+    #[error("--ifname is given {count} times, and a device has one interface")]
+    TooMany { count: usize },
+}
+
+impl Explain for NamesError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
+fn one_name(names: &[IfName]) -> Result<(), NamesError> {
+    match names.len() {
+        0 | 1 => Ok(()),
+        count => Err(NamesError::TooMany { count }),
+    }
 }
 
 /// The card, for devices on the PCI bus.
@@ -126,10 +214,11 @@ mod tests {
             panic!("{line}");
         };
         let file = ConfigFile::parse(Path::new("test.toml"), file).unwrap();
-        let from_file = file.settings_for(&args.device, None).unwrap();
+        let device = args.device.clone().unwrap();
+        let from_file = file.settings_for(&device, None).unwrap();
         args.settings()
             .or(from_file)
-            .into_run(Host::at("/nowhere"), args.device)
+            .into_run(Host::at("/nowhere"), device)
     }
 
     #[test]

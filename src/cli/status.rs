@@ -5,9 +5,9 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{Failure, output};
-use crate::control::{self, ControlError, Counters, Stats, Status};
+use crate::control::{self, AdapterStatus, ClientStatus, ControlError, Counters, Stats, Status};
 use crate::exit::Exit;
-use crate::host::{DeviceSpec, Host};
+use crate::host::{DeviceSpec, Host, IfName, MacAddress};
 
 #[derive(Serialize)]
 struct Devices<T> {
@@ -85,24 +85,85 @@ fn by_interface(host: &Host, device: &DeviceSpec) -> Option<String> {
         let is_itself = *stem == device.file_stem();
         is_itself
             || control::status(host, device, stem).is_ok_and(|status| match device {
-                DeviceSpec::Mac(mac) => status.mac == *mac,
-                DeviceSpec::Interface(name) => status.ifname == *name,
+                DeviceSpec::Mac(mac) => macs(&status).any(|own| own == *mac),
+                DeviceSpec::Interface(name) => names(&status).any(|own| own == name),
                 _ => false,
             })
     })
 }
 
+fn adapters(status: &Status) -> &[AdapterStatus] {
+    status
+        .client
+        .as_ref()
+        .map_or(&[], |client| &client.adapters)
+}
+
+fn macs(status: &Status) -> impl Iterator<Item = MacAddress> + '_ {
+    let theirs = adapters(status).iter().filter_map(|adapter| adapter.mac);
+    std::iter::once(status.mac).chain(theirs)
+}
+
+fn names(status: &Status) -> impl Iterator<Item = &IfName> {
+    let theirs = adapters(status)
+        .iter()
+        .filter_map(|adapter| adapter.ifname.as_ref());
+    status.ifname.iter().chain(theirs)
+}
+
 fn status_text(status: &Status) -> String {
+    match &status.client {
+        Some(client) => client_text(status, client),
+        None => device_text(status),
+    }
+}
+
+/// A client driver's adapters, each with its interface.
+fn client_text(status: &Status, client: &ClientStatus) -> String {
+    let verifier = if client.verifier { "on" } else { "off" };
+    let mut out = format!("{} ({}, verifier {verifier})\n", status.device, client.file);
+    for adapter in &client.adapters {
+        let name = adapter.ifname.as_ref().map_or("-", IfName::as_str);
+        let mac = adapter.mac.map_or("-".to_owned(), |mac| mac.to_string());
+        let link = link(adapter.link_up, adapter.speed_mbps, adapter.full_duplex);
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "  adapter {:<6}{name}, MAC {mac}, MTU {}, {link}, {} queue pair(s)",
+            adapter.number, adapter.mtu, adapter.queue_pairs
+        );
+    }
+    let _ = writeln!(
+        out,
+        "  {:<14}{} KiB of system buffers",
+        "memory",
+        status.memory.pool_bytes / 1024
+    );
+    out + &process_line(status)
+}
+
+fn process_line(status: &Status) -> String {
+    format!(
+        "  {:<14}{}, umnet {}, up {} s\n",
+        "process", status.pid, status.version, status.uptime_seconds
+    )
+}
+
+fn device_text(status: &Status) -> String {
     let mut out = String::new();
+    let ifname = status.ifname.as_ref().map_or("-", IfName::as_str);
     let mut line = |name: &str, value: String| {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "  {name:<14}{value}");
     };
     line(
         "interface",
-        format!("{}, MAC {}, MTU {}", status.ifname, status.mac, status.mtu),
+        format!("{ifname}, MAC {}, MTU {}", status.mac, status.mtu),
     );
-    line("link", link(status));
+    line(
+        "link",
+        link(status.link_up, status.speed_mbps, status.full_duplex),
+    );
     line(
         "queues",
         format!(
@@ -137,22 +198,15 @@ fn status_text(status: &Status) -> String {
         "restarts",
         format!("{}, device resets {}", status.restarts, status.resets),
     );
-    line(
-        "process",
-        format!(
-            "{}, umnet {}, up {} s",
-            status.pid, status.version, status.uptime_seconds
-        ),
-    );
-    format!("{}\n{out}", status.device)
+    format!("{}\n{out}{}", status.device, process_line(status))
 }
 
-fn link(status: &Status) -> String {
-    let mut text = if status.link_up { "up" } else { "down" }.to_owned();
-    if let Some(speed) = status.speed_mbps {
+fn link(up: bool, speed: Option<u32>, full_duplex: Option<bool>) -> String {
+    let mut text = if up { "up" } else { "down" }.to_owned();
+    if let Some(speed) = speed {
         text += &format!(", {speed} Mb/s");
     }
-    match status.full_duplex {
+    match full_duplex {
         Some(true) => text + ", full duplex",
         Some(false) => text + ", half duplex",
         None => text,
@@ -171,6 +225,13 @@ fn stats_text(stats: &Stats) -> String {
     out += &counters("total", &stats.total);
     for queue in &stats.queues {
         out += &counters(&queue.queue, &queue.counters);
+    }
+    for adapter in &stats.adapters {
+        let name = adapter.ifname.as_ref().map_or("-", IfName::as_str);
+        out += &counters(
+            &format!("adapter {} ({name})", adapter.number),
+            &adapter.total,
+        );
     }
     out
 }

@@ -10,17 +10,19 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::Settings;
+use crate::client_host::ClientSection;
 use crate::exit::{Exit, Explain};
 use crate::host::DeviceSpec;
 use crate::host::pci::VirtioNetCard;
 
 /// A configuration file.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct ConfigFile {
     /// How much to log.
     pub log: Option<LevelFilter>,
     defaults: Settings,
     cards: Vec<(DeviceSpec, Settings)>,
+    clients: BTreeMap<String, ClientSection>,
 }
 
 /// The file as it is written.
@@ -30,6 +32,7 @@ struct Layout {
     log: Option<String>,
     defaults: Settings,
     card: BTreeMap<String, Settings>,
+    client: BTreeMap<String, toml::Table>,
 }
 
 impl ConfigFile {
@@ -85,7 +88,18 @@ impl ConfigFile {
                 .map_err(|e| wrong(section, name, &format!("{e}")))?;
             file.cards.push((device, settings));
         }
+        for (name, section) in layout.client {
+            let parsed = ClientSection::parse(section).map_err(|bad| {
+                wrong(format!("client.{name}.{}", bad.key), bad.value, bad.allowed)
+            })?;
+            file.clients.insert(name, parsed);
+        }
         Ok(file)
+    }
+
+    /// What the file says to a client driver, by the name of its file without ending.
+    pub fn client(&self, name: &str) -> ClientSection {
+        self.clients.get(name).cloned().unwrap_or_default()
     }
 
     /// What the file says about a device, its own section over the defaults. A card's section may

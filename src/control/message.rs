@@ -40,8 +40,8 @@ pub(super) enum Body {
 pub struct Status {
     /// The device: PCI address, `vhost-user:/path` or `in-process`.
     pub device: String,
-    /// The interface umnet gives.
-    pub ifname: IfName,
+    /// The interface umnet gives; the first one of a client driver, once it has one.
+    pub ifname: Option<IfName>,
     /// The process that drives the device.
     pub pid: u32,
     /// Version of umnet in that process.
@@ -80,6 +80,45 @@ pub struct Status {
     pub memory: Memory,
     /// What confines the device's DMA; nothing for devices that are not on a bus.
     pub iommu: Option<Iommu>,
+    /// The client driver that is hosted, if it is not umnet's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientStatus>,
+}
+
+/// A hosted client driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientStatus {
+    /// The shared library.
+    pub file: String,
+    /// Whether a broken rule ends the run.
+    pub verifier: bool,
+    /// Its adapters, in the order of their creation.
+    pub adapters: Vec<AdapterStatus>,
+}
+
+/// One adapter of a hosted client driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdapterStatus {
+    /// Which one, from 0 in the order of creation.
+    pub number: usize,
+    /// Its interface, once it was started.
+    pub ifname: Option<IfName>,
+    /// Its Ethernet address, if it has one.
+    pub mac: Option<MacAddress>,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+    /// Whether the client has started it.
+    pub started: bool,
+    /// Whether its link is up.
+    pub link_up: bool,
+    /// Speed in Mb/s, if the client tells.
+    pub speed_mbps: Option<u32>,
+    /// Full duplex, if the client tells.
+    pub full_duplex: Option<bool>,
+    /// Queue pairs in use.
+    pub queue_pairs: u16,
+    /// Bytes of its system buffers.
+    pub pool_bytes: u64,
 }
 
 /// Memory in use.
@@ -113,6 +152,22 @@ pub struct Stats {
     /// The interface umnet gives.
     pub ifname: String,
     /// All queues together, and what belongs to no queue.
+    pub total: Counters,
+    /// Each queue, in their order.
+    pub queues: Vec<QueueStats>,
+    /// Each adapter of a hosted client driver, in the order of their creation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<AdapterStats>,
+}
+
+/// Counters of one adapter of a hosted client driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdapterStats {
+    /// Which one, from 0 in the order of creation.
+    pub number: usize,
+    /// Its interface, once it was started.
+    pub ifname: Option<IfName>,
+    /// All its queues together.
     pub total: Counters,
     /// Each queue, in their order.
     pub queues: Vec<QueueStats>,

@@ -13,7 +13,7 @@ impl StatusSource for Fixed {
     fn status(&self) -> Status {
         Status {
             device: "in-process".to_owned(),
-            ifname: "um0".parse().unwrap(),
+            ifname: Some("um0".parse().unwrap()),
             pid: 1,
             version: "0".to_owned(),
             uptime_seconds: 2,
@@ -33,6 +33,7 @@ impl StatusSource for Fixed {
             resets: 0,
             memory: Memory::default(),
             iommu: None,
+            client: None,
         }
     }
 

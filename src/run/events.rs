@@ -1,5 +1,6 @@
 //! What the control thread waits for.
 
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ pub(super) struct Events {
     _signals: UnixStream,
 }
 
-fn failed(action: &'static str) -> impl Fn(std::io::Error) -> RunError {
+fn failed(action: &'static str) -> impl Fn(io::Error) -> RunError {
     move |source| RunError::Events { action, source }
 }
 
@@ -49,12 +50,7 @@ impl Events {
     /// Starts to collect signals: from here on they end the run and not the process.
     pub(super) fn new() -> Result<Self, RunError> {
         let epoll = Epoll::new().map_err(failed("make an epoll set"))?;
-        let (signals, sender) = UnixStream::pair().map_err(failed("make a socket pair"))?;
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            let sender = sender.try_clone().map_err(failed("clone a socket"))?;
-            signal_hook::low_level::pipe::register(signal, sender)
-                .map_err(failed("register for signals"))?;
-        }
+        let signals = signals().map_err(failed("register for signals"))?;
         let events = Self {
             epoll,
             _signals: signals,
@@ -90,12 +86,21 @@ impl Events {
         let mut ready = [EpollEvent::default(); EVENTS.len()];
         let count = match self.epoll.wait(timeout(deadline), &mut ready) {
             Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
             Err(error) => return Err(failed("wait for events")(error)),
         };
         let of = |ready: &EpollEvent| EVENTS.get(ready.data() as usize).copied();
         Ok(ready[..count].iter().filter_map(of).collect())
     }
+}
+
+/// A socket that is readable once somebody wants the process to end.
+pub(crate) fn signals() -> io::Result<UnixStream> {
+    let (signals, sender) = UnixStream::pair()?;
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
+    }
+    Ok(signals)
 }
 
 /// Milliseconds until `deadline`, rounded up; -1 without one.

@@ -73,7 +73,7 @@ impl StatusSource for Reporter {
         let (info, config) = (driver.info(), driver.config());
         Status {
             device: self.device.clone(),
-            ifname,
+            ifname: Some(ifname),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
@@ -96,6 +96,7 @@ impl StatusSource for Reporter {
                 pool_bytes: driver.pool_bytes() as u64,
             },
             iommu: self.iommu(info),
+            client: None,
         }
     }
 
@@ -126,6 +127,7 @@ impl StatusSource for Reporter {
             ifname,
             total,
             queues,
+            adapters: Vec::new(),
         }
     }
 }

@@ -1,8 +1,13 @@
-/* Facts that travel beside a packet or a fragment. */
+/*
+ * Facts beside a packet or a fragment: asked for by name, read by the index of
+ * the packet or fragment. One that is absent has Enabled FALSE.
+ */
 #ifndef NET_EXTENSION_H
 #define NET_EXTENSION_H
 
-#include "../umnet/types.h"
+#pragma GCC system_header
+
+#include "../umnet/nt.h"
 
 typedef enum _NET_EXTENSION_TYPE {
     NetExtensionTypePacket = 1,
@@ -11,60 +16,36 @@ typedef enum _NET_EXTENSION_TYPE {
 } NET_EXTENSION_TYPE;
 
 typedef struct _NET_EXTENSION {
-    PVOID Reserved[4];          /* [0] first one, [1] distance */
+    void *Reserved[4];          /* [0] the first one, [1] bytes to the next */
     union {
         BOOLEAN Enabled;
-        PVOID Reserved1;
+        void *Reserved1;
     };
 } NET_EXTENSION;
 
 typedef struct _NET_EXTENSION_QUERY {
     ULONG Size;
     WCHAR const *Name;
-    ULONG Version;
+    ULONG Version;              /* this one or a later one */
     NET_EXTENSION_TYPE Type;
 } NET_EXTENSION_QUERY;
 
-typedef struct _NET_PACKET_CHECKSUM {
-    UINT8 Layer2 : 2;
-    UINT8 Layer3 : 2;
-    UINT8 Layer4 : 2;
-    UINT8 Reserved : 2;
-} NET_PACKET_CHECKSUM;
+UMNET_EXTERN_C_BEGIN
 
-typedef struct _NET_PACKET_GSO {
-    union {
-        struct { UINT32 Mss : 20; UINT32 Reserved0 : 12; } TCP;
-        struct { UINT32 Mss : 20; UINT32 Reserved0 : 12; } UDP;
-    };
-} NET_PACKET_GSO;
+UMNET_INLINE void NET_EXTENSION_QUERY_INIT(NET_EXTENSION_QUERY *Query, PCWSTR Name, ULONG Version, NET_EXTENSION_TYPE Type)
+{
+    RtlZeroMemory(Query, sizeof(*Query));
+    Query->Size = sizeof(*Query);
+    Query->Name = Name;
+    Query->Version = Version;
+    Query->Type = Type;
+}
 
-typedef struct _NET_PACKET_RSC {
-    union {
-        struct { UINT16 CoalescedSegmentCount; UINT16 DuplicateAckCount; } TCP;
-        struct { UINT16 CoalescedSegmentCount; UINT16 CoalescedSegmentSize; } UDP;
-    };
-} NET_PACKET_RSC;
+UMNET_INLINE void *NetExtensionGetData(NET_EXTENSION const *Extension, UINT32 Index)
+{
+    return (UCHAR *)Extension->Reserved[0] + (SIZE_T)Extension->Reserved[1] * Index;
+}
 
-typedef struct _NET_PACKET_RSC_TIMESTAMP {
-    union {
-        struct { UINT32 RscTcpTimestampDelta; } TCP;
-    };
-} NET_PACKET_RSC_TIMESTAMP;
-
-typedef struct _NET_PACKET_IEEE8021Q {
-    UINT16 PriorityCodePoint : 3;
-    UINT16 VlanIdentifier : 12;
-    UINT8 TxTagging : 2;
-} NET_PACKET_IEEE8021Q;
-
-typedef struct _NET_PACKET_HASH {
-    UINT32 HashValue;
-    UINT16 ProtocolType;
-} NET_PACKET_HASH;
-
-typedef struct _NET_FRAGMENT_VIRTUAL_ADDRESS {
-    PVOID VirtualAddress;
-} NET_FRAGMENT_VIRTUAL_ADDRESS;
+UMNET_EXTERN_C_END
 
 #endif

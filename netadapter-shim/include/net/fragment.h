@@ -2,7 +2,9 @@
 #ifndef NET_FRAGMENT_H
 #define NET_FRAGMENT_H
 
-#include "../umnet/types.h"
+#pragma GCC system_header
+
+#include "../umnet/nt.h"
 
 typedef struct _NET_FRAGMENT {
     UINT64 ValidLength : 26;    /* bytes of data */
@@ -11,5 +13,7 @@ typedef struct _NET_FRAGMENT {
     UINT64 Scratch : 1;         /* the client's own */
     UINT64 OsReserved_Bounced : 1;
 } NET_FRAGMENT;
+
+UMNET_STATIC_ASSERT(sizeof(NET_FRAGMENT) == 8, "NET_FRAGMENT has 8 bytes");
 
 #endif

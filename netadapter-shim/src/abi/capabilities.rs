@@ -124,7 +124,51 @@ macro_rules! flag_ops {
         }
     )+};
 }
-flag_ops!(NetOffloadLayer3Flags, NetOffloadLayer4Flags);
+abi_enum! {
+    /// NET_ADAPTER_OFFLOAD_IEEE8021Q_TAG_FLAGS, a bit set.
+    NetOffloadIeee8021qFlags {
+        /// The device inserts and strips priorities.
+        PRIORITY_TAGGING = 1,
+        /// The device inserts and strips VLAN identifiers.
+        VLAN_TAGGING = 2,
+    }
+}
+
+abi_enum! {
+    /// NET_ADAPTER_RECEIVE_SCALING_HASH_TYPE, a bit set.
+    NetReceiveScalingHashType {
+        /// No hash.
+        NONE = 0,
+        /// Toeplitz.
+        TOEPLITZ = 1,
+    }
+}
+
+abi_enum! {
+    /// Protocols a hash is taken over, a bit set (as in NET_PACKET_HASH).
+    NetPacketHashProtocolType {
+        /// IPv4 addresses.
+        IPV4 = 1,
+        /// IPv4 headers with options too.
+        IPV4_OPTIONS = 2,
+        /// IPv6 addresses.
+        IPV6 = 4,
+        /// IPv6 headers with extensions too.
+        IPV6_EXTENSIONS = 8,
+        /// TCP ports.
+        TCP = 0x10,
+        /// UDP ports.
+        UDP = 0x20,
+    }
+}
+
+flag_ops!(
+    NetOffloadLayer3Flags,
+    NetOffloadLayer4Flags,
+    NetOffloadIeee8021qFlags,
+    NetReceiveScalingHashType,
+    NetPacketHashProtocolType
+);
 
 abi_enum! {
     /// NET_IF_MEDIA_CONNECT_STATE
@@ -404,6 +448,99 @@ pub struct NetAdapterOffloadRscCapabilities {
     pub evt_adapter_offload_set_rsc: RawCallback,
 }
 
+/// NET_ADAPTER_OFFLOAD_IEEE8021Q_TAG_CAPABILITIES
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct NetAdapterOffloadIeee8021qTagCapabilities {
+    /// Size of this structure.
+    pub size: u32,
+    /// What the device does.
+    pub flags: NetOffloadIeee8021qFlags,
+}
+
+/// NET_ADAPTER_RECEIVE_SCALING_CAPABILITIES
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct NetAdapterReceiveScalingCapabilities {
+    /// Size of this structure.
+    pub size: u32,
+    /// Rx queues, a power of two.
+    pub number_of_queues: usize,
+    /// Entries of the indirection table, a power of two.
+    pub indirection_table_size: usize,
+    /// Where frames without a hash go.
+    pub unhashed_target_index: usize,
+    /// What that index means: unspecified 0, an entry of the table 1.
+    pub unhashed_target_type: u32,
+    /// Hash functions.
+    pub hash_types: NetReceiveScalingHashType,
+    /// What is hashed.
+    pub protocol_types: NetPacketHashProtocolType,
+    /// Encapsulations of outer headers: NVGRE 1, VXLAN 2, VLAN 4.
+    pub outer_encapsulation: u32,
+    /// Encapsulations of inner headers.
+    pub inner_encapsulation: u32,
+    /// BOOLEAN
+    pub synchronize_set_indirection_entries: u8,
+    /// EVT_NET_ADAPTER_RECEIVE_SCALING_ENABLE
+    pub evt_enable: RawCallback,
+    /// EVT_NET_ADAPTER_RECEIVE_SCALING_DISABLE
+    pub evt_disable: RawCallback,
+    /// EVT_NET_ADAPTER_RECEIVE_SCALING_SET_HASH_SECRET_KEY
+    pub evt_set_hash_secret_key: RawCallback,
+    /// EVT_NET_ADAPTER_RECEIVE_SCALING_SET_INDIRECTION_ENTRIES
+    pub evt_set_indirection_entries: RawCallback,
+}
+
+/// NET_ADAPTER_RECEIVE_SCALING_HASH_SECRET_KEY, and with another element type
+/// NET_ADAPTER_RECEIVE_SCALING_INDIRECTION_ENTRIES: an address and a length.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct NetReceiveScalingArray<T> {
+    /// First element.
+    pub elements: T,
+    /// Elements.
+    pub length: usize,
+}
+
+/// NET_ADAPTER_RECEIVE_SCALING_INDIRECTION_ENTRY
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct NetReceiveScalingIndirectionEntry {
+    /// NETPACKETQUEUE
+    pub packet_queue: usize,
+    /// NTSTATUS, the client's to set.
+    pub status: i32,
+    /// Which entry of the table.
+    pub index: u32,
+}
+
+/// NET_ADAPTER_TX_DEMUX
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct NetAdapterTxDemux {
+    /// Size of this structure.
+    pub size: u32,
+    /// 802.1p priorities 1.
+    pub kind: u32,
+    /// Queues, 2 to 8.
+    pub range: u8,
+}
+
+/// NET_EXTENSION_QUERY
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct NetExtensionQuery {
+    /// Size of this structure.
+    pub size: u32,
+    /// UTF-16, NUL-terminated.
+    pub name: *const u16,
+    /// Least version.
+    pub version: u32,
+    /// Which ring.
+    pub kind: super::NetExtensionType,
+}
+
 /// NET_PACKET_QUEUE_CONFIG; version 2.0 ends before `execution_context`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -477,3 +614,13 @@ assert_layout!(NetPacketQueueConfig, 56, evt_start @ 8, evt_stop @ 16, evt_advan
     evt_set_notification_enabled @ 32, evt_cancel @ 40, execution_context @ 48);
 assert_layout!(NetAdapterDatapathCallbacks, 24, evt_adapter_create_tx_queue @ 8,
     evt_adapter_create_rx_queue @ 16);
+assert_layout!(NetAdapterOffloadIeee8021qTagCapabilities, 8, flags @ 4);
+assert_layout!(NetAdapterReceiveScalingCapabilities, 88, number_of_queues @ 8,
+    indirection_table_size @ 16, unhashed_target_index @ 24, unhashed_target_type @ 32,
+    hash_types @ 36, protocol_types @ 40, outer_encapsulation @ 44, inner_encapsulation @ 48,
+    synchronize_set_indirection_entries @ 52, evt_enable @ 56, evt_disable @ 64,
+    evt_set_hash_secret_key @ 72, evt_set_indirection_entries @ 80);
+assert_layout!(NetReceiveScalingArray<*const u8>, 16, length @ 8);
+assert_layout!(NetReceiveScalingIndirectionEntry, 16, status @ 8, index @ 12);
+assert_layout!(NetAdapterTxDemux, 12, kind @ 4, range @ 8);
+assert_layout!(NetExtensionQuery, 24, name @ 8, version @ 16, kind @ 20);

@@ -140,6 +140,48 @@ pub struct NetPacketIeee8021Q {
     reserved: u8,
 }
 
+impl NetPacketIeee8021Q {
+    /// [`Self::tx_tagging`]: the device must insert the priority.
+    pub const PRIORITY_REQUIRED: u8 = 1;
+    /// [`Self::tx_tagging`]: the device must insert the VLAN identifier.
+    pub const VLAN_REQUIRED: u8 = 2;
+
+    /// A tag with these fields; bits beyond a field are cut off.
+    pub fn new(priority: u8, vlan: u16, tx_tagging: u8) -> Self {
+        Self {
+            tag: u16::from(priority & 7) | (vlan & 0xfff) << 3,
+            tx_tagging: tx_tagging & 3,
+            reserved: 0,
+        }
+    }
+
+    /// PriorityCodePoint
+    pub fn priority(self) -> u8 {
+        (self.tag & 7) as u8
+    }
+
+    /// VlanIdentifier
+    pub fn vlan(self) -> u16 {
+        self.tag >> 3 & 0xfff
+    }
+
+    /// The extension as the word it is stored as.
+    pub(crate) fn to_word(self) -> u32 {
+        let [a, b] = self.tag.to_ne_bytes();
+        u32::from_ne_bytes([a, b, self.tx_tagging, self.reserved])
+    }
+
+    /// The reverse of [`Self::to_word`].
+    pub(crate) fn from_word(word: u32) -> Self {
+        let [a, b, tx_tagging, reserved] = word.to_ne_bytes();
+        Self {
+            tag: u16::from_ne_bytes([a, b]),
+            tx_tagging,
+            reserved,
+        }
+    }
+}
+
 /// NET_PACKET_HASH, `ms_packet_hash` (Rx).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,25 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use vmm_sys_util::eventfd::EventFd;
+
 use super::{Adapter, AdapterError};
 use crate::buffer_pool::BufferPool;
 use crate::execution::{CallError, ContextParts, ExecutionContext};
-use crate::offload::Covered;
+use crate::offload::{Covered, Segmentation};
 use crate::port::PortQueue;
 use crate::queue::{
-    ClientHalf, Direction, Notifier, PacketQueue, QueueInit, QueuePair, RingInfo, RxQueue,
+    ClientHalf, Demux, Direction, Notifier, PacketQueue, QueueInit, QueuePair, RingInfo, RxQueue,
     TxCoverage, TxQueue,
 };
 use crate::ring::RingSet;
-
 use crate::wake::Waker;
 
 /// Ethernet header and one VLAN tag.
 const LINK_HEADER: usize = 18;
 /// Longest IP and TCP headers in front of a large payload.
 const LONGEST_HEADERS: usize = 120;
+/// Longest frame of several segments that the stack makes.
+const LARGEST_FRAME: usize = 65_535;
 /// Larger rings only cost memory: the system half empties them in every turn.
 const LARGEST_RING: u32 = 4096;
+
+/// Rx queues that a device may spread over.
+const MOST_RX_QUEUES: usize = 64;
 
 /// Both directions, in the order in which they are started and cancelled.
 const BOTH: [Direction; 2] = [Direction::Tx, Direction::Rx];
@@ -33,6 +39,25 @@ struct Plan {
     tx_alignment: usize,
     rx_alignment: usize,
     coverage: TxCoverage,
+    /// Queues of each kind that share a context.
+    tx_queues: u32,
+    rx_queues: u32,
+}
+
+/// What the queues of one context share while they are created.
+struct QueueBuilder<'a> {
+    waker: &'a Arc<Waker>,
+    interrupts: Vec<Arc<EventFd>>,
+}
+
+impl QueueBuilder<'_> {
+    fn init(&self, id: u32, info: RingInfo, set: &RingSet) -> QueueInit {
+        QueueInit::new(id, Notifier::new(self.waker.clone()), info, set.map())
+    }
+
+    fn keep(&mut self, init: QueueInit) {
+        self.interrupts.extend(init.into_interrupts());
+    }
 }
 
 impl Adapter {
@@ -87,24 +112,18 @@ impl Adapter {
             }
         };
         let waker = Waker::new().map_err(failed("create an eventfd"))?;
-        let mut interrupts = Vec::new();
-        let mut create = |direction, info| {
-            let mut init = QueueInit::new(index as u32, Notifier::new(waker.clone()), info);
-            let queue = self.create_client(direction, &mut init)?;
-            interrupts.extend(init.into_interrupts());
-            Ok(ClientHalf::new(queue, direction, self.config.verifier))
+        let mut builder = QueueBuilder {
+            waker: &waker,
+            interrupts: Vec::new(),
         };
-        let (tx, rx) = (
-            create(Direction::Tx, plan.tx)?,
-            create(Direction::Rx, plan.rx)?,
-        );
-        let tx_set = self.ring_set(plan.tx, plan.tx_alignment)?;
-        let rx_set = self.ring_set(plan.rx, plan.rx_alignment)?;
+        let (tx, rx) = self.create_queues(index as u32, plan, &mut builder)?;
+        let interrupts = builder.interrupts;
         let parts = ContextParts {
             index,
             pair: QueuePair::new(
-                TxQueue::new(tx, tx_set, plan.coverage),
-                RxQueue::new(rx, rx_set),
+                tx,
+                rx,
+                self.demux(plan)?,
                 port,
                 self.counters[index].clone(),
                 self.config.execution.budget.max(1),
@@ -115,6 +134,65 @@ impl Adapter {
             pause_after: self.config.execution.pause_after,
         };
         ExecutionContext::spawn(parts, &self.config.execution).map_err(failed("start a thread"))
+    }
+
+    /// Tx first, then Rx; further Rx queues and how to spread over them, then
+    /// further Tx queues.
+    fn create_queues(
+        &mut self,
+        first: u32,
+        plan: &Plan,
+        builder: &mut QueueBuilder<'_>,
+    ) -> Result<(Vec<TxQueue>, Vec<RxQueue>), AdapterError> {
+        let mut tx = vec![self.create_tx(first, plan, builder)?];
+        let mut rx = Vec::new();
+        for id in 0..plan.rx_queues {
+            rx.push(self.create_rx(first + id, plan, builder)?);
+        }
+        self.push_receive_scaling(rx.len());
+        for id in 1..plan.tx_queues {
+            tx.push(self.create_tx(first + id, plan, builder)?);
+        }
+        Ok((tx, rx))
+    }
+
+    fn create_tx(
+        &mut self,
+        id: u32,
+        plan: &Plan,
+        builder: &mut QueueBuilder<'_>,
+    ) -> Result<TxQueue, AdapterError> {
+        let set = self.ring_set(plan.tx, plan.tx_alignment)?;
+        let mut init = builder.init(id, plan.tx, &set);
+        let client = self.create_client(Direction::Tx, &mut init)?;
+        builder.keep(init);
+        let half = ClientHalf::new(client, Direction::Tx, self.config.verifier).numbered(id);
+        Ok(TxQueue::new(half, set, plan.coverage))
+    }
+
+    fn create_rx(
+        &mut self,
+        id: u32,
+        plan: &Plan,
+        builder: &mut QueueBuilder<'_>,
+    ) -> Result<RxQueue, AdapterError> {
+        let set = self.ring_set(plan.rx, plan.rx_alignment)?;
+        let mut init = builder.init(id, plan.rx, &set);
+        let client = self.create_client(Direction::Rx, &mut init)?;
+        builder.keep(init);
+        let half = ClientHalf::new(client, Direction::Rx, self.config.verifier).numbered(id);
+        Ok(RxQueue::new(half, set).trusting(self.config.trust_rx_checksums))
+    }
+
+    fn demux(&mut self, plan: &Plan) -> Result<Option<Demux>, AdapterError> {
+        let Some(rule) = self.settings.tx_demux.filter(|_| plan.tx_queues > 1) else {
+            return Ok(None);
+        };
+        let pool = BufferPool::new(1, plan.tx.buffer_capacity, 1);
+        let pool = pool.map_err(|_| AdapterError::Memory {
+            what: "a buffer to sort frames in",
+        })?;
+        Ok(Some(Demux::new(rule, plan.tx_queues as usize, pool)))
     }
 
     fn create_client(
@@ -163,6 +241,8 @@ impl Adapter {
             tx_alignment: tx.fragment_buffer_alignment,
             rx_alignment: rx.fragment_buffer_alignment,
             coverage: self.coverage(),
+            tx_queues: self.tx_queue_count(),
+            rx_queues: self.rx_queue_count(),
         })
     }
 
@@ -170,7 +250,12 @@ impl Adapter {
     fn tx_capacity(&self) -> usize {
         let plain = LINK_HEADER + self.settings.mtu as usize;
         match self.settings.gso.filter(|_| self.active.tx.segmentation()) {
-            Some(gso) => plain.max(LINK_HEADER + LONGEST_HEADERS + gso.maximum_offload_size),
+            // The stack knows no limit below its own: what the client does not
+            // take whole is cut here.
+            Some(gso) => {
+                let largest = gso.maximum_offload_size.max(LARGEST_FRAME);
+                plain.max(LINK_HEADER + LONGEST_HEADERS + largest)
+            }
             None => plain,
         }
     }
@@ -179,18 +264,50 @@ impl Adapter {
         let checksum = self.settings.tx_checksum.map(|caps| Covered {
             layer3: caps.layer3,
             layer4: caps.layer4,
+            offset_limit: caps.layer4_header_offset_limit,
         });
-        let segmentation = self.settings.gso.map(|caps| Covered {
-            layer3: caps.layer3,
-            layer4: caps.layer4,
+        let segmentation = self.settings.gso.map(|caps| Segmentation {
+            covered: Covered {
+                layer3: caps.layer3,
+                layer4: caps.layer4,
+                offset_limit: caps.layer4_header_offset_limit,
+            },
+            maximum_size: caps.maximum_offload_size,
+            minimum_count: caps.minimum_segment_count,
         });
         TxCoverage {
             checksum: checksum.unwrap_or_default(),
             segmentation: segmentation.unwrap_or_default(),
+            tagging: self.settings.ieee8021q,
+            post_ignored: self.config.post_ignored,
         }
     }
 
+    /// Tx queues of one context: several only for several priorities.
+    fn tx_queue_count(&self) -> u32 {
+        let most = self.settings.tx.map_or(1, |tx| tx.maximum_number_of_queues);
+        let wanted = self
+            .settings
+            .tx_demux
+            .map_or(1, |demux| u32::from(demux.queues));
+        wanted.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1)
+    }
+
+    /// Rx queues of one context: several only where the device spreads.
+    fn rx_queue_count(&self) -> u32 {
+        let most = self.settings.rx.map_or(1, |rx| rx.maximum_number_of_queues);
+        let scaling = self.settings.receive_scaling;
+        let wanted = scaling.map_or(1, |scaling| scaling.number_of_queues);
+        wanted.min(most).clamp(1, MOST_RX_QUEUES) as u32
+    }
+
+    /// Contexts, each with a pair of queues. Queues that are told apart here or
+    /// by the device share one context, because the port has but one queue for
+    /// all that the stack sends.
     fn pair_count(&self) -> usize {
+        if self.settings.receive_scaling.is_some() || self.settings.tx_demux.is_some() {
+            return 1;
+        }
         let tx = self
             .settings
             .tx

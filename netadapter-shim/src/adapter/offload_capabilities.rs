@@ -12,6 +12,8 @@ pub struct OffloadTxChecksumCapabilities {
     pub layer3: NetOffloadLayer3Flags,
     /// Transport headers.
     pub layer4: NetOffloadLayer4Flags,
+    /// Largest offset of the transport header; 0 for no limit.
+    pub layer4_header_offset_limit: u16,
 }
 
 impl OffloadTxChecksumCapabilities {
@@ -20,6 +22,7 @@ impl OffloadTxChecksumCapabilities {
         Self {
             layer3: all_layer3(),
             layer4: all_layer4(),
+            layer4_header_offset_limit: 0,
         }
     }
 
@@ -61,6 +64,8 @@ pub struct OffloadGsoCapabilities {
     /// The TCP segmentation of the device handles CWR. Beyond Microsoft's
     /// structure: without it the stack segments such frames itself.
     pub tcp_ecn: bool,
+    /// Largest offset of the transport header; 0 for no limit.
+    pub layer4_header_offset_limit: u16,
     /// Largest payload in bytes.
     pub maximum_offload_size: usize,
     /// Fewest segments worth asking for, at least 1.
@@ -74,6 +79,7 @@ impl OffloadGsoCapabilities {
             layer3,
             layer4,
             tcp_ecn: false,
+            layer4_header_offset_limit: 0,
             maximum_offload_size: 65_535,
             minimum_segment_count: 1,
         }

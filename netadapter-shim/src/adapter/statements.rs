@@ -9,7 +9,7 @@ use super::{
 };
 use crate::abi::{
     FailureCode, NetAdapterLinkLayerAddress, NetAdapterLinkLayerCapabilities, NetAdapterLinkState,
-    NtStatus,
+    NetOffloadIeee8021qFlags, NetPacketFilterFlags, NtStatus,
 };
 
 impl Adapter {
@@ -86,6 +86,11 @@ impl Adapter {
         address: NetAdapterLinkLayerAddress,
     ) -> Result<(), AdapterError> {
         self.settings.current_address = Some(checked_address(address)?);
+        let told = self.port.set_address(address.bytes());
+        told.map_err(|source| AdapterError::Port {
+            operation: "set the address",
+            source,
+        })?;
         self.rebuild()
     }
 
@@ -169,6 +174,19 @@ impl Adapter {
         Ok(())
     }
 
+    /// `NetAdapterOffloadSetIeee8021qTagCapabilities`
+    ///
+    /// # Errors
+    /// `AdapterAlreadyStarted`
+    pub fn offload_set_ieee8021q_capabilities(
+        &mut self,
+        flags: NetOffloadIeee8021qFlags,
+    ) -> Result<(), AdapterError> {
+        self.before_start("NetAdapterOffloadSetIeee8021qTagCapabilities")?;
+        self.settings.ieee8021q = flags;
+        Ok(())
+    }
+
     /// The system wants other frames received. The client hears of it at once
     /// if the device is powered, otherwise after the next [`Self::io_start`].
     ///
@@ -200,6 +218,39 @@ impl Adapter {
         Ok(())
     }
 
+    /// What the client can be told to receive; nothing if it has not said so.
+    pub fn supported_packet_filters(&self) -> NetPacketFilterFlags {
+        let capabilities = self.settings.receive_filter;
+        capabilities.map_or_else(Default::default, |caps| caps.supported_packet_filters)
+    }
+
+    /// What a system wants of any interface until it says otherwise: frames for
+    /// it, broadcasts, and multicast frames as far as the device goes.
+    ///
+    /// # Errors
+    /// None that [`Self::set_receive_filter`] does not have.
+    pub fn set_initial_filter(&mut self) -> Result<(), AdapterError> {
+        use NetPacketFilterFlags as Flags;
+        let Some(capabilities) = self.settings.receive_filter else {
+            return Ok(());
+        };
+        let supported = capabilities.supported_packet_filters;
+        if self.filter != ReceiveFilter::default() || supported.0 == 0 {
+            return Ok(());
+        }
+        let wanted = Flags::DIRECTED | Flags::BROADCAST | Flags::ALL_MULTICAST;
+        let mut flags = Flags(wanted.0 & supported.0);
+        let mut list = Vec::new();
+        if !supported.contains(Flags::ALL_MULTICAST) && supported.contains(Flags::MULTICAST) {
+            flags = flags | Flags::MULTICAST;
+            list.extend(multicast_of(self.settings.current_address));
+        }
+        self.set_receive_filter(ReceiveFilter {
+            packet_filter: flags,
+            multicast_addresses: list,
+        })
+    }
+
     pub(super) fn before_start(&self, call: &str) -> Result<(), AdapterError> {
         if !self.interface_started {
             return Ok(());
@@ -215,6 +266,16 @@ impl Adapter {
     }
 }
 
+/// Groups that every host is in: all nodes of IPv4 and IPv6, mDNS is not, and
+/// the group by which a neighbour asks for the address made from the MAC.
+fn multicast_of(address: Option<NetAdapterLinkLayerAddress>) -> Vec<[u8; 6]> {
+    let mut groups = vec![[0x33, 0x33, 0, 0, 0, 1], [0x01, 0, 0x5e, 0, 0, 1]];
+    if let Some([_, _, _, a, b, c]) = address.as_ref().map(|address| address.bytes()) {
+        groups.push([0x33, 0x33, 0xff, *a, *b, *c]);
+    }
+    groups
+}
+
 fn checked_address(
     address: NetAdapterLinkLayerAddress,
 ) -> Result<NetAdapterLinkLayerAddress, AdapterError> {
@@ -228,7 +289,11 @@ fn checked_address(
     Err(invalid(FailureCode::MacAddressLengthTooLong, why))
 }
 
-fn check_link_state(state: &NetAdapterLinkState) -> Result<(), AdapterError> {
+/// Whether every field of a link state is in range.
+///
+/// # Errors
+/// `InvalidLinkState`
+pub(crate) fn check_link_state(state: &NetAdapterLinkState) -> Result<(), AdapterError> {
     let known = state.media_connect_state.0 <= 2
         && state.media_duplex_state.0 <= 2
         && state.supported_pause_functions.0 <= 4

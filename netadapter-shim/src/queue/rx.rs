@@ -1,10 +1,14 @@
 //! The framework's half of an Rx queue: empty buffers to the client, received
 //! frames to the stack.
 
-use super::{ClientHalf, QueueFault};
-use crate::abi::{NetFragment, NetPacketPartialChecksum};
+use vm_memory::Bytes;
+
+use super::{ClientHalf, QueueFault, vlan};
+use crate::abi::{
+    NetFragment, NetPacketChecksumState, NetPacketIeee8021Q, NetPacketPartialChecksum,
+};
 use crate::frame_layout::HEAD_LENGTH;
-use crate::offload::describe_coalesced;
+use crate::offload::{describe_coalesced, describe_valid};
 use crate::os_ring::{OsRing, Run};
 use crate::port::{PortQueue, RxFrame, RxPart};
 use crate::ring::{NetRings, RingSet};
@@ -22,6 +26,8 @@ pub(crate) struct RxQueue {
     /// Parts of the frame at hand; as long as the fragment ring, so that it
     /// never grows.
     parts: Vec<RxPart>,
+    /// See [`crate::AdapterConfig::trust_rx_checksums`].
+    trust_checksums: bool,
 }
 
 /// What one turn of an Rx queue did.
@@ -30,6 +36,17 @@ pub(crate) struct RxTurn {
     pub(crate) work: u32,
     pub(crate) indicated: u32,
     pub(crate) bytes: u64,
+}
+
+impl RxTurn {
+    /// What two turns did together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            work: self.work + other.work,
+            indicated: self.indicated + other.indicated,
+            bytes: self.bytes + other.bytes,
+        }
+    }
 }
 
 /// Why a returned packet goes no further.
@@ -42,13 +59,25 @@ enum Discard {
 }
 
 impl RxQueue {
-    pub(crate) fn new(client: ClientHalf, set: RingSet) -> Self {
+    /// Believes the client about checksums.
+    pub(crate) fn trusting(self, trust_checksums: bool) -> Self {
+        Self {
+            trust_checksums,
+            ..self
+        }
+    }
+
+    pub(crate) fn new(client: ClientHalf, mut set: RingSet) -> Self {
+        if client.verified_queue() {
+            set.watch_buffers();
+        }
         Self {
             packets: OsRing::new(&set.packets),
             fragments: OsRing::new(&set.fragments),
             parts: Vec::with_capacity(set.fragments.mask() as usize + 1),
             client,
             set,
+            trust_checksums: false,
         }
     }
 
@@ -65,6 +94,7 @@ impl RxQueue {
     ) -> Result<RxTurn, QueueFault> {
         if !self.client.cancelled() {
             self.post();
+            self.client.check_buffers(&mut self.set)?;
         }
         self.client.advance(&self.set)?;
         self.collect(port, counters)
@@ -129,6 +159,7 @@ impl RxQueue {
         NetRings::new(&self.set).set_fragment(index, element);
         self.set.write_virtual_address(index, id);
         self.client.poison_fragment(&self.set, index);
+        self.set.fence(index);
         self.fragments.post();
         true
     }
@@ -142,6 +173,10 @@ impl RxQueue {
     ) -> Result<RxTurn, QueueFault> {
         let packets = self.packets.collect(&self.set.packets)?;
         let returned = self.fragments.collect(&self.set.fragments)?;
+        if self.client.verified_queue() {
+            returned.indices().for_each(|index| self.set.inspect(index));
+            self.client.check_buffers(&mut self.set)?;
+        }
         let mut turn = RxTurn {
             work: packets.count + returned.count,
             ..RxTurn::default()
@@ -181,12 +216,18 @@ impl RxQueue {
         let mut frame = RxFrame {
             set: &self.set,
             parts: &self.parts,
+            prefix: 0,
             length,
             checksum: view.checksum(index),
             rsc: view.rsc(index),
             partial: view.partial(index),
         };
+        insert_tag(&mut frame, view.ieee8021q(index))?;
         complete_coalesced(&mut frame);
+        if self.trust_checksums {
+            complete_valid(&mut frame);
+        }
+        let length = frame.length;
         if !is_sane(length, frame.partial) {
             return Err(Discard::Malformed);
         }
@@ -254,6 +295,47 @@ fn complete_coalesced(frame: &mut RxFrame<'_>) {
     {
         frame.partial = partial;
     }
+}
+
+/// A checksum the client calls valid is one the stack does not look at.
+fn complete_valid(frame: &mut RxFrame<'_>) {
+    let valid = frame.checksum.layer4() == NetPacketChecksumState::VALID;
+    if !valid || frame.partial.is_partial() {
+        return;
+    }
+    let mut head = [0; HEAD_LENGTH];
+    let count = frame.copy_to(&mut head);
+    if let Some((partial, patch)) = describe_valid(&head[..count])
+        && frame.patch(patch.offset, &patch.bytes)
+    {
+        frame.partial = partial;
+    }
+}
+
+/// A tag the client stripped goes back where it was: both addresses move down
+/// into the head-room.
+fn insert_tag(frame: &mut RxFrame<'_>, tag: NetPacketIeee8021Q) -> Result<(), Discard> {
+    if !vlan::was_stripped(tag) {
+        return Ok(());
+    }
+    let room = vlan::TAG_LENGTH;
+    let first = frame.fragments(room).next().ok_or(Discard::Malformed)?;
+    let mut addresses = [0; 12];
+    let read = first.read_slice(&mut addresses, room);
+    read.map_err(|_| Discard::Malformed)?;
+    let written = first
+        .write_slice(&addresses, 0)
+        .and_then(|()| first.write_slice(&vlan::encode(tag), addresses.len()));
+    written.map_err(|_| Discard::Malformed)?;
+    frame.prefix = room;
+    frame.length += room;
+    if frame.partial.is_partial() {
+        frame.partial.checksum_start += room as u16;
+    }
+    if frame.partial.is_segmented() {
+        frame.partial.header_length += room as u16;
+    }
+    Ok(())
 }
 
 /// Facts about a frame that no stack could use.

@@ -5,10 +5,13 @@ use std::io;
 
 use vm_memory::{Bytes, VolatileSlice};
 
-use super::{ClientHalf, QueueFault};
-use crate::abi::{NetFragment, NetPacket, NetPacketChecksum, NetPacketGso, NetPacketLayout};
+use super::{ClientHalf, QueueFault, vlan};
+use crate::abi::{
+    FailureCode, NetFragment, NetOffloadIeee8021qFlags, NetPacket, NetPacketChecksum, NetPacketGso,
+    NetPacketIeee8021Q, NetPacketLayout, NetPacketPartialChecksum,
+};
 use crate::frame_layout::{HEAD_LENGTH, parse};
-use crate::offload::{Covered, Patch, TxPlan, complete, plan_tx};
+use crate::offload::{Covered, Patch, Segmentation, Segments, TxPlan, complete, plan_tx};
 use crate::os_ring::OsRing;
 use crate::port::{PortQueue, TxFrame};
 use crate::ring::{NetRings, RingSet};
@@ -21,7 +24,11 @@ const MINIMUM_FRAME: usize = 14;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TxCoverage {
     pub(crate) checksum: Covered,
-    pub(crate) segmentation: Covered,
+    pub(crate) segmentation: Segmentation,
+    /// 802.1Q tags that travel beside the packet.
+    pub(crate) tagging: NetOffloadIeee8021qFlags,
+    /// Frames that cannot be described are shown with Ignore set.
+    pub(crate) post_ignored: bool,
 }
 
 /// A Tx queue as the execution context drives it.
@@ -31,6 +38,18 @@ pub(crate) struct TxQueue {
     packets: OsRing,
     fragments: OsRing,
     coverage: TxCoverage,
+    /// A large frame that is being cut.
+    segments: Option<Segments>,
+}
+
+/// What became of a frame.
+enum Fate {
+    /// It is in the rings, with so many bytes.
+    Posted(u32),
+    /// Its segments come next.
+    Cut,
+    /// It cannot be described.
+    Dropped,
 }
 
 /// A frame ready to be described to the client.
@@ -39,16 +58,28 @@ struct Described {
     layout: NetPacketLayout,
     checksum: NetPacketChecksum,
     gso: NetPacketGso,
+    partial: NetPacketPartialChecksum,
+    tag: NetPacketIeee8021Q,
+}
+
+/// How to go on with a frame.
+enum Description {
+    Complete(Described),
+    Cut(Segments),
 }
 
 impl TxQueue {
-    pub(crate) fn new(client: ClientHalf, set: RingSet, coverage: TxCoverage) -> Self {
+    pub(crate) fn new(client: ClientHalf, mut set: RingSet, coverage: TxCoverage) -> Self {
+        if client.verified_queue() {
+            set.watch_buffers();
+        }
         Self {
             packets: OsRing::new(&set.packets),
             fragments: OsRing::new(&set.fragments),
             client,
             set,
             coverage,
+            segments: None,
         }
     }
 
@@ -66,8 +97,10 @@ impl TxQueue {
         counters: &Counters,
     ) -> Result<u32, QueueFault> {
         let mut work = 0;
-        if *port_ready && !self.client.cancelled() {
+        let more = *port_ready || self.segments.is_some();
+        if more && !self.client.cancelled() {
             work += self.fill(port, port_ready, budget, counters);
+            self.client.check_buffers(&mut self.set)?;
         }
         // Nothing owned, nothing to advance.
         if self.packets.outstanding() > 0 {
@@ -104,6 +137,22 @@ impl TxQueue {
         &mut self.client
     }
 
+    /// Without packets the client is not called any more, and without room for
+    /// fragments it gets no more packets.
+    fn check_fragments_follow(&self) -> Result<(), QueueFault> {
+        let stalled = self.packets.outstanding() == 0 && self.fragments.free() == 0;
+        if !stalled {
+            return Ok(());
+        }
+        let detail = format!(
+            "all packets came back, but {} fragments did not; BeginIndex of the fragment ring \
+             must move with them",
+            self.fragments.outstanding()
+        );
+        let code = FailureCode::ShimTxFragmentsNotReturned;
+        Err(self.client.violation(code, detail).into())
+    }
+
     fn collect(&mut self) -> Result<u32, QueueFault> {
         let packets = self.packets.collect(&self.set.packets)?;
         for index in packets.indices() {
@@ -112,6 +161,13 @@ impl TxQueue {
         // Buffers come free with their fragments, not with their packets: the
         // client moves both Begin indices.
         let fragments = self.fragments.collect(&self.set.fragments)?;
+        if self.client.verified_queue() {
+            fragments
+                .indices()
+                .for_each(|index| self.set.inspect(index));
+            self.client.check_buffers(&mut self.set)?;
+            self.check_fragments_follow()?;
+        }
         for index in fragments.indices() {
             self.set.release(index);
         }
@@ -127,15 +183,19 @@ impl TxQueue {
         counters: &Counters,
     ) -> u32 {
         let room = self.packets.free().min(self.fragments.free()).min(budget);
-        let (mut filled, mut bytes) = (0, 0);
-        while filled < room {
+        let (mut filled, mut ignored, mut bytes) = (0, 0, 0);
+        while filled + ignored < room {
             match self.read_frame(port) {
                 Ok(Some(frame)) => match self.post(frame, counters) {
-                    Some(length) => {
+                    Fate::Posted(length) => {
                         filled += 1;
                         bytes += u64::from(length);
                     }
-                    None => counters.tx_dropped.add(1),
+                    Fate::Cut => {}
+                    Fate::Dropped => {
+                        counters.tx_dropped.add(1);
+                        ignored += self.post_ignored();
+                    }
                 },
                 Ok(None) => {
                     *port_ready = false;
@@ -149,13 +209,13 @@ impl TxQueue {
                 }
             }
         }
-        if filled > 0 {
+        if filled + ignored > 0 {
             self.packets.publish(&self.set.packets);
             self.fragments.publish(&self.set.fragments);
             counters.tx_packets.add(u64::from(filled));
             counters.tx_bytes.add(bytes);
         }
-        filled
+        filled + ignored
     }
 
     /// Reads the next frame into a buffer attached to the next fragment.
@@ -167,33 +227,74 @@ impl TxQueue {
             Some(id) => id,
             None => self.set.attach(index).ok_or(io::ErrorKind::OutOfMemory)?,
         };
-        port.transmit(&self.set.pool.buffer(id))
+        let buffer = self.set.pool.buffer(id);
+        if let Some(segments) = &mut self.segments {
+            match segments.next(&buffer)? {
+                Some(frame) => return Ok(Some(frame)),
+                None => self.segments = None,
+            }
+        }
+        port.transmit(&buffer)
     }
 
-    /// Describes the frame in the next fragment's buffer to the client. `None`
-    /// if it cannot be; the buffer is used again for the next frame.
-    fn post(&mut self, frame: TxFrame, counters: &Counters) -> Option<u32> {
+    /// Shows the client a packet without data, if it wants to see such; how
+    /// many packets that took.
+    fn post_ignored(&mut self) -> u32 {
+        if !self.coverage.post_ignored {
+            return 0;
+        }
+        let view = NetRings::new(&self.set);
+        view.set_packet(self.packets.next(), NetPacket::default().with_ignore(true));
+        self.packets.post();
+        1
+    }
+
+    /// Describes the frame in the next fragment's buffer to the client. If it
+    /// cannot be, the buffer is used again for the next frame.
+    fn post(&mut self, frame: TxFrame, counters: &Counters) -> Fate {
         let (packet, fragment) = (self.packets.next(), self.fragments.next());
-        let id = self.set.attached(fragment)?;
+        let Some(id) = self.set.attached(fragment) else {
+            return Fate::Dropped;
+        };
         let bytes = self.set.pool.client_slice(id);
         if frame.length > bytes.len() || frame.length < MINIMUM_FRAME {
-            return None;
+            return Fate::Dropped;
         }
-        let bytes = bytes.subslice(0, frame.length).ok()?;
-        let described = self.describe(bytes, &frame, counters)?;
-        self.write(packet, fragment, described, &frame);
+        let (frame, tag) = self.lift_tag(bytes, frame);
+        let described = bytes
+            .subslice(0, frame.length)
+            .ok()
+            .and_then(|bytes| self.describe(bytes, &frame, tag, counters));
+        match described {
+            None => return Fate::Dropped,
+            Some(Description::Cut(segments)) => {
+                self.segments = Some(segments);
+                return Fate::Cut;
+            }
+            Some(Description::Complete(described)) => self.write(packet, fragment, described),
+        }
         self.set.write_virtual_address(fragment, id);
+        self.set.fence(fragment);
         self.packets.post();
         self.fragments.post();
-        Some(frame.length as u32)
+        Fate::Posted(frame.length as u32)
+    }
+
+    /// Takes the 802.1Q tag out of a frame whose client inserts it.
+    fn lift_tag(&self, bytes: VolatileSlice<'_>, frame: TxFrame) -> (TxFrame, NetPacketIeee8021Q) {
+        match self.coverage.tagging.0 {
+            0 => (frame, NetPacketIeee8021Q::default()),
+            _ => vlan::lift(bytes, frame, self.coverage.tagging),
+        }
     }
 
     fn describe(
         &self,
         bytes: VolatileSlice<'_>,
         frame: &TxFrame,
+        tag: NetPacketIeee8021Q,
         counters: &Counters,
-    ) -> Option<Described> {
+    ) -> Option<Description> {
         let mut head = [0; HEAD_LENGTH];
         let count = bytes.copy_to(&mut head[..]);
         let head = &head[..count];
@@ -215,6 +316,14 @@ impl TxQueue {
                     Some(patch),
                 )
             }
+            TxPlan::Segment => {
+                let mut whole = vec![0; frame.length];
+                bytes.read_slice(&mut whole, 0).ok()?;
+                // A tag taken out goes with every segment, in its bytes.
+                let (whole, frame) = vlan::restore(whole, *frame, tag);
+                let layout = parse(&whole);
+                return Segments::new(whole, layout, frame.partial).map(Description::Cut);
+            }
             TxPlan::Drop => return None,
         };
         if let Some(Patch {
@@ -224,16 +333,23 @@ impl TxQueue {
         {
             bytes.write_slice(&field, offset).ok()?;
         }
-        let length = frame.length as u32;
-        Some(Described {
-            length,
+        // A checksum completed here is no longer partial.
+        let whole = checksum == NetPacketChecksum::default();
+        Some(Description::Complete(Described {
+            length: frame.length as u32,
             layout,
             checksum,
             gso,
-        })
+            partial: if whole {
+                Default::default()
+            } else {
+                frame.partial
+            },
+            tag,
+        }))
     }
 
-    fn write(&self, packet: u32, fragment: u32, described: Described, frame: &TxFrame) {
+    fn write(&self, packet: u32, fragment: u32, described: Described) {
         let view = NetRings::new(&self.set);
         let capacity = self.set.pool.capacity() as u32;
         let element = NetFragment::default()
@@ -246,15 +362,7 @@ impl TxQueue {
         );
         view.set_checksum(packet, described.checksum);
         view.set_gso(packet, described.gso);
-        // A checksum completed here is no longer partial.
-        let whole = described.checksum == NetPacketChecksum::default();
-        view.set_partial(
-            packet,
-            if whole {
-                Default::default()
-            } else {
-                frame.partial
-            },
-        );
+        view.set_ieee8021q(packet, described.tag);
+        view.set_partial(packet, described.partial);
     }
 }

@@ -5,8 +5,8 @@
 //! up to 8.
 
 use crate::abi::{
-    NetExtensionType, NetFragment, NetPacket, NetPacketChecksum, NetPacketGso,
-    NetPacketPartialChecksum, NetPacketRsc,
+    NetExtensionType, NetFragment, NetPacket, NetPacketChecksum, NetPacketGso, NetPacketHash,
+    NetPacketIeee8021Q, NetPacketPartialChecksum, NetPacketRsc, NetPacketRscTimestamp,
 };
 
 /// Name of the private extension.
@@ -21,6 +21,12 @@ pub struct Extensions {
     pub gso: bool,
     /// `ms_packet_rsc`: RSC capabilities were set.
     pub rsc: bool,
+    /// `ms_packet_rsc_timestamp`: RSC capabilities name the timestamp option.
+    pub rsc_timestamp: bool,
+    /// `ms_packet_ieee8021q`: 802.1Q tag capabilities were set.
+    pub ieee8021q: bool,
+    /// `ms_packet_hash`: receive scaling capabilities were set.
+    pub hash: bool,
 }
 
 /// One extension that has a place in the element.
@@ -40,6 +46,7 @@ pub(crate) struct ElementLayout {
     pub(crate) checksum: Option<u32>,
     pub(crate) gso: Option<u32>,
     pub(crate) rsc: Option<u32>,
+    pub(crate) ieee8021q: Option<u32>,
     pub(crate) partial: Option<u32>,
     pub(crate) virtual_address: Option<u32>,
 }
@@ -50,7 +57,7 @@ type Spec = (&'static str, u32, usize, usize);
 impl ElementLayout {
     /// Layout of packet elements.
     pub(crate) fn packets(wanted: Extensions) -> Self {
-        let all: [(bool, Spec); 5] = [
+        let all: [(bool, Spec); 8] = [
             (
                 true,
                 spec::<NetPacketPartialChecksum>(PARTIAL_CHECKSUM, 1, 4),
@@ -59,6 +66,15 @@ impl ElementLayout {
             (true, spec::<u32>("ms_packet_lso", 1, 4)),
             (wanted.gso, spec::<NetPacketGso>("ms_packet_gso", 1, 4)),
             (wanted.rsc, spec::<NetPacketRsc>("ms_packet_rsc", 2, 4)),
+            (
+                wanted.rsc_timestamp,
+                spec::<NetPacketRscTimestamp>("ms_packet_rsc_timestamp", 1, 4),
+            ),
+            (
+                wanted.ieee8021q,
+                spec::<NetPacketIeee8021Q>("ms_packet_ieee8021q", 1, 4),
+            ),
+            (wanted.hash, spec::<NetPacketHash>("ms_packet_hash", 1, 4)),
             (
                 wanted.checksum,
                 spec::<NetPacketChecksum>("ms_packet_checksum", 1, 1),
@@ -100,6 +116,7 @@ impl ElementLayout {
             "ms_packet_checksum" => &mut self.checksum,
             "ms_packet_gso" => &mut self.gso,
             "ms_packet_rsc" => &mut self.rsc,
+            "ms_packet_ieee8021q" => &mut self.ieee8021q,
             "ms_fragment_virtualaddress" => &mut self.virtual_address,
             PARTIAL_CHECKSUM => &mut self.partial,
             _ => return self.placed.push(placed),
@@ -133,6 +150,9 @@ mod tests {
         checksum: true,
         gso: true,
         rsc: true,
+        rsc_timestamp: false,
+        ieee8021q: false,
+        hash: false,
     };
 
     #[test]
@@ -172,6 +192,33 @@ mod tests {
             layout.query(PARTIAL_CHECKSUM, 1, packet).is_none(),
             "private"
         );
+    }
+
+    #[test]
+    fn every_extension_has_a_place_of_its_own() {
+        let everything = Extensions {
+            rsc_timestamp: true,
+            ieee8021q: true,
+            hash: true,
+            ..ALL
+        };
+        let layout = ElementLayout::packets(everything);
+        let packet = NetExtensionType::PACKET;
+        let mut offsets: Vec<u32> = [
+            "ms_packet_lso",
+            "ms_packet_gso",
+            "ms_packet_rsc",
+            "ms_packet_rsc_timestamp",
+            "ms_packet_ieee8021q",
+            "ms_packet_hash",
+            "ms_packet_checksum",
+        ]
+        .map(|name| layout.query(name, 1, packet).expect(name))
+        .to_vec();
+        assert_eq!(layout.query("ms_packet_hash", 2, packet), None);
+        offsets.dedup();
+        assert_eq!(offsets, [24, 28, 32, 36, 40, 44, 52]);
+        assert_eq!(layout.stride, 56);
     }
 
     #[test]

@@ -173,6 +173,11 @@ impl RingMemory {
         self.stride
     }
 
+    /// Address of the head, for clients that hold a pointer to the ring.
+    pub(crate) fn head_address(&self) -> usize {
+        self.base.as_ptr() as usize
+    }
+
     /// Address of element 0, for clients that compute addresses themselves.
     pub(crate) fn elements_address(&self) -> usize {
         self.base.as_ptr() as usize + NetRingHeader::BUFFER_OFFSET

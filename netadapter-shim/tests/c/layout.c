@@ -6,7 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "netadaptercx.h"
+#include <netadaptercx.h>
+#include <net/checksum.h>
+#include <net/gso.h>
+#include <net/ieee8021q.h>
+#include <net/packethash.h>
+#include <net/rsc.h>
+#include <net/virtualaddress.h>
 
 #define SIZE(s) printf(#s " size %zu\n", sizeof(s))
 #define AT(s, f) printf(#s "." #f " at %zu\n", offsetof(s, f))

@@ -1,0 +1,3 @@
+/* See checksum.h. */
+#pragma GCC system_header
+#include "checksum.h"

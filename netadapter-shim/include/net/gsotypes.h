@@ -1,0 +1,3 @@
+/* See gso.h. */
+#pragma GCC system_header
+#include "gso.h"

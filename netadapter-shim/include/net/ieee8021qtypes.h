@@ -1,0 +1,3 @@
+/* See ieee8021q.h. */
+#pragma GCC system_header
+#include "ieee8021q.h"

@@ -1,0 +1,3 @@
+/* See lso.h. */
+#pragma GCC system_header
+#include "lso.h"

@@ -1,0 +1,3 @@
+/* See packethash.h. */
+#pragma GCC system_header
+#include "packethash.h"

@@ -1,0 +1,29 @@
+/* A driver-managed buffer's own handle. Never there in user mode. */
+#ifndef NET_RETURNCONTEXT_H
+#define NET_RETURNCONTEXT_H
+
+#pragma GCC system_header
+
+#include "extension.h"
+
+#define NET_FRAGMENT_EXTENSION_RETURN_CONTEXT_NAME L"ms_fragment_returncontext"
+#define NET_FRAGMENT_EXTENSION_RETURN_CONTEXT_VERSION_1 1U
+
+DECLARE_HANDLE(NET_FRAGMENT_RETURN_CONTEXT_HANDLE);
+
+typedef struct _NET_FRAGMENT_RETURN_CONTEXT {
+    NET_FRAGMENT_RETURN_CONTEXT_HANDLE Handle;
+} NET_FRAGMENT_RETURN_CONTEXT;
+
+#define NET_FRAGMENT_EXTENSION_RETURN_CONTEXT_VERSION_1_SIZE sizeof(NET_FRAGMENT_RETURN_CONTEXT)
+
+UMNET_EXTERN_C_BEGIN
+
+UMNET_INLINE NET_FRAGMENT_RETURN_CONTEXT *NetExtensionGetFragmentReturnContext(NET_EXTENSION const *Extension, UINT32 Index)
+{
+    return (NET_FRAGMENT_RETURN_CONTEXT *)NetExtensionGetData(Extension, Index);
+}
+
+UMNET_EXTERN_C_END
+
+#endif

@@ -1,0 +1,3 @@
+/* A driver-managed buffer's own handle: see returncontext.h. */
+#pragma GCC system_header
+#include "returncontext.h"

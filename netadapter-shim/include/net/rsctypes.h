@@ -1,0 +1,3 @@
+/* See rsc.h. */
+#pragma GCC system_header
+#include "rsc.h"

@@ -1,0 +1,136 @@
+/* Offload capabilities and their callbacks. */
+#ifndef UMNET_NET_OFFLOADS_H
+#define UMNET_NET_OFFLOADS_H
+
+#pragma GCC system_header
+
+UMNET_EXTERN_C_BEGIN
+
+typedef enum _NET_ADAPTER_OFFLOAD_LAYER3_FLAGS {
+    NetAdapterOffloadLayer3FlagIPv4NoOptions = 1,
+    NetAdapterOffloadLayer3FlagIPv4WithOptions = 2,
+    NetAdapterOffloadLayer3FlagIPv6NoExtensions = 4,
+    NetAdapterOffloadLayer3FlagIPv6WithExtensions = 8
+} NET_ADAPTER_OFFLOAD_LAYER3_FLAGS;
+
+typedef enum _NET_ADAPTER_OFFLOAD_LAYER4_FLAGS {
+    NetAdapterOffloadLayer4FlagTcpNoOptions = 1,
+    NetAdapterOffloadLayer4FlagTcpWithOptions = 2,
+    NetAdapterOffloadLayer4FlagUdp = 4
+} NET_ADAPTER_OFFLOAD_LAYER4_FLAGS;
+
+typedef enum _NET_ADAPTER_OFFLOAD_IEEE8021Q_TAG_FLAGS {
+    NetAdapterOffloadIeee8021PriorityTaggingFlag = 1,
+    NetAdapterOffloadIeee8021VlanTaggingFlag = 2
+} NET_ADAPTER_OFFLOAD_IEEE8021Q_TAG_FLAGS;
+
+typedef void EVT_NET_ADAPTER_OFFLOAD_SET_TX_CHECKSUM(NETADAPTER Adapter, NETOFFLOAD Offload);
+typedef EVT_NET_ADAPTER_OFFLOAD_SET_TX_CHECKSUM *PFN_NET_ADAPTER_OFFLOAD_SET_TX_CHECKSUM;
+typedef void EVT_NET_ADAPTER_OFFLOAD_SET_RX_CHECKSUM(NETADAPTER Adapter, NETOFFLOAD Offload);
+typedef EVT_NET_ADAPTER_OFFLOAD_SET_RX_CHECKSUM *PFN_NET_ADAPTER_OFFLOAD_SET_RX_CHECKSUM;
+typedef void EVT_NET_ADAPTER_OFFLOAD_SET_GSO(NETADAPTER Adapter, NETOFFLOAD Offload);
+typedef EVT_NET_ADAPTER_OFFLOAD_SET_GSO *PFN_NET_ADAPTER_OFFLOAD_SET_GSO;
+typedef void EVT_NET_ADAPTER_OFFLOAD_SET_RSC(NETADAPTER Adapter, NETOFFLOAD Offload);
+typedef EVT_NET_ADAPTER_OFFLOAD_SET_RSC *PFN_NET_ADAPTER_OFFLOAD_SET_RSC;
+typedef void EVT_NET_ADAPTER_OFFLOAD_SET_CHECKSUM(NETADAPTER Adapter, NETOFFLOAD Offload);
+typedef EVT_NET_ADAPTER_OFFLOAD_SET_CHECKSUM *PFN_NET_ADAPTER_OFFLOAD_SET_CHECKSUM;
+
+typedef struct _NET_ADAPTER_OFFLOAD_TX_CHECKSUM_CAPABILITIES {
+    ULONG Size;
+    NET_ADAPTER_OFFLOAD_LAYER3_FLAGS Layer3Flags;
+    NET_ADAPTER_OFFLOAD_LAYER4_FLAGS Layer4Flags;
+    UINT16 Layer3HeaderOffsetLimit;     /* 0: none, as the next one */
+    UINT16 Layer4HeaderOffsetLimit;
+    PFN_NET_ADAPTER_OFFLOAD_SET_TX_CHECKSUM EvtAdapterOffloadSetTxChecksum;
+} NET_ADAPTER_OFFLOAD_TX_CHECKSUM_CAPABILITIES;
+
+UMNET_INLINE void NET_ADAPTER_OFFLOAD_TX_CHECKSUM_CAPABILITIES_INIT(NET_ADAPTER_OFFLOAD_TX_CHECKSUM_CAPABILITIES *Capabilities, NET_ADAPTER_OFFLOAD_LAYER3_FLAGS Layer3Flags, PFN_NET_ADAPTER_OFFLOAD_SET_TX_CHECKSUM EvtAdapterOffloadSetTxChecksum)
+{
+    WDF_STRUCT_INIT(Capabilities);
+    Capabilities->Layer3Flags = Layer3Flags;
+    Capabilities->EvtAdapterOffloadSetTxChecksum = EvtAdapterOffloadSetTxChecksum;
+}
+
+typedef struct _NET_ADAPTER_OFFLOAD_RX_CHECKSUM_CAPABILITIES {
+    ULONG Size;
+    PFN_NET_ADAPTER_OFFLOAD_SET_RX_CHECKSUM EvtAdapterOffloadSetRxChecksum;
+} NET_ADAPTER_OFFLOAD_RX_CHECKSUM_CAPABILITIES;
+
+UMNET_INLINE void NET_ADAPTER_OFFLOAD_RX_CHECKSUM_CAPABILITIES_INIT(NET_ADAPTER_OFFLOAD_RX_CHECKSUM_CAPABILITIES *Capabilities, PFN_NET_ADAPTER_OFFLOAD_SET_RX_CHECKSUM EvtAdapterOffloadSetRxChecksum)
+{
+    WDF_STRUCT_INIT(Capabilities);
+    Capabilities->EvtAdapterOffloadSetRxChecksum = EvtAdapterOffloadSetRxChecksum;
+}
+
+typedef struct _NET_ADAPTER_OFFLOAD_GSO_CAPABILITIES {
+    ULONG Size;
+    NET_ADAPTER_OFFLOAD_LAYER3_FLAGS Layer3Flags;
+    NET_ADAPTER_OFFLOAD_LAYER4_FLAGS Layer4Flags;
+    UINT16 Layer4HeaderOffsetLimit;
+    SIZE_T MaximumOffloadSize;
+    SIZE_T MinimumSegmentCount;
+    PFN_NET_ADAPTER_OFFLOAD_SET_GSO EvtAdapterOffloadSetGso;
+} NET_ADAPTER_OFFLOAD_GSO_CAPABILITIES;
+
+UMNET_INLINE void NET_ADAPTER_OFFLOAD_GSO_CAPABILITIES_INIT(NET_ADAPTER_OFFLOAD_GSO_CAPABILITIES *Capabilities, NET_ADAPTER_OFFLOAD_LAYER3_FLAGS Layer3Flags, NET_ADAPTER_OFFLOAD_LAYER4_FLAGS Layer4Flags, SIZE_T MaximumOffloadSize, SIZE_T MinimumSegmentCount, PFN_NET_ADAPTER_OFFLOAD_SET_GSO EvtAdapterOffloadSetGso)
+{
+    WDF_STRUCT_INIT(Capabilities);
+    Capabilities->Layer3Flags = Layer3Flags;
+    Capabilities->Layer4Flags = Layer4Flags;
+    Capabilities->MaximumOffloadSize = MaximumOffloadSize;
+    Capabilities->MinimumSegmentCount = MinimumSegmentCount;
+    Capabilities->EvtAdapterOffloadSetGso = EvtAdapterOffloadSetGso;
+}
+
+typedef struct _NET_ADAPTER_OFFLOAD_RSC_CAPABILITIES {
+    ULONG Size;
+    NET_ADAPTER_OFFLOAD_LAYER3_FLAGS Layer3Flags;
+    NET_ADAPTER_OFFLOAD_LAYER4_FLAGS Layer4Flags;
+    BOOLEAN TcpTimestampOption;
+    PFN_NET_ADAPTER_OFFLOAD_SET_RSC EvtAdapterOffloadSetRsc;
+} NET_ADAPTER_OFFLOAD_RSC_CAPABILITIES;
+
+UMNET_INLINE void NET_ADAPTER_OFFLOAD_RSC_CAPABILITIES_INIT(NET_ADAPTER_OFFLOAD_RSC_CAPABILITIES *Capabilities, NET_ADAPTER_OFFLOAD_LAYER3_FLAGS Layer3Flags, NET_ADAPTER_OFFLOAD_LAYER4_FLAGS Layer4Flags, PFN_NET_ADAPTER_OFFLOAD_SET_RSC EvtAdapterOffloadSetRsc)
+{
+    WDF_STRUCT_INIT(Capabilities);
+    Capabilities->Layer3Flags = Layer3Flags;
+    Capabilities->Layer4Flags = Layer4Flags;
+    Capabilities->EvtAdapterOffloadSetRsc = EvtAdapterOffloadSetRsc;
+}
+
+typedef struct _NET_ADAPTER_OFFLOAD_IEEE8021Q_TAG_CAPABILITIES {
+    ULONG Size;
+    NET_ADAPTER_OFFLOAD_IEEE8021Q_TAG_FLAGS Flags;
+} NET_ADAPTER_OFFLOAD_IEEE8021Q_TAG_CAPABILITIES;
+
+UMNET_INLINE void NET_ADAPTER_OFFLOAD_IEEE8021Q_TAG_CAPABILITIES_INIT(NET_ADAPTER_OFFLOAD_IEEE8021Q_TAG_CAPABILITIES *Capabilities, NET_ADAPTER_OFFLOAD_IEEE8021Q_TAG_FLAGS Flags)
+{
+    WDF_STRUCT_INIT(Capabilities);
+    Capabilities->Flags = Flags;
+}
+
+/* Both directions in one: of 2.0, refused since 2.2. */
+typedef struct _NET_ADAPTER_OFFLOAD_CHECKSUM_CAPABILITIES {
+    ULONG Size;
+    BOOLEAN IPv4;
+    BOOLEAN Tcp;
+    BOOLEAN Udp;
+    PFN_NET_ADAPTER_OFFLOAD_SET_CHECKSUM EvtAdapterOffloadSetChecksum;
+} NET_ADAPTER_OFFLOAD_CHECKSUM_CAPABILITIES;
+
+UMNET_INLINE void NET_ADAPTER_OFFLOAD_CHECKSUM_CAPABILITIES_INIT(NET_ADAPTER_OFFLOAD_CHECKSUM_CAPABILITIES *Capabilities, BOOLEAN IPv4, BOOLEAN Tcp, BOOLEAN Udp, PFN_NET_ADAPTER_OFFLOAD_SET_CHECKSUM EvtAdapterOffloadSetChecksum)
+{
+    WDF_STRUCT_INIT(Capabilities);
+    Capabilities->IPv4 = IPv4;
+    Capabilities->Tcp = Tcp;
+    Capabilities->Udp = Udp;
+    Capabilities->EvtAdapterOffloadSetChecksum = EvtAdapterOffloadSetChecksum;
+}
+
+UMNET_EXTERN_C_END
+
+DEFINE_ENUM_FLAG_OPERATORS(NET_ADAPTER_OFFLOAD_LAYER3_FLAGS)
+DEFINE_ENUM_FLAG_OPERATORS(NET_ADAPTER_OFFLOAD_LAYER4_FLAGS)
+DEFINE_ENUM_FLAG_OPERATORS(NET_ADAPTER_OFFLOAD_IEEE8021Q_TAG_FLAGS)
+
+#endif

@@ -1,0 +1,85 @@
+/* Threads, waitable objects, locks and clocks, under their Windows names. */
+#ifndef UMNET_WIN32_H
+#define UMNET_WIN32_H
+
+#pragma GCC system_header
+
+#include "common.h"
+#include "bind.h"
+#include "ioctl.h"
+#include "win32_errors.h"
+
+UMNET_EXTERN_C_BEGIN
+
+#define INVALID_HANDLE_VALUE ((HANDLE)(LONG_PTR)-1)
+#define INFINITE 0xFFFFFFFFU
+#define WAIT_OBJECT_0 0U
+#define WAIT_ABANDONED 0x80U
+#define WAIT_ABANDONED_0 0x80U
+#define WAIT_IO_COMPLETION 0xC0U
+#ifndef WAIT_TIMEOUT
+#define WAIT_TIMEOUT 258U
+#endif
+#define WAIT_FAILED 0xFFFFFFFFU
+#define MAXIMUM_WAIT_OBJECTS 64
+#define STILL_ACTIVE 259U
+#define CREATE_SUSPENDED 4
+#define STACK_SIZE_PARAM_IS_A_RESERVATION 0x10000
+
+#define THREAD_PRIORITY_LOWEST (-2)
+#define THREAD_PRIORITY_BELOW_NORMAL (-1)
+#define THREAD_PRIORITY_NORMAL 0
+#define THREAD_PRIORITY_ABOVE_NORMAL 1
+#define THREAD_PRIORITY_HIGHEST 2
+#define THREAD_PRIORITY_TIME_CRITICAL 15
+#define THREAD_PRIORITY_IDLE (-15)
+#define THREAD_PRIORITY_ERROR_RETURN MAXLONG
+
+#define HEAP_ZERO_MEMORY 8
+
+DECLARE_HANDLE(HINSTANCE);
+typedef HINSTANCE HMODULE;
+
+typedef struct _SECURITY_ATTRIBUTES {
+    DWORD nLength;
+    LPVOID lpSecurityDescriptor;
+    BOOL bInheritHandle;
+} SECURITY_ATTRIBUTES, *PSECURITY_ATTRIBUTES, *LPSECURITY_ATTRIBUTES;
+
+typedef struct _FILETIME {
+    DWORD dwLowDateTime;
+    DWORD dwHighDateTime;
+} FILETIME, *PFILETIME, *LPFILETIME;
+
+typedef DWORD THREAD_START_ROUTINE(LPVOID Parameter);
+typedef THREAD_START_ROUTINE *PTHREAD_START_ROUTINE, *LPTHREAD_START_ROUTINE;
+
+/* The host keeps its own state in these words; all zeros is unlocked. */
+typedef struct _RTL_SRWLOCK {
+    PVOID Ptr;
+} SRWLOCK, *PSRWLOCK;
+#define SRWLOCK_INIT { 0 }
+
+typedef struct _RTL_CONDITION_VARIABLE {
+    PVOID Ptr;
+} CONDITION_VARIABLE, *PCONDITION_VARIABLE;
+#define CONDITION_VARIABLE_INIT { 0 }
+#define CONDITION_VARIABLE_LOCKMODE_SHARED 1
+
+typedef struct _RTL_CRITICAL_SECTION {
+    PVOID Reserved[5];
+} CRITICAL_SECTION, *PCRITICAL_SECTION, *LPCRITICAL_SECTION;
+
+UMNET_WINDOWS_HANDLE_FUNCTIONS(UMNET_RUNTIME_WRAPPER)
+UMNET_WINDOWS_LOCK_FUNCTIONS(UMNET_RUNTIME_WRAPPER)
+UMNET_WINDOWS_CLOCK_FUNCTIONS(UMNET_RUNTIME_WRAPPER)
+
+UMNET_EXTERN_C_END
+
+#include "win32_process.h"
+
+#define CreateEvent CreateEventW
+#define CreateMutex CreateMutexW
+#define CreateSemaphore CreateSemaphoreW
+
+#endif

@@ -1,0 +1,57 @@
+//! What the door asks of the process that hosts a client.
+
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::configuration_store::ConfigurationStore;
+use crate::AdapterConfig;
+use crate::port::SystemPort;
+
+/// Which part of the configuration a client opens. Devices and adapters are numbered in the order
+/// in which they are created, adapters over all devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigurationScope {
+    /// The driver's own parameters (`WdfDriverOpenParametersRegistryKey`).
+    Driver,
+    /// `NetDeviceOpenConfiguration`
+    Device(usize),
+    /// `NetAdapterOpenConfiguration`
+    Adapter {
+        /// The device it belongs to.
+        device: usize,
+        /// The adapter.
+        adapter: usize,
+    },
+}
+
+/// The process that hosts a client: ports into the system, and configuration.
+///
+/// Called on the client's threads, with no lock of the door held.
+pub trait ClientHost: Send + Sync {
+    /// A seat in the system for the adapter with this number; called once for each, from
+    /// `NetAdapterCreate`. The port hears of MTU, address and link state as the client sets them.
+    ///
+    /// # Errors
+    /// Whatever the operating system says. The adapter is not created then.
+    fn open_port(&self, adapter: usize) -> io::Result<Box<dyn SystemPort>>;
+
+    /// What `scope` is configured with; an empty table if there is nothing.
+    fn configuration(&self, scope: ConfigurationScope) -> Arc<dyn ConfigurationStore>;
+
+    /// How adapters are built, and whether the verifier watches them.
+    fn adapter_config(&self) -> AdapterConfig;
+}
+
+static HOST: RwLock<Option<Arc<dyn ClientHost>>> = RwLock::new(None);
+
+/// Names the host that clients loaded from now on live in; a process has one at a time.
+#[allow(dead_code, reason = "the loader calls it")]
+pub(crate) fn install(host: Option<Arc<dyn ClientHost>>) {
+    *HOST.write().unwrap_or_else(PoisonError::into_inner) = host;
+}
+
+/// The host, while a client is loaded.
+#[allow(dead_code, reason = "adapters call it")]
+pub(crate) fn current() -> Option<Arc<dyn ClientHost>> {
+    HOST.read().unwrap_or_else(PoisonError::into_inner).clone()
+}

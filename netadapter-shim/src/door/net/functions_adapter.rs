@@ -1,0 +1,248 @@
+//! The adapter's functions with their C signatures.
+
+#![allow(unsafe_code, non_snake_case)] // C's names, and the client's pointers passed on
+
+use std::ffi::c_void;
+
+use super::guard::{self, Globals};
+use super::{adapter, indication, init, setters};
+use super::{done, status};
+use crate::abi::*;
+use crate::door::object::Handle;
+use crate::door::table::{Entry, entries};
+use crate::door::types::WdfObjectAttributes;
+
+/// Every function of this part, by its C name.
+pub(super) const FUNCTIONS: &[(&str, Entry)] = entries![
+    NetDeviceInitConfig,
+    NetAdapterInitAllocate,
+    NetAdapterInitFree,
+    NetAdapterInitSetDatapathCallbacks,
+    NetAdapterInitAddTxDemux,
+    NetAdapterCreate,
+    NetAdapterStart,
+    NetAdapterStop,
+    NetAdapterGetNetLuid,
+    NetAdapterSetLinkLayerCapabilities,
+    NetAdapterSetPermanentLinkLayerAddress,
+    NetAdapterSetCurrentLinkLayerAddress,
+    NetAdapterSetLinkState,
+    NetAdapterSetReceiveFilterCapabilities,
+    NetAdapterOffloadSetTxChecksumCapabilities,
+    NetAdapterOffloadSetRxChecksumCapabilities,
+    NetAdapterOffloadSetGsoCapabilities,
+    NetAdapterOffloadSetRscCapabilities,
+    NetAdapterOffloadSetIeee8021qTagCapabilities,
+    NetAdapterSetReceiveScalingCapabilities,
+    NetAdapterSetLinkLayerMtuSize,
+    NetAdapterSetDataPathCapabilities,
+    NetAdapterPauseOffloadCapabilities,
+    NetAdapterResumeOffloadCapabilities,
+    NetReceiveFilterGetPacketFilter,
+    NetReceiveFilterGetMulticastAddressCount,
+    NetReceiveFilterGetMulticastAddressList,
+];
+
+extern "C" fn NetDeviceInitConfig(globals: Globals, init: *mut c_void) -> i32 {
+    status(init::device_init_config(globals, init))
+}
+
+extern "C" fn NetAdapterInitAllocate(globals: Globals, device: Handle) -> usize {
+    init::allocate(globals, device)
+}
+
+extern "C" fn NetAdapterInitFree(globals: Globals, init: usize) {
+    init::free(globals, init);
+}
+
+extern "C" fn NetAdapterInitSetDatapathCallbacks(
+    globals: Globals,
+    init: usize,
+    callbacks: *const NetAdapterDatapathCallbacks,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { init::set_datapath_callbacks(globals, init, callbacks) });
+}
+
+extern "C" fn NetAdapterInitAddTxDemux(
+    globals: Globals,
+    init: usize,
+    demux: *const NetAdapterTxDemux,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { init::add_tx_demux(globals, init, demux) });
+}
+
+extern "C" fn NetAdapterCreate(
+    globals: Globals,
+    init: usize,
+    attributes: *const WdfObjectAttributes,
+    adapter: *mut Handle,
+) -> i32 {
+    // SAFETY: the client called with C's prototype.
+    status(unsafe { init::create(globals, init, attributes, adapter) })
+}
+
+extern "C" fn NetAdapterStart(globals: Globals, adapter: Handle) -> i32 {
+    status(
+        guard::adapter("NetAdapterStart", globals, adapter)
+            .and_then(|adapter| adapter::start(&adapter)),
+    )
+}
+
+extern "C" fn NetAdapterStop(globals: Globals, adapter: Handle) {
+    if let Ok(adapter) = guard::adapter("NetAdapterStop", globals, adapter) {
+        adapter::stop(&adapter);
+    }
+}
+
+extern "C" fn NetAdapterGetNetLuid(globals: Globals, adapter: Handle) -> u64 {
+    let adapter = guard::adapter("NetAdapterGetNetLuid", globals, adapter);
+    adapter.map_or(0, |adapter| adapter.luid())
+}
+
+extern "C" fn NetAdapterSetLinkLayerCapabilities(
+    globals: Globals,
+    adapter: Handle,
+    structure: *const NetAdapterLinkLayerCapabilities,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { setters::link_layer_capabilities(globals, adapter, structure) });
+}
+
+extern "C" fn NetAdapterSetPermanentLinkLayerAddress(
+    globals: Globals,
+    adapter: Handle,
+    structure: *const NetAdapterLinkLayerAddress,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { setters::permanent_address(globals, adapter, structure) });
+}
+
+extern "C" fn NetAdapterSetCurrentLinkLayerAddress(
+    globals: Globals,
+    adapter: Handle,
+    structure: *const NetAdapterLinkLayerAddress,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { setters::current_address(globals, adapter, structure) });
+}
+
+extern "C" fn NetAdapterSetLinkState(
+    globals: Globals,
+    adapter: Handle,
+    structure: *const NetAdapterLinkState,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { setters::link_state(globals, adapter, structure) });
+}
+
+extern "C" fn NetAdapterSetReceiveFilterCapabilities(
+    globals: Globals,
+    adapter: Handle,
+    structure: *const NetAdapterReceiveFilterCapabilities,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { setters::receive_filter_capabilities(globals, adapter, structure) });
+}
+
+extern "C" fn NetAdapterOffloadSetTxChecksumCapabilities(
+    globals: Globals,
+    adapter: Handle,
+    structure: *const NetAdapterOffloadTxChecksumCapabilities,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { setters::tx_checksum(globals, adapter, structure) });
+}
+
+extern "C" fn NetAdapterOffloadSetRxChecksumCapabilities(
+    globals: Globals,
+    adapter: Handle,
+    structure: *const NetAdapterOffloadRxChecksumCapabilities,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { setters::rx_checksum(globals, adapter, structure) });
+}
+
+extern "C" fn NetAdapterOffloadSetGsoCapabilities(
+    globals: Globals,
+    adapter: Handle,
+    structure: *const NetAdapterOffloadGsoCapabilities,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { setters::gso(globals, adapter, structure) });
+}
+
+extern "C" fn NetAdapterOffloadSetRscCapabilities(
+    globals: Globals,
+    adapter: Handle,
+    structure: *const NetAdapterOffloadRscCapabilities,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { setters::rsc(globals, adapter, structure) });
+}
+
+extern "C" fn NetAdapterOffloadSetIeee8021qTagCapabilities(
+    globals: Globals,
+    adapter: Handle,
+    structure: *const NetAdapterOffloadIeee8021qTagCapabilities,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { setters::ieee8021q(globals, adapter, structure) });
+}
+
+extern "C" fn NetAdapterSetReceiveScalingCapabilities(
+    globals: Globals,
+    adapter: Handle,
+    structure: *const NetAdapterReceiveScalingCapabilities,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { setters::receive_scaling(globals, adapter, structure) });
+}
+
+extern "C" fn NetAdapterSetLinkLayerMtuSize(globals: Globals, adapter: Handle, mtu: u32) {
+    done(setters::mtu(globals, adapter, mtu));
+}
+
+extern "C" fn NetAdapterSetDataPathCapabilities(
+    globals: Globals,
+    adapter: Handle,
+    tx: *const NetAdapterTxCapabilities,
+    rx: *const NetAdapterRxCapabilities,
+) {
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { setters::datapath_capabilities(globals, adapter, tx, rx) });
+}
+
+extern "C" fn NetAdapterPauseOffloadCapabilities(globals: Globals, adapter: Handle) {
+    done(setters::pause(
+        "NetAdapterPauseOffloadCapabilities",
+        globals,
+        adapter,
+        true,
+    ));
+}
+
+extern "C" fn NetAdapterResumeOffloadCapabilities(globals: Globals, adapter: Handle) {
+    done(setters::pause(
+        "NetAdapterResumeOffloadCapabilities",
+        globals,
+        adapter,
+        false,
+    ));
+}
+
+extern "C" fn NetReceiveFilterGetPacketFilter(globals: Globals, filter: usize) -> u32 {
+    indication::packet_filter(globals, filter)
+}
+
+extern "C" fn NetReceiveFilterGetMulticastAddressCount(globals: Globals, filter: usize) -> usize {
+    indication::multicast_count(globals, filter)
+}
+
+extern "C" fn NetReceiveFilterGetMulticastAddressList(
+    globals: Globals,
+    filter: usize,
+) -> *const NetAdapterLinkLayerAddress {
+    indication::multicast_list(globals, filter)
+}

@@ -1,0 +1,247 @@
+//! From WDFDEVICE_INIT to a NETADAPTER.
+
+#![allow(unsafe_code)] // reads the client's structures and stores its handles
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use super::adapter::{self, AdapterObject};
+use super::callbacks::{AdapterCallbacks, CreateQueue};
+use super::events::ClientEvents;
+use super::guard::{self, Globals, refuse};
+use super::{device, queue};
+use crate::abi::{FailureCode, NetAdapterDatapathCallbacks, NetAdapterTxDemux, NtStatus};
+use crate::adapter::{Adapter, AdapterConfig, FaultHook, TxDemux};
+use crate::door::client_host;
+use crate::door::fail::{breach, verifier};
+use crate::door::foreign::store;
+use crate::door::object::{self, Handle, Kind};
+use crate::door::types::WdfObjectAttributes;
+use crate::door::wdf::device_init;
+
+/// What stands behind a NETADAPTER_INIT.
+#[derive(Clone, Copy)]
+struct Init {
+    device: Handle,
+    callbacks: AdapterCallbacks,
+    demux: Option<TxDemux>,
+    used: bool,
+}
+
+static INITS: LazyLock<Mutex<HashMap<usize, Init>>> = LazyLock::new(Mutex::default);
+/// Numbers that look like nothing that can be followed.
+static NEXT: AtomicUsize = AtomicUsize::new(0x4d30_0000_0000_0010);
+static ADAPTERS: AtomicUsize = AtomicUsize::new(0);
+
+fn inits() -> MutexGuard<'static, HashMap<usize, Init>> {
+    INITS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Changes an init object that has not been used yet.
+fn change(call: &str, number: usize, change: impl FnOnce(&mut Init)) -> Result<(), NtStatus> {
+    let mut all = inits();
+    let Some(init) = all.get_mut(&number) else {
+        drop(all);
+        return unknown(call, number);
+    };
+    if init.used {
+        drop(all);
+        return used(call);
+    }
+    change(init);
+    Ok(())
+}
+
+fn unknown<T>(call: &str, number: usize) -> Result<T, NtStatus> {
+    let why = format_args!("{number:#x} is not from NetAdapterInitAllocate, or was freed");
+    refuse(FailureCode::InvalidNetAdapterInitSignature, call, why)
+}
+
+fn used<T>(call: &str) -> Result<T, NtStatus> {
+    let why = format_args!("an adapter was created from this init object already");
+    refuse(FailureCode::NetAdapterInitAlreadyUsed, call, why)
+}
+
+/// `NetDeviceInitConfig`
+pub(super) fn device_init_config(globals: Globals, init: *mut c_void) -> Result<(), NtStatus> {
+    const CALL: &str = "NetDeviceInitConfig";
+    guard::client(CALL, globals)?;
+    guard::given(CALL, "DeviceInit", init)?;
+    let init = device_init::checked(CALL, Handle::from_address(init.addr()))?;
+    init.statements().network = Some(Arc::new(()));
+    Ok(())
+}
+
+/// `NetAdapterInitAllocate`: 0 on failure.
+pub(super) fn allocate(globals: Globals, device: Handle) -> usize {
+    const CALL: &str = "NetAdapterInitAllocate";
+    if guard::client(CALL, globals).is_err() {
+        return 0;
+    }
+    if object::kind(device) != Some(Kind::Device) {
+        breach(
+            FailureCode::InvalidObjectHandle,
+            format_args!("{CALL}: {device} is no WDFDEVICE"),
+        );
+        return 0;
+    }
+    let number = NEXT.fetch_add(16, Ordering::Relaxed);
+    let init = Init {
+        device,
+        callbacks: AdapterCallbacks::default(),
+        demux: None,
+        used: false,
+    };
+    inits().insert(number, init);
+    number
+}
+
+/// `NetAdapterInitFree`
+pub(super) fn free(globals: Globals, number: usize) {
+    const CALL: &str = "NetAdapterInitFree";
+    if guard::client(CALL, globals).is_ok() && inits().remove(&number).is_none() {
+        let _ = unknown::<()>(CALL, number);
+    }
+}
+
+/// `NetAdapterInitSetDatapathCallbacks`
+///
+/// # Safety
+/// `callbacks` is NULL or points to as many bytes as its `Size` says.
+pub(super) unsafe fn set_datapath_callbacks(
+    globals: Globals,
+    number: usize,
+    callbacks: *const NetAdapterDatapathCallbacks,
+) -> Result<(), NtStatus> {
+    const CALL: &str = "NetAdapterInitSetDatapathCallbacks";
+    guard::client(CALL, globals)?;
+    // SAFETY: passed on from the caller.
+    let raw = unsafe { guard::read(CALL, callbacks) }?;
+    let create_tx = CreateQueue::from_raw(raw.evt_adapter_create_tx_queue);
+    let create_rx = CreateQueue::from_raw(raw.evt_adapter_create_rx_queue);
+    if create_tx.is_none() || create_rx.is_none() {
+        return refuse(
+            FailureCode::InvalidDatapathCallbacks,
+            CALL,
+            format_args!("EvtAdapterCreateTxQueue and EvtAdapterCreateRxQueue must both be given"),
+        );
+    }
+    change(CALL, number, |init| {
+        (init.callbacks.create_tx, init.callbacks.create_rx) = (create_tx, create_rx);
+    })
+}
+
+/// `NetAdapterInitAddTxDemux`
+///
+/// # Safety
+/// `demux` is NULL or points to as many bytes as its `Size` says.
+pub(super) unsafe fn add_tx_demux(
+    globals: Globals,
+    number: usize,
+    demux: *const NetAdapterTxDemux,
+) -> Result<(), NtStatus> {
+    const CALL: &str = "NetAdapterInitAddTxDemux";
+    guard::client(CALL, globals)?;
+    // SAFETY: passed on from the caller.
+    let raw = unsafe { guard::read(CALL, demux) }?;
+    let demux = TxDemux::new(raw.kind, raw.range).map_err(|error| {
+        if let Some(code) = error.failure_code() {
+            breach(code, format_args!("{CALL}: {error}"));
+        }
+        error.status()
+    })?;
+    change(CALL, number, |init| init.demux = Some(demux))
+}
+
+/// `NetAdapterCreate`
+///
+/// # Safety
+/// The pointers are NULL or point to what C's prototype says.
+pub(super) unsafe fn create(
+    globals: Globals,
+    number: usize,
+    attributes: *const WdfObjectAttributes,
+    adapter: *mut Handle,
+) -> Result<(), NtStatus> {
+    const CALL: &str = "NetAdapterCreate";
+    guard::client(CALL, globals)?;
+    guard::given(CALL, "Adapter", adapter)?;
+    // SAFETY: passed on from the caller.
+    let attributes = unsafe { queue::read_attributes(CALL, attributes) }?;
+    let mut taken = None;
+    change(CALL, number, |init| {
+        init.used = true;
+        taken = Some(*init);
+    })?;
+    let init = taken.ok_or(NtStatus::INVALID_PARAMETER)?;
+    let handle = build(CALL, init, &attributes).inspect_err(|_| {
+        // A failed create may be tried again.
+        if let Some(init) = inits().get_mut(&number) {
+            init.used = false;
+        }
+    })?;
+    // SAFETY: the caller vouches for the place.
+    unsafe { store(adapter, handle) };
+    Ok(())
+}
+
+fn build(call: &str, init: Init, attributes: &object::Attributes) -> Result<Handle, NtStatus> {
+    let Some(host) = client_host::current() else {
+        log::error!("{call}: no host to open a port");
+        return Err(NtStatus::INVALID_DEVICE_REQUEST);
+    };
+    let number = ADAPTERS.fetch_add(1, Ordering::Relaxed);
+    let port = host.open_port(number).map_err(|error| {
+        log::error!("{call}: adapter {number}: cannot open its port: {error}");
+        NtStatus::INSUFFICIENT_RESOURCES
+    })?;
+    let demux = init.demux.map(|demux| demux.queues);
+    let object = Arc::new(AdapterObject::new(
+        number,
+        init.device,
+        init.callbacks,
+        demux,
+    ));
+    let events = Box::new(ClientEvents::new(&object));
+    let mut core = Adapter::new(events, port, config(host.adapter_config(), number))
+        .map_err(|error| guard::report(call, Handle::NULL, &error))?;
+    if let Some(demux) = init.demux {
+        let set = core.set_tx_demux(demux);
+        set.map_err(|error| guard::report(call, Handle::NULL, &error))?;
+    }
+    let payload = Arc::clone(&object);
+    let handle = object::create_with(Kind::Adapter, Some(init.device), attributes, payload)?;
+    object.complete(handle, core);
+    let disposed = Arc::clone(&object);
+    object::on_dispose(handle, Box::new(move || adapter::dispose(&disposed)));
+    if device::is_powered(init.device) {
+        adapter::io_start(&object)?;
+    }
+    Ok(handle)
+}
+
+/// How a C client's adapter differs from the host's wish: one context, packets
+/// that cannot be sent are shown, and faults are breaches at once.
+fn config(config: AdapterConfig, number: usize) -> AdapterConfig {
+    let hook = FaultHook::new(move |_, fault| {
+        breach(
+            fault.failure_code(),
+            format_args!("adapter {number}: {fault}"),
+        );
+    });
+    AdapterConfig {
+        queue_pairs: 1,
+        verifier: verifier(),
+        post_ignored: true,
+        trust_rx_checksums: true,
+        fault_hook: Some(hook),
+        ..config
+    }
+}
+
+/// Adapters are numbered anew for the next client.
+pub(crate) fn reset_numbers() {
+    ADAPTERS.store(0, Ordering::Relaxed);
+}

@@ -1,0 +1,510 @@
+//! NETPACKETQUEUE: a client's queue, from its creation inside the create
+//! callback to its deletion with the core's queue.
+
+#![allow(unsafe_code)] // reads the client's structures and stores its handles
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
+
+use super::adapter::inside_queue;
+use super::callbacks::{QueueEvent, QueueNotification};
+use super::guard::{self, Globals, refuse};
+use super::pace::Pace;
+use crate::abi::{
+    FailureCode, NetExtension, NetExtensionQuery, NetExtensionType, NetPacketQueueConfig, NtStatus,
+};
+use crate::door::fail::breach;
+use crate::door::foreign::{BadStruct, size_of_foreign, store, wide_string};
+use crate::door::object::{self, Handle, Kind, ParentRule, Rules};
+use crate::door::types::{TRUE, WdfObjectAttributes};
+use crate::queue::{Direction, Notifier, PacketQueue, QueueInit};
+use crate::ring::{NetRings, RingMap};
+
+/// NET_PACKET_QUEUE_CONFIG of version 2.0, before ExecutionContext.
+const CONFIG_2_0: u32 = 48;
+/// Contexts are the client's memory for one object; more than this is a size
+/// that was never meant.
+const LARGEST_CONTEXT: usize = u32::MAX as usize;
+
+/// What a client gave with NET_PACKET_QUEUE_CONFIG.
+#[derive(Clone, Copy)]
+struct QueueCallbacks {
+    start: Option<QueueEvent>,
+    stop: Option<QueueEvent>,
+    advance: QueueEvent,
+    set_notification_enabled: QueueNotification,
+    cancel: QueueEvent,
+}
+
+/// The Rust half of a NETPACKETQUEUE.
+pub(crate) struct QueueObject {
+    pub(super) direction: Direction,
+    pub(super) queue_id: u32,
+    /// NET_RING_COLLECTION: packet ring, fragment ring, no data buffer ring.
+    /// Never written after this.
+    collection: Box<[usize; 3]>,
+    map: RingMap,
+    notifier: Notifier,
+    callbacks: QueueCallbacks,
+    demux: Option<u8>,
+}
+
+/// A queue that is being created: what stands behind a NETTXQUEUE_INIT or
+/// NETRXQUEUE_INIT.
+pub(super) struct Creation {
+    direction: Direction,
+    thread: ThreadId,
+    adapter: Handle,
+    queue_id: u32,
+    notifier: Notifier,
+    map: RingMap,
+    demux: Option<u8>,
+    created: Mutex<Option<Handle>>,
+}
+
+static CREATIONS: LazyLock<Mutex<HashMap<usize, Arc<Creation>>>> = LazyLock::new(Mutex::default);
+/// Numbers that look like nothing that can be followed.
+static NEXT: AtomicUsize = AtomicUsize::new(0x4d10_0000_0000_0010);
+
+fn creations() -> MutexGuard<'static, HashMap<usize, Arc<Creation>>> {
+    CREATIONS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Creation {
+    /// Opens a window in which the client may create its queue; the number is
+    /// that of the init object.
+    pub(super) fn open(
+        direction: Direction,
+        adapter: Handle,
+        init: &QueueInit,
+        demux: Option<u8>,
+    ) -> (usize, Arc<Self>) {
+        let creation = Arc::new(Self {
+            direction,
+            thread: std::thread::current().id(),
+            adapter,
+            queue_id: init.queue_id(),
+            notifier: init.notifier(),
+            map: init.ring_map().clone(),
+            demux,
+            created: Mutex::new(None),
+        });
+        let number = NEXT.fetch_add(16, Ordering::Relaxed);
+        creations().insert(number, Arc::clone(&creation));
+        (number, creation)
+    }
+
+    /// Ends the window; the queue that was created in it, if one was.
+    pub(super) fn close(&self, number: usize) -> Option<Handle> {
+        creations().remove(&number);
+        self.created().take()
+    }
+
+    fn created(&self) -> MutexGuard<'_, Option<Handle>> {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The creation an init object stands for, asked for on its thread.
+fn creation(call: &str, direction: Direction, number: usize) -> Result<Arc<Creation>, NtStatus> {
+    let found = creations().get(&number).cloned();
+    let Some(found) = found.filter(|found| found.direction == direction) else {
+        return refuse(
+            FailureCode::BadQueueInitContext,
+            call,
+            format_args!("{number:#x} is no init object of a create callback under way"),
+        );
+    };
+    if found.thread != std::thread::current().id() {
+        return refuse(
+            FailureCode::CreatingNetQueueFromWrongThread,
+            call,
+            format_args!("it must be called on the create callback's own thread"),
+        );
+    }
+    Ok(found)
+}
+
+/// `Net{Tx,Rx}QueueInitGetQueueId`
+pub(super) fn queue_id(call: &str, globals: Globals, direction: Direction, init: usize) -> u32 {
+    let found = guard::client(call, globals).and_then(|_| creation(call, direction, init));
+    found.map_or(0, |creation| creation.queue_id)
+}
+
+/// `Net{Tx,Rx}QueueCreate`
+///
+/// # Safety
+/// The pointers are NULL or point to what C's prototype says.
+pub(super) unsafe fn create(
+    call: &str,
+    globals: Globals,
+    direction: Direction,
+    init: usize,
+    attributes: *const WdfObjectAttributes,
+    config: *const NetPacketQueueConfig,
+    queue: *mut Handle,
+) -> Result<(), NtStatus> {
+    guard::client(call, globals)?;
+    guard::given(call, "PacketQueue", queue)?;
+    let creation = creation(call, direction, init)?;
+    if creation.created().is_some() {
+        refuse::<()>(
+            FailureCode::QueueAlreadyCreated,
+            call,
+            format_args!("this callback has created its queue already"),
+        )?;
+    }
+    // SAFETY: passed on from the caller.
+    let callbacks = unsafe { read_config(call, config) }?;
+    // SAFETY: passed on from the caller.
+    let attributes = unsafe { read_attributes(call, attributes) }?;
+    let [packets, fragments] = creation.map.rings();
+    let payload = QueueObject {
+        direction,
+        queue_id: creation.queue_id,
+        collection: Box::new([packets, fragments, 0]),
+        map: creation.map.clone(),
+        notifier: creation.notifier.clone(),
+        callbacks,
+        demux: creation.demux,
+    };
+    let parent = Some(creation.adapter);
+    let handle = object::create_with(Kind::PacketQueue, parent, &attributes, Arc::new(payload))?;
+    *creation.created() = Some(handle);
+    // SAFETY: the caller vouches for the place.
+    unsafe { store(queue, handle) };
+    Ok(())
+}
+
+/// Attributes of an adapter or a queue: the framework chooses the parent.
+///
+/// # Safety
+/// As for [`object::Attributes::read`].
+pub(super) unsafe fn read_attributes(
+    call: &str,
+    attributes: *const WdfObjectAttributes,
+) -> Result<object::Attributes, NtStatus> {
+    let rules = Rules::ANY.parent(ParentRule::Forbidden);
+    // SAFETY: passed on from the caller.
+    let read = unsafe { object::Attributes::read(attributes, rules) };
+    let attributes = read.inspect_err(|status| {
+        let code = match *status {
+            NtStatus::WDF_PARENT_ASSIGNMENT_NOT_ALLOWED => FailureCode::ParentObjectNotNull,
+            NtStatus::INFO_LENGTH_MISMATCH => FailureCode::InvalidStructTypeSize,
+            NtStatus::INSUFFICIENT_RESOURCES => FailureCode::ObjectAttributesContextSizeTooLarge,
+            _ => return,
+        };
+        breach(
+            code,
+            format_args!("{call}: the object attributes: {status}"),
+        );
+    })?;
+    let size = attributes
+        .context
+        .as_ref()
+        .map_or(0, |context| context.size);
+    if size > LARGEST_CONTEXT {
+        return refuse(
+            FailureCode::ObjectAttributesContextSizeTooLarge,
+            call,
+            format_args!("a context of {size} bytes"),
+        );
+    }
+    Ok(attributes)
+}
+
+/// # Safety
+/// `config` is NULL or points to as many bytes as its `Size` says.
+unsafe fn read_config(
+    call: &str,
+    config: *const NetPacketQueueConfig,
+) -> Result<QueueCallbacks, NtStatus> {
+    // SAFETY: passed on from the caller.
+    let size = unsafe { size_of_foreign(config) }.map_err(|bad| guard::bad_struct(call, bad))?;
+    let expected = size_of::<NetPacketQueueConfig>();
+    if size != CONFIG_2_0 && size as usize != expected {
+        let bad = BadStruct::Size {
+            found: size,
+            expected,
+        };
+        return Err(guard::bad_struct(call, bad));
+    }
+    let mut raw = EMPTY_CONFIG;
+    // SAFETY: the caller vouches for `size` bytes, which is at most the size of
+    // the copy; all of its members may have any bits.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            config.cast::<u8>(),
+            (&raw mut raw).cast::<u8>(),
+            size as usize,
+        );
+    }
+    complete_config(call, &raw)
+}
+
+const EMPTY_CONFIG: NetPacketQueueConfig = NetPacketQueueConfig {
+    size: 0,
+    evt_start: None,
+    evt_stop: None,
+    evt_advance: None,
+    evt_set_notification_enabled: None,
+    evt_cancel: None,
+    execution_context: 0,
+};
+
+fn complete_config(call: &str, raw: &NetPacketQueueConfig) -> Result<QueueCallbacks, NtStatus> {
+    let mandatory = (
+        QueueEvent::from_raw(raw.evt_advance),
+        QueueNotification::from_raw(raw.evt_set_notification_enabled),
+        QueueEvent::from_raw(raw.evt_cancel),
+    );
+    let (Some(advance), Some(set_notification_enabled), Some(cancel)) = mandatory else {
+        return refuse(
+            FailureCode::InvalidQueueConfiguration,
+            call,
+            format_args!("EvtAdvance, EvtSetNotificationEnabled and EvtCancel must all be given"),
+        );
+    };
+    if raw.execution_context != 0 {
+        return refuse(
+            FailureCode::InvalidExecutionContextConfig,
+            call,
+            format_args!("ExecutionContext must be NULL in user mode"),
+        );
+    }
+    Ok(QueueCallbacks {
+        start: QueueEvent::from_raw(raw.evt_start),
+        stop: QueueEvent::from_raw(raw.evt_stop),
+        advance,
+        set_notification_enabled,
+        cancel,
+    })
+}
+
+/// The queue of a call that is for one direction only.
+fn of_direction(
+    call: &str,
+    globals: Globals,
+    handle: Handle,
+    direction: Direction,
+) -> Result<Arc<QueueObject>, NtStatus> {
+    let queue = guard::queue(call, globals, handle)?;
+    if queue.direction == direction {
+        return Ok(queue);
+    }
+    refuse(
+        FailureCode::InvalidQueueHandle,
+        call,
+        format_args!("{handle} is an {} queue", queue.direction),
+    )
+}
+
+/// `Net{Tx,Rx}QueueGetRingCollection`
+pub(super) fn collection(
+    call: &str,
+    globals: Globals,
+    direction: Direction,
+    handle: Handle,
+) -> *const [usize; 3] {
+    match of_direction(call, globals, handle, direction) {
+        Ok(queue) => &raw const *queue.collection,
+        Err(_) => std::ptr::null(),
+    }
+}
+
+/// `Net{Tx,Rx}QueueNotifyMore…Available`
+pub(super) fn notify(call: &str, globals: Globals, direction: Direction, handle: Handle) {
+    if let Ok(queue) = of_direction(call, globals, handle, direction) {
+        queue.notifier.notify();
+    }
+}
+
+/// `Net{Tx,Rx}QueueGetExtension`
+///
+/// # Safety
+/// The pointers are NULL or point to what C's prototype says.
+pub(super) unsafe fn extension(
+    call: &str,
+    globals: Globals,
+    direction: Direction,
+    handle: Handle,
+    query: *const NetExtensionQuery,
+    extension: *mut NetExtension,
+) -> Result<(), NtStatus> {
+    guard::given(call, "Extension", extension)?;
+    // Whatever goes wrong, the client finds an extension that is absent.
+    // SAFETY: the caller vouches for the place.
+    unsafe { store(extension, NetExtension::default()) };
+    let queue = of_direction(call, globals, handle, direction)?;
+    // SAFETY: passed on from the caller.
+    let query = unsafe { guard::read(call, query) }?;
+    // SAFETY: passed on from the caller.
+    let name = unsafe { wide_string(query.name) };
+    let Some(name) = name else {
+        return refuse(
+            FailureCode::ParameterCantBeNull,
+            call,
+            format_args!("the extension's name is NULL or without end"),
+        );
+    };
+    let name = String::from_utf16_lossy(&name);
+    check_query(call, &name, query)?;
+    let found = queue.map.extension(&name, query.version, query.kind);
+    // SAFETY: as above.
+    unsafe { store(extension, found) };
+    Ok(())
+}
+
+/// Names of the framework's own that exist in some version, registered or not.
+const BUILTIN: [&str; 15] = [
+    "ms_packet_checksum",
+    "ms_packet_gso",
+    "ms_packet_lso",
+    "ms_packet_rsc",
+    "ms_packet_rsc_timestamp",
+    "ms_packet_ieee8021q",
+    "ms_packet_hash",
+    "ms_packet_wifiexemptionaction",
+    "ms_fragment_virtualaddress",
+    "ms_fragment_logicaladdress",
+    "ms_fragment_mdl",
+    "ms_fragment_wdfmemory",
+    "ms_fragment_returncontext",
+    "ms_fragment_databuffer",
+    "ms_fragment_netmemory",
+];
+
+fn check_query(call: &str, name: &str, query: NetExtensionQuery) -> Result<(), NtStatus> {
+    type Code = FailureCode;
+    if name.starts_with("ms_") && !BUILTIN.contains(&name) {
+        let why = format_args!("no extension of the framework's is called {name}");
+        return refuse(Code::InvalidNetExtensionName, call, why);
+    }
+    if query.version == 0 {
+        let why = format_args!("version 0 of {name}; versions begin at 1");
+        return refuse(Code::InvalidNetExtensionVersion, call, why);
+    }
+    let kinds = NetExtensionType::PACKET.0..=NetExtensionType::BUFFER.0;
+    if !kinds.contains(&query.kind.0) {
+        let why = format_args!("type {} of {name}; packets 1, fragments 2", query.kind.0);
+        return refuse(Code::InvalidNetExtensionType, call, why);
+    }
+    Ok(())
+}
+
+/// `NetTxQueueGetDemux8021p`
+pub(super) fn demux(call: &str, globals: Globals, handle: Handle) -> Result<u8, NtStatus> {
+    let queue = of_direction(call, globals, handle, Direction::Tx)?;
+    match queue.demux {
+        Some(_) => Ok(queue.queue_id as u8),
+        None => no_demux(call, handle),
+    }
+}
+
+/// A property that frames are not told apart by.
+pub(super) fn no_demux<T>(call: &str, handle: Handle) -> Result<T, NtStatus> {
+    refuse(
+        FailureCode::DemuxNotPresent,
+        call,
+        format_args!("the queues of {handle}'s adapter are not told apart by this"),
+    )
+}
+
+/// A client's queue as the core drives it. Its end is the object's end.
+pub(super) struct ClientQueue {
+    handle: Handle,
+    callbacks: QueueCallbacks,
+    pace: Pace,
+}
+
+impl ClientQueue {
+    /// The queue a create callback made.
+    pub(super) fn new(handle: Handle) -> Option<Self> {
+        let object = object::payload::<QueueObject>(handle, Kind::PacketQueue).ok()?;
+        let name = format!("{} queue {} ({handle})", object.direction, object.queue_id);
+        Some(Self {
+            handle,
+            callbacks: object.callbacks,
+            pace: Pace::new(name),
+        })
+    }
+
+    fn call(&self, name: &'static str, event: QueueEvent) {
+        let handle = self.handle;
+        self.pace.time(name, || inside_queue(|| event.call(handle)));
+    }
+}
+
+impl PacketQueue for ClientQueue {
+    fn start(&mut self, _rings: &NetRings<'_>) {
+        if let Some(start) = self.callbacks.start {
+            self.call("EvtPacketQueueStart", start);
+        }
+    }
+
+    fn advance(&mut self, _rings: &NetRings<'_>) {
+        self.call("EvtPacketQueueAdvance", self.callbacks.advance);
+    }
+
+    fn set_notification_enabled(&mut self, _enabled: bool) {
+        let (handle, set) = (self.handle, self.callbacks.set_notification_enabled);
+        self.pace.time("EvtPacketQueueSetNotificationEnabled", || {
+            inside_queue(|| set.call(handle, TRUE));
+        });
+    }
+
+    fn cancel(&mut self, _rings: &NetRings<'_>) {
+        self.call("EvtPacketQueueCancel", self.callbacks.cancel);
+    }
+
+    fn stop(&mut self) {
+        if let Some(stop) = self.callbacks.stop {
+            self.call("EvtPacketQueueStop", stop);
+        }
+    }
+}
+
+impl Drop for ClientQueue {
+    fn drop(&mut self) {
+        object::delete(self.handle);
+    }
+}
+
+/// The queue of an adapter whose client has no datapath: Tx completes at once,
+/// Rx gives everything back on Cancel.
+pub(super) struct DefaultQueue(pub(super) Direction);
+
+impl DefaultQueue {
+    fn return_all(rings: &NetRings<'_>) {
+        let ring = rings.packet_ring();
+        let mut index = ring.begin_index();
+        while index != ring.end_index() {
+            rings.ignore_packet(index);
+            index = ring.increment_index(index);
+        }
+        ring.set_begin_index(index);
+        let fragments = rings.fragment_ring();
+        fragments.set_begin_index(fragments.end_index());
+    }
+}
+
+impl PacketQueue for DefaultQueue {
+    fn advance(&mut self, rings: &NetRings<'_>) {
+        if self.0 == Direction::Tx {
+            for ring in [rings.packet_ring(), rings.fragment_ring()] {
+                ring.set_begin_index(ring.end_index());
+            }
+        }
+    }
+
+    fn set_notification_enabled(&mut self, _enabled: bool) {}
+
+    fn cancel(&mut self, rings: &NetRings<'_>) {
+        match self.0 {
+            Direction::Tx => self.advance(rings),
+            Direction::Rx => Self::return_all(rings),
+        }
+    }
+}

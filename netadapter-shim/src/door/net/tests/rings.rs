@@ -1,0 +1,1 @@
+//! What goes through the rings beside plain frames.

@@ -1,0 +1,299 @@
+//! What can be waited for, and waiting for it.
+//!
+//! One lock guards the state of all objects, as in the system this follows:
+//! only so can several objects be taken at once or not at all. A waiting
+//! thread sleeps on a condition variable of its own that it leaves with every
+//! object it waits for.
+
+#![allow(unsafe_code)] // an event may lie in the client's memory
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::clock::Timeout;
+
+/// What `HANDLE` stands for, or the address of a `KEVENT`.
+pub(super) type Key = usize;
+
+/// The state of an object that can be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waitable {
+    /// An event; `manual` ones stay set when a wait ends.
+    Event { manual: bool, set: bool },
+    /// A mutex and the thread that holds it, how many times.
+    Mutex { owner: u64, depth: u32 },
+    /// A semaphore.
+    Semaphore { count: i32, maximum: i32 },
+    /// A thread; over once it has an exit code.
+    Thread { exit_code: Option<u32> },
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// The object of that index was taken, or all were.
+    Taken(usize),
+    /// The time was over first.
+    TimedOut,
+    /// One of the objects does not exist (any more).
+    BadHandle,
+}
+
+/// What all threads share.
+#[derive(Default)]
+pub(super) struct Dispatcher {
+    objects: HashMap<Key, Waitable>,
+    waiters: HashMap<Key, Vec<Arc<Condvar>>>,
+    made: usize,
+}
+
+/// `KEVENT` as far as it is used: the kind and the signal state.
+#[repr(C)]
+pub(super) struct ClientEvent {
+    kind: u8,
+    reserved: [u8; 3],
+    signal_state: i32,
+}
+
+static DISPATCHER: LazyLock<Mutex<Dispatcher>> = LazyLock::new(Mutex::default);
+
+/// Handles are multiples of four beyond any user address, and never reused.
+const FIRST_HANDLE: usize = 0x4e00_0000_0000_0000;
+
+/// The state of all objects.
+pub(super) fn lock() -> MutexGuard<'static, Dispatcher> {
+    DISPATCHER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Waitable {
+    /// Whether the calling thread could take it.
+    fn is_free(self, thread: u64) -> bool {
+        match self {
+            Self::Event { set, .. } => set,
+            Self::Mutex { owner, .. } => owner == 0 || owner == thread,
+            Self::Semaphore { count, .. } => count > 0,
+            Self::Thread { exit_code } => exit_code.is_some(),
+        }
+    }
+
+    /// Its state after the calling thread took it.
+    fn taken(self, thread: u64) -> Self {
+        match self {
+            Self::Event { manual, .. } => Self::Event {
+                manual,
+                set: manual,
+            },
+            Self::Mutex { depth, .. } => Self::Mutex {
+                owner: thread,
+                depth: depth.saturating_add(1),
+            },
+            Self::Semaphore { count, maximum } => Self::Semaphore {
+                count: count - 1,
+                maximum,
+            },
+            Self::Thread { .. } => self,
+        }
+    }
+}
+
+impl Dispatcher {
+    /// Makes an object and its handle.
+    pub(super) fn create(&mut self, object: Waitable) -> Key {
+        self.made += 1;
+        let key = FIRST_HANDLE + 4 * self.made;
+        self.objects.insert(key, object);
+        key
+    }
+
+    /// The state of the object behind a handle.
+    pub(super) fn get(&self, key: Key) -> Option<Waitable> {
+        self.objects.get(&key).copied()
+    }
+
+    /// Changes an object and wakes whoever waits for it.
+    pub(super) fn set(&mut self, key: Key, object: Waitable) {
+        self.objects.insert(key, object);
+        self.wake(key);
+    }
+
+    /// Ends a handle; says whether there was one.
+    pub(super) fn close(&mut self, key: Key) -> bool {
+        let known = self.objects.remove(&key).is_some();
+        self.wake(key);
+        known
+    }
+
+    fn wake(&self, key: Key) {
+        for waiter in self.waiters.get(&key).into_iter().flatten() {
+            waiter.notify_one();
+        }
+    }
+
+    /// The object behind a handle, or the event in the client's memory.
+    fn state(&self, place: Place) -> Option<Waitable> {
+        match place {
+            Place::Handle(key) => self.get(key),
+            Place::Memory(event) => Some(event.read()),
+        }
+    }
+
+    /// Takes one or all of the objects for the calling thread, if it can.
+    fn try_take(&mut self, places: &[Place], all: bool, thread: u64) -> Option<Waited> {
+        let mut states = Vec::with_capacity(places.len());
+        for place in places {
+            match self.state(*place) {
+                Some(state) => states.push(state),
+                None => return Some(Waited::BadHandle),
+            }
+        }
+        let mut free = states.iter().map(|state| state.is_free(thread));
+        if all {
+            free.all(|free| free).then(|| {
+                (0..places.len()).for_each(|index| self.take(places[index], thread));
+                Waited::Taken(0)
+            })
+        } else {
+            let index = free.position(|free| free)?;
+            self.take(places[index], thread);
+            Some(Waited::Taken(index))
+        }
+    }
+
+    fn take(&mut self, place: Place, thread: u64) {
+        let Some(state) = self.state(place) else {
+            return;
+        };
+        match place {
+            Place::Handle(key) => {
+                self.objects.insert(key, state.taken(thread));
+            }
+            Place::Memory(event) => event.write(state.taken(thread)),
+        }
+    }
+
+    fn enlist(&mut self, places: &[Place], waiter: &Arc<Condvar>) {
+        for place in places {
+            let waiters = self.waiters.entry(place.key()).or_default();
+            waiters.push(Arc::clone(waiter));
+        }
+    }
+
+    fn delist(&mut self, places: &[Place], waiter: &Arc<Condvar>) {
+        for place in places {
+            if let Some(waiters) = self.waiters.get_mut(&place.key()) {
+                waiters.retain(|other| !Arc::ptr_eq(other, waiter));
+                if waiters.is_empty() {
+                    self.waiters.remove(&place.key());
+                }
+            }
+        }
+    }
+}
+
+/// Where an object's state is.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// Behind a handle.
+    Handle(Key),
+    /// In the client's memory.
+    Memory(EventInMemory),
+}
+
+/// A `KEVENT` of the client.
+#[derive(Clone, Copy)]
+pub(super) struct EventInMemory(*mut ClientEvent);
+
+impl Place {
+    fn key(self) -> Key {
+        match self {
+            Self::Handle(key) => key,
+            Self::Memory(event) => event.0.addr(),
+        }
+    }
+}
+
+impl EventInMemory {
+    /// An event of the client's. It is touched under the dispatcher's lock
+    /// only.
+    ///
+    /// # Safety
+    /// `event` points to a `KEVENT` that lives until the last call for it
+    /// has returned.
+    pub(super) unsafe fn new(event: *mut ClientEvent) -> Self {
+        Self(event)
+    }
+
+    /// Its state.
+    fn read(self) -> Waitable {
+        // SAFETY: alive, as `new` demands, and nobody writes meanwhile.
+        let event = unsafe { self.0.read() };
+        Waitable::Event {
+            manual: event.kind == 0,
+            set: event.signal_state != 0,
+        }
+    }
+
+    fn write(self, state: Waitable) {
+        let Waitable::Event { manual, set } = state else {
+            return;
+        };
+        let event = ClientEvent {
+            kind: u8::from(!manual),
+            reserved: [0; 3],
+            signal_state: i32::from(set),
+        };
+        // SAFETY: alive, as `new` demands, and nobody reads meanwhile.
+        unsafe { self.0.write(event) }
+    }
+
+    /// Gives it a kind and a state.
+    pub(super) fn initialize(self, manual: bool, set: bool) {
+        let _guard = lock();
+        self.write(Waitable::Event { manual, set });
+    }
+
+    /// Sets or clears it; says whether it was set before.
+    pub(super) fn signal(self, set: bool) -> bool {
+        let guard = lock();
+        let Waitable::Event { manual, set: was } = self.read() else {
+            return false;
+        };
+        self.write(Waitable::Event { manual, set });
+        if set {
+            guard.wake(self.0.addr());
+        }
+        was
+    }
+
+    /// Whether it is set.
+    pub(super) fn is_set(self) -> bool {
+        let _guard = lock();
+        self.read().is_free(0)
+    }
+}
+
+/// Waits until one or all of the objects can be taken, and takes them.
+pub(super) fn wait(places: &[Place], all: bool, timeout: Timeout, thread: u64) -> Waited {
+    let deadline = timeout.deadline();
+    let waiter = Arc::new(Condvar::new());
+    let mut guard = lock();
+    loop {
+        if let Some(end) = guard.try_take(places, all, thread) {
+            return end;
+        }
+        let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Waited::TimedOut;
+        }
+        guard.enlist(places, &waiter);
+        guard = match left {
+            None => waiter.wait(guard).unwrap_or_else(PoisonError::into_inner),
+            Some(left) => {
+                let waited = waiter.wait_timeout(guard, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        guard.delist(places, &waiter);
+    }
+}

@@ -1,0 +1,51 @@
+//! The slice of WDF that user-mode clients need.
+//!
+//! Each function has WDF's name and signature, with the hidden first argument.
+//! Its safety is C's: every pointer a client passes is NULL or points to what
+//! the function's documentation says, for as long as the call. What can be
+//! checked is: NULL, `Size`, handles, ranges.
+
+pub(crate) mod collection;
+pub(crate) mod create;
+mod deferred;
+mod deferred_api;
+pub(crate) mod device;
+pub(crate) mod device_init;
+mod device_power;
+pub(crate) mod driver;
+mod hardware;
+mod interface;
+pub(crate) mod io_queue;
+mod io_queue_api;
+mod lock;
+pub(crate) mod memory;
+mod object_api;
+pub(crate) mod pnp_callbacks;
+mod property;
+pub(crate) mod request;
+mod request_api;
+pub(crate) mod string;
+
+use super::table::Functions;
+
+/// The functions of every module of this part.
+pub(crate) const FUNCTIONS: &[Functions] = &[
+    collection::FUNCTIONS,
+    deferred_api::FUNCTIONS,
+    device::FUNCTIONS,
+    device_init::FUNCTIONS,
+    device_power::FUNCTIONS,
+    driver::FUNCTIONS,
+    hardware::FUNCTIONS,
+    interface::FUNCTIONS,
+    io_queue_api::FUNCTIONS,
+    lock::FUNCTIONS,
+    memory::FUNCTIONS,
+    object_api::FUNCTIONS,
+    property::FUNCTIONS,
+    request_api::FUNCTIONS,
+    string::FUNCTIONS,
+];
+
+#[cfg(test)]
+mod test_client;

@@ -1,0 +1,216 @@
+//! `WdfTimer*`, `WdfWorkItem*` and `WdfDpc*`.
+
+#![allow(unsafe_code)] // reads the client's structures
+#![allow(non_snake_case)] // C's names
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::create::{Globals, create_object, read, required, status};
+use super::deferred::{Deferred, Routine};
+use crate::abi::NtStatus;
+use crate::door::fail::{WdfFault, breach};
+use crate::door::foreign::{Sized32, store};
+use crate::door::object::{self, Attributes, Handle, Kind, ParentRule, Rules};
+use crate::door::runtime::clock::Timeout;
+use crate::door::table::{Functions, entries};
+use crate::door::types::{Boolean, WdfObjectAttributes};
+
+pub(crate) const FUNCTIONS: Functions = entries![
+    WdfTimerCreate,
+    WdfTimerStart,
+    WdfTimerStop,
+    WdfTimerGetParentObject,
+    WdfWorkItemCreate,
+    WdfWorkItemEnqueue,
+    WdfWorkItemFlush,
+    WdfWorkItemGetParentObject,
+    WdfDpcCreate,
+    WdfDpcEnqueue,
+    WdfDpcCancel,
+    WdfDpcGetParentObject,
+];
+
+/// `WDF_TIMER_CONFIG`
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct TimerConfig {
+    size: u32,
+    routine: Option<Routine>,
+    period: u32,
+    automatic_serialization: Boolean,
+    tolerable_delay: u32,
+    high_resolution: HighResolution,
+}
+
+/// `DECLSPEC_ALIGN(8) BOOLEAN`
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct HighResolution(Boolean);
+
+/// `WDF_WORKITEM_CONFIG` and `WDF_DPC_CONFIG`
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct RoutineConfig {
+    size: u32,
+    routine: Option<Routine>,
+    automatic_serialization: Boolean,
+}
+
+// SAFETY: plain data in C's order; a callback is NULL or the client's own.
+unsafe impl Sized32 for TimerConfig {}
+// SAFETY: as above.
+unsafe impl Sized32 for RoutineConfig {}
+
+/// What the three create functions share once their structure is read.
+///
+/// # Safety
+/// Attributes and place for the handle are as C passes them.
+unsafe fn create(
+    call: &str,
+    kind: Kind,
+    (routine, period): (Option<Routine>, u32),
+    attributes: *const WdfObjectAttributes,
+    out: *mut Handle,
+) -> Result<(), NtStatus> {
+    required(call, "the handle to return", out)?;
+    let rules = Rules::ANY.parent(ParentRule::Required);
+    // SAFETY: passed on from the caller.
+    let attributes = unsafe { Attributes::read(attributes, rules) }?;
+    let parent = attributes
+        .parent
+        .ok_or(NtStatus::WDF_PARENT_NOT_SPECIFIED)?;
+    object::checked_kind(call, parent)?;
+    if object::ancestor(parent, Kind::Device).is_none() {
+        log::error!("{call}: ParentObject is neither a device nor below one");
+        return Err(NtStatus::INVALID_DEVICE_REQUEST);
+    }
+    let routine = routine.ok_or(NtStatus::INVALID_PARAMETER)?;
+    let made = Deferred::new(routine, Duration::from_millis(period.into()), parent);
+    let payload = Arc::clone(&made);
+    let handle = create_object(call, kind, parent, &attributes, payload)?;
+    made.end_with(handle);
+    // SAFETY: not NULL, and C's place for a handle.
+    unsafe { store(out, handle) };
+    Ok(())
+}
+
+fn parent_of(call: &str, handle: Handle, kind: Kind) -> Handle {
+    let found = object::checked::<Deferred>(call, handle, kind);
+    found.map_or(Handle::NULL, |found| found.parent())
+}
+
+unsafe extern "C" fn WdfTimerCreate(
+    _: Globals,
+    config: *const TimerConfig,
+    attributes: *const WdfObjectAttributes,
+    timer: *mut Handle,
+) -> NtStatus {
+    let call = "WdfTimerCreate";
+    // SAFETY: the client's structure, or NULL.
+    let config = match unsafe { read(call, "Config", config) } {
+        Ok(config) => config,
+        Err(status) => return status,
+    };
+    if config.period > i32::MAX as u32 {
+        return NtStatus::INVALID_PARAMETER;
+    }
+    let what = (config.routine, config.period);
+    // SAFETY: passed on from the client.
+    status(unsafe { create(call, Kind::Timer, what, attributes, timer) })
+}
+
+extern "C" fn WdfTimerStart(_: Globals, timer: Handle, due: i64) -> Boolean {
+    let call = "WdfTimerStart";
+    let Ok(found) = object::checked::<Deferred>(call, timer, Kind::Timer) else {
+        return 0;
+    };
+    match Timeout::from_nt(due) {
+        Timeout::After(time) => found.schedule(timer, time).into(),
+        Timeout::Never => 0,
+    }
+}
+
+extern "C" fn WdfTimerStop(_: Globals, timer: Handle, wait: Boolean) -> Boolean {
+    let found = object::checked::<Deferred>("WdfTimerStop", timer, Kind::Timer);
+    found.is_ok_and(|found| found.cancel(wait != 0)).into()
+}
+
+extern "C" fn WdfTimerGetParentObject(_: Globals, timer: Handle) -> Handle {
+    parent_of("WdfTimerGetParentObject", timer, Kind::Timer)
+}
+
+unsafe extern "C" fn WdfWorkItemCreate(
+    _: Globals,
+    config: *const RoutineConfig,
+    attributes: *const WdfObjectAttributes,
+    item: *mut Handle,
+) -> NtStatus {
+    let call = "WdfWorkItemCreate";
+    // SAFETY: the client's structure, or NULL.
+    match unsafe { read(call, "Config", config) } {
+        Ok(config) => {
+            let what = (config.routine, 0);
+            // SAFETY: passed on from the client.
+            status(unsafe { create(call, Kind::WorkItem, what, attributes, item) })
+        }
+        Err(status) => status,
+    }
+}
+
+extern "C" fn WdfWorkItemEnqueue(_: Globals, item: Handle) {
+    let found = object::checked::<Deferred>("WdfWorkItemEnqueue", item, Kind::WorkItem);
+    if let Ok(found) = found {
+        found.enqueue(item);
+    }
+}
+
+extern "C" fn WdfWorkItemFlush(_: Globals, item: Handle) {
+    let found = object::checked::<Deferred>("WdfWorkItemFlush", item, Kind::WorkItem);
+    if let Ok(found) = found {
+        if found.is_this_thread() {
+            let text = format_args!("WdfWorkItemFlush: {item} would wait for itself");
+            return breach(WdfFault::VerifierFatalError, text);
+        }
+        found.flush();
+    }
+}
+
+extern "C" fn WdfWorkItemGetParentObject(_: Globals, item: Handle) -> Handle {
+    parent_of("WdfWorkItemGetParentObject", item, Kind::WorkItem)
+}
+
+unsafe extern "C" fn WdfDpcCreate(
+    _: Globals,
+    config: *const RoutineConfig,
+    attributes: *const WdfObjectAttributes,
+    dpc: *mut Handle,
+) -> NtStatus {
+    let call = "WdfDpcCreate";
+    // SAFETY: the client's structure, or NULL.
+    match unsafe { read(call, "Config", config) } {
+        Ok(config) => {
+            let what = (config.routine, 0);
+            // SAFETY: passed on from the client.
+            status(unsafe { create(call, Kind::Dpc, what, attributes, dpc) })
+        }
+        Err(status) => status,
+    }
+}
+
+extern "C" fn WdfDpcEnqueue(_: Globals, dpc: Handle) -> Boolean {
+    let found = object::checked::<Deferred>("WdfDpcEnqueue", dpc, Kind::Dpc);
+    found.is_ok_and(|found| found.enqueue(dpc)).into()
+}
+
+extern "C" fn WdfDpcCancel(_: Globals, dpc: Handle, wait: Boolean) -> Boolean {
+    let found = object::checked::<Deferred>("WdfDpcCancel", dpc, Kind::Dpc);
+    found.is_ok_and(|found| found.cancel(wait != 0)).into()
+}
+
+extern "C" fn WdfDpcGetParentObject(_: Globals, dpc: Handle) -> Handle {
+    parent_of("WdfDpcGetParentObject", dpc, Kind::Dpc)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+use std::cell::RefCell;
+use std::ptr::null;
+
+use super::*;
+use crate::door::fail::recorded;
+use crate::door::wdf::test_client::{TestClient, attributes};
+
+thread_local! {
+    static CALLS: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+}
+
+extern "C" fn cleanup(_: Handle) {
+    CALLS.with_borrow_mut(|calls| calls.push("cleanup"));
+}
+
+extern "C" fn destroy(_: Handle) {
+    CALLS.with_borrow_mut(|calls| calls.push("destroy"));
+}
+
+fn kind(name: &'static std::ffi::CStr) -> WdfContextTypeInfo {
+    WdfContextTypeInfo {
+        size: 40,
+        name: name.as_ptr(),
+        context_size: 24,
+        unique_type: null(),
+        get_unique_type: null(),
+    }
+}
+
+fn watched() -> WdfObjectAttributes {
+    WdfObjectAttributes {
+        evt_cleanup: Some(cleanup),
+        evt_destroy: Some(destroy),
+        ..attributes()
+    }
+}
+
+fn general(client: &TestClient, attributes: &WdfObjectAttributes) -> Handle {
+    client.create(|globals, out| {
+        // SAFETY: live attributes and a live place for the handle.
+        unsafe { WdfObjectCreate(globals, attributes, out) }
+    })
+}
+
+#[test]
+fn an_object_is_a_child_of_the_driver_unless_told_otherwise() {
+    let client = TestClient::new();
+    let first = general(&client, &attributes());
+    assert_eq!(object::parent(first), Some(client.driver()));
+    let mut below = attributes();
+    below.parent = first;
+    assert_eq!(object::parent(general(&client, &below)), Some(first));
+}
+
+#[test]
+fn deleting_runs_cleanup_then_destroy_and_the_handle_is_stale() {
+    let client = TestClient::new();
+    let handle = general(&client, &watched());
+    WdfObjectDelete(null(), handle);
+    assert_eq!(CALLS.take(), ["cleanup", "destroy"]);
+    WdfObjectDelete(null(), handle);
+    recorded::take_one(WdfFault::InvalidHandle);
+}
+
+#[test]
+fn a_reference_holds_destruction_back() {
+    let client = TestClient::new();
+    let handle = general(&client, &watched());
+    WdfObjectReferenceActual(null(), handle, null(), 1, null());
+    WdfObjectDelete(null(), handle);
+    assert_eq!(CALLS.take(), ["cleanup"]);
+    WdfObjectDereferenceActual(null(), handle, null(), 1, null());
+    assert_eq!(CALLS.take(), ["destroy"]);
+}
+
+#[test]
+fn the_driver_cannot_be_deleted_by_its_client() {
+    let client = TestClient::new();
+    WdfObjectDelete(null(), client.driver());
+    recorded::take_one(WdfFault::ObjectError);
+    assert!(object::is_alive(client.driver()));
+}
+
+#[test]
+fn a_context_is_found_by_type_and_leads_back_to_its_object() {
+    let client = TestClient::new();
+    let first = kind(c"FIRST");
+    let mut wanted = attributes();
+    wanted.context_type = &first;
+    let handle = general(&client, &wanted);
+    // SAFETY: live type information.
+    let memory = unsafe { WdfObjectGetTypedContextWorker(null(), handle, &first) };
+    assert!(!memory.is_null());
+    assert_eq!(WdfObjectContextGetObject(null(), memory), handle);
+    let second = kind(c"SECOND");
+    // SAFETY: live type information.
+    let none = unsafe { WdfObjectGetTypedContextWorker(null(), handle, &second) };
+    assert!(none.is_null());
+    assert!(recorded::take().is_empty());
+    WdfObjectContextGetObject(null(), null());
+    recorded::take_one(WdfFault::InvalidHandle);
+}
+
+#[test]
+fn allocating_a_context_twice_finds_the_first_one() {
+    let client = TestClient::new();
+    let handle = general(&client, &attributes());
+    let first = kind(c"LATE");
+    let mut wanted = attributes();
+    wanted.context_type = &first;
+    let allocate = |wanted: &WdfObjectAttributes| {
+        let mut memory = null_mut();
+        // SAFETY: live attributes and a live place for the context.
+        let status = unsafe { WdfObjectAllocateContext(null(), handle, wanted, &raw mut memory) };
+        (status, memory)
+    };
+    let (status, memory) = allocate(&wanted);
+    assert_eq!(status, NtStatus::SUCCESS);
+    assert_eq!(allocate(&wanted), (NtStatus::OBJECT_NAME_EXISTS, memory));
+    assert_eq!(allocate(&attributes()).0, NtStatus::OBJECT_NAME_INVALID);
+    wanted.parent = client.driver();
+    let refused = NtStatus::WDF_PARENT_ASSIGNMENT_NOT_ALLOWED;
+    assert_eq!(allocate(&wanted).0, refused);
+}
+
+#[test]
+fn a_custom_type_marks_an_object() {
+    let client = TestClient::new();
+    let handle = general(&client, &attributes());
+    let mark = kind(c"MARK");
+    // SAFETY: live type information.
+    let is = |mark: &WdfContextTypeInfo| unsafe { WdfObjectIsCustomType(null(), handle, mark) };
+    assert_eq!(is(&mark), 0);
+    let add = || {
+        // SAFETY: live type information.
+        unsafe { WdfObjectAddCustomType(null(), handle, &mark, 0, Some(cleanup), None) }
+    };
+    assert_eq!(add(), NtStatus::SUCCESS);
+    assert_eq!(is(&mark), 1);
+    assert_eq!(add(), NtStatus::OBJECT_NAME_EXISTS);
+    WdfObjectDelete(null(), handle);
+    assert_eq!(CALLS.take(), ["cleanup"]);
+}
+
+#[test]
+fn only_devices_and_queues_have_a_lock() {
+    let client = TestClient::new();
+    WdfObjectAcquireLock(null(), client.driver());
+    recorded::take_one(WdfFault::InvalidLockOperation);
+    let device = object::create(Kind::Device, None, Arc::new(())).unwrap();
+    WdfObjectAcquireLock(null(), device);
+    WdfObjectReleaseLock(null(), device);
+    assert!(recorded::take().is_empty());
+    WdfObjectReleaseLock(null(), device);
+    recorded::take_one(WdfFault::InvalidLockOperation);
+    object::delete(device);
+    assert!(!LOCKS.lock().unwrap().contains_key(&device));
+}
+
+#[test]
+fn a_create_before_the_driver_is_a_breach() {
+    let mut handle = Handle::NULL;
+    // SAFETY: no attributes and a live place for the handle.
+    let status = unsafe { WdfObjectCreate(null(), null(), &raw mut handle) };
+    assert_eq!(status, NtStatus::INVALID_PARAMETER);
+    recorded::take_one(WdfFault::VerifierFatalError);
+    assert!(handle.is_null());
+}

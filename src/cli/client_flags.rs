@@ -1,0 +1,130 @@
+//! `umnet client-flags`: how to compile a client driver.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use thiserror::Error;
+
+use super::{Failure, output};
+use crate::exit::{Exit, Explain};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  clang $(umnet client-flags) -o loopback.so loopback.c
+  clang++ $(umnet client-flags --cxx) -o wire.so wire.cpp
+  clang $(umnet client-flags --cflags) -c driver.c
+  clang -o driver.so driver.o other.o $(umnet client-flags --libs)";
+
+#[derive(Debug, Args)]
+pub(super) struct ClientFlagsArgs {
+    /// Only what compiling takes
+    #[arg(long, conflicts_with = "libs")]
+    cflags: bool,
+    /// Only what linking takes
+    #[arg(long)]
+    libs: bool,
+    /// For C++ instead of C
+    #[arg(long)]
+    cxx: bool,
+    /// Folder of the headers, instead of the one that belongs to this umnet
+    #[arg(long, value_name = "DIR")]
+    include: Option<PathBuf>,
+}
+
+/// The header that shows that a folder is the right one.
+const HEADER: &str = "netadaptercx.h";
+/// Where headers are, seen from a folder above the program: installed, and in the source tree.
+const PLACES: [&str; 2] = ["include/umnet", "netadapter-shim/include"];
+/// The dialect Windows drivers are written in.
+const DIALECT: &str = "-fms-extensions -fshort-wchar -fPIC";
+
+/// Where the headers were looked for.
+#[derive(Debug, Error)]
+enum FlagsError {
+    #[error("{} has no {HEADER}", .0.display())]
+    NoHeader(PathBuf),
+    #[error("the headers are not beside this umnet ({})", .0.display())]
+    NotFound(PathBuf),
+}
+
+impl Explain for FlagsError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoHeader(_) => Exit::Usage,
+            Self::NotFound(_) => Exit::EnvironmentLacks,
+        }
+    }
+
+    fn next_step(&self) -> Option<String> {
+        Some("umnet client-flags --include DIR, the folder netadapter-shim/include of umnet's source".to_owned())
+    }
+}
+
+pub(super) fn client_flags(args: &ClientFlagsArgs) -> Result<Exit, Failure> {
+    let include = match &args.include {
+        Some(given) => checked(given)?,
+        None => beside(&std::env::current_exe().unwrap_or_default())?,
+    };
+    output::text(&flags(args, &include))?;
+    Ok(Exit::Done)
+}
+
+fn flags(args: &ClientFlagsArgs, include: &Path) -> String {
+    let standard = if args.cxx { "-std=c++17" } else { "-std=c11" };
+    let compile = format!("{standard} {DIALECT} -isystem {}", include.display());
+    match (args.cflags, args.libs) {
+        (true, _) => format!("{compile}\n"),
+        (_, true) => "-shared\n".to_owned(),
+        _ => format!("{compile} -shared\n"),
+    }
+}
+
+fn checked(include: &Path) -> Result<PathBuf, FlagsError> {
+    let whole = include.canonicalize().ok();
+    whole
+        .filter(|path| path.join(HEADER).is_file())
+        .ok_or_else(|| FlagsError::NoHeader(include.to_owned()))
+}
+
+fn beside(program: &Path) -> Result<PathBuf, FlagsError> {
+    let above = program.ancestors().skip(1);
+    let mut places = above.flat_map(|folder| PLACES.map(|place| folder.join(place)));
+    places
+        .find_map(|place| checked(&place).ok())
+        .ok_or_else(|| FlagsError::NotFound(program.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_found_beside_the_program_in_any_layout() {
+        for layout in PLACES {
+            let dir = tempfile::tempdir().unwrap();
+            let root = dir.path().canonicalize().unwrap();
+            let include = root.join(layout);
+            std::fs::create_dir_all(&include).unwrap();
+            let program = root.join("target/release/umnet");
+            assert!(beside(&program).is_err(), "{layout}: no header yet");
+            std::fs::write(include.join(HEADER), "").unwrap();
+            assert_eq!(beside(&program).unwrap(), include);
+        }
+    }
+
+    #[test]
+    fn parts_can_be_asked_for_alone() {
+        let args = |cflags, libs, cxx| ClientFlagsArgs {
+            cflags,
+            libs,
+            cxx,
+            include: None,
+        };
+        let flags = |args| flags(&args, Path::new("/i"));
+        let c = "-std=c11 -fms-extensions -fshort-wchar -fPIC -isystem /i";
+        assert_eq!(flags(args(true, false, false)), format!("{c}\n"));
+        assert_eq!(flags(args(false, false, false)), format!("{c} -shared\n"));
+        assert_eq!(flags(args(false, true, false)), "-shared\n");
+        assert!(flags(args(false, false, true)).starts_with("-std=c++17 "));
+    }
+}

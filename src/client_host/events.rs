@@ -1,0 +1,105 @@
+//! What the control thread of a client's run waits for.
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
+
+use super::ClientError;
+use crate::run::signals;
+
+/// Something to handle; adapters by their place in the list of watched interfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// The run is to end.
+    Signal,
+    /// An adapter's interface changed.
+    Link(usize),
+    /// A queue of an adapter met a fault.
+    Fault(usize),
+}
+
+impl Event {
+    fn token(self) -> u64 {
+        match self {
+            Self::Signal => 0,
+            Self::Link(number) => 2 * number as u64 + 1,
+            Self::Fault(number) => 2 * number as u64 + 2,
+        }
+    }
+
+    fn from_token(token: u64) -> Self {
+        match token {
+            0 => Self::Signal,
+            odd if odd % 2 == 1 => Self::Link((odd / 2) as usize),
+            even => Self::Fault((even / 2 - 1) as usize),
+        }
+    }
+}
+
+/// An epoll set over signals and interfaces.
+pub(super) struct Events {
+    epoll: Epoll,
+    _signals: UnixStream,
+}
+
+/// Events handled between two looks at everything else.
+const AT_ONCE: usize = 16;
+
+impl Events {
+    /// Starts to collect signals: from here on they end the run and not the process.
+    pub(super) fn new() -> Result<Self, ClientError> {
+        let epoll = Epoll::new().map_err(failed("make an epoll set"))?;
+        let signals = signals().map_err(failed("register for signals"))?;
+        let events = Self {
+            epoll,
+            _signals: signals,
+        };
+        events.add(events._signals.as_raw_fd(), Event::Signal)?;
+        Ok(events)
+    }
+
+    pub(super) fn add(&self, fd: RawFd, event: Event) -> Result<(), ClientError> {
+        let interest = EpollEvent::new(EventSet::IN, event.token());
+        self.epoll
+            .ctl(ControlOperation::Add, fd, interest)
+            .map_err(failed("watch a descriptor"))
+    }
+
+    /// The events at hand, or those that come within `patience`; possibly none.
+    pub(super) fn wait(&self, patience: Duration) -> Result<Vec<Event>, ClientError> {
+        let mut ready = [EpollEvent::default(); AT_ONCE];
+        let timeout = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
+        let count = match self.epoll.wait(timeout, &mut ready) {
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => 0,
+            Err(error) => return Err(failed("wait for events")(error)),
+        };
+        let events = ready[..count].iter();
+        Ok(events
+            .map(|ready| Event::from_token(ready.data()))
+            .collect())
+    }
+}
+
+fn failed(action: &'static str) -> impl Fn(std::io::Error) -> ClientError {
+    move |source| ClientError::Events { action, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_bring_back_their_events() {
+        let all = [
+            Event::Signal,
+            Event::Link(0),
+            Event::Fault(0),
+            Event::Link(7),
+            Event::Fault(7),
+        ];
+        assert_eq!(all.map(|event| Event::from_token(event.token())), all);
+    }
+}
