@@ -101,6 +101,8 @@ pub(super) struct Queue {
     pub(super) rings: *const [*mut u8; 3],
     virtual_address: NetExtension,
     checksum: NetExtension,
+    tag: NetExtension,
+    id: u32,
     tx: bool,
 }
 // SAFETY: ring memory is only touched inside the queue's own callbacks.
@@ -112,6 +114,8 @@ pub(super) struct Known {
     pub(super) queues: HashMap<Handle, Queue>,
     pub(super) scripts: HashMap<Handle, Script>,
     calls: HashMap<Handle, Vec<String>>,
+    /// Which Tx queue had a frame last, and the tag it came with.
+    last_tx: HashMap<Handle, (u32, NetPacketIeee8021Q)>,
     /// Frames on their way from Tx to Rx.
     wire: HashMap<Handle, Vec<Vec<u8>>>,
     pub(super) globals: usize,
@@ -398,11 +402,17 @@ fn create_queue(adapter: Handle, init: usize, tx: bool) -> i32 {
     if script.twice {
         return create_one(init, tx, &config).0;
     }
-    keep_queue(adapter, queue, tx);
+    let name = if tx {
+        "NetTxQueueInitGetQueueId"
+    } else {
+        "NetRxQueueInitGetQueueId"
+    };
+    let id: extern "C" fn(*const c_void, usize) -> u32 = function(name);
+    keep_queue(adapter, queue, id(my_globals(), init), tx);
     status
 }
 
-fn keep_queue(adapter: Handle, queue: Handle, tx: bool) {
+fn keep_queue(adapter: Handle, queue: Handle, id: u32, tx: bool) {
     let name = if tx {
         "NetTxQueueGetRingCollection"
     } else {
@@ -416,6 +426,8 @@ fn keep_queue(adapter: Handle, queue: Handle, tx: bool) {
         rings,
         virtual_address: extension(queue, tx, "ms_fragment_virtualaddress", 2),
         checksum: extension(queue, tx, "ms_packet_checksum", 1),
+        tag: extension(queue, tx, "ms_packet_ieee8021q", 1),
+        id,
         tx,
     };
     known().queues.insert(queue, kept);
@@ -543,6 +555,10 @@ extern "C" fn evt_cancel(handle: Handle) {
 pub(super) struct Ring(*mut u8);
 
 impl Queue {
+    pub(super) fn is_tx_of(&self, adapter: Handle) -> bool {
+        self.tx && self.adapter == adapter
+    }
+
     pub(super) fn ring(&self, which: usize) -> Ring {
         // SAFETY: the collection lives as long as the queue.
         Ring(unsafe { (*self.rings)[which] })
@@ -586,6 +602,28 @@ impl Ring {
     }
 }
 
+/// The number of the Tx queue that had a frame last.
+pub(super) fn advanced_tx(adapter: Handle) -> Option<u32> {
+    known().last_tx.get(&adapter).map(|(id, _)| *id)
+}
+
+/// Priority, VLAN and tagging of the frame that was sent last.
+pub(super) fn last_tag(adapter: Handle) -> Option<(u8, u16, u8)> {
+    let tag = known().last_tx.get(&adapter).map(|(_, tag)| *tag)?;
+    Some((tag.priority(), tag.vlan(), tag.tx_tagging))
+}
+
+/// Notes which queue sends, and with which tag.
+fn note_sending(queue: Queue, index: u32) {
+    let [base, stride, ..] = queue.tag.reserved;
+    let tag = match queue.tag.enabled {
+        0 => NetPacketIeee8021Q::default(),
+        // SAFETY: the extension of an element the client owns.
+        _ => unsafe { ((base + stride * index as usize) as *const NetPacketIeee8021Q).read() },
+    };
+    known().last_tx.insert(queue.adapter, (queue.id, tag));
+}
+
 fn advance_tx(queue: Queue) {
     let (packets, fragments) = (queue.ring(0), queue.ring(1));
     while packets.begin() != packets.end() {
@@ -595,6 +633,7 @@ fn advance_tx(queue: Queue) {
             assert_eq!(packet.fragment_count, 0);
             note(queue.adapter, "ignored");
         } else {
+            note_sending(queue, packets.begin());
             let index = packet.fragment_index;
             // SAFETY: as above.
             let fragment = unsafe { fragments.element::<NetFragment>(index).read() };
