@@ -543,7 +543,9 @@ extern "C" fn evt_cancel(handle: Handle) {
     while index != packets.end() {
         let packet = packets.element::<NetPacket>(index);
         // SAFETY: an element the client owns.
-        unsafe { packet.write((*packet).with_ignore(true)) };
+        let kept = unsafe { packet.read() };
+        // SAFETY: as above.
+        unsafe { packet.write(kept.with_ignore(true)) };
         index = packets.next(index);
     }
     packets.set_begin(index);
@@ -575,7 +577,7 @@ impl Queue {
 impl Ring {
     fn word(self, offset: usize) -> u32 {
         // SAFETY: a word of the ring's head; others write it atomically.
-        unsafe { self.0.add(offset).cast::<u32>().read_volatile() }
+        unsafe { self.0.wrapping_add(offset).cast::<u32>().read_volatile() }
     }
 
     pub(super) fn begin(self) -> u32 {
@@ -588,7 +590,7 @@ impl Ring {
 
     pub(super) fn set_begin(self, index: u32) {
         // SAFETY: as above.
-        unsafe { self.0.add(48).cast::<u32>().write_volatile(index) };
+        unsafe { self.0.wrapping_add(48).cast::<u32>().write_volatile(index) };
     }
 
     pub(super) fn next(self, index: u32) -> u32 {
@@ -597,8 +599,7 @@ impl Ring {
 
     pub(super) fn element<T>(self, index: u32) -> *mut T {
         let stride = self.word(0) >> 16;
-        // SAFETY: an element inside the ring.
-        unsafe { self.0.add(64 + (index * stride) as usize).cast() }
+        self.0.wrapping_add(64 + (index * stride) as usize).cast()
     }
 }
 
@@ -637,14 +638,10 @@ fn advance_tx(queue: Queue) {
             let index = packet.fragment_index;
             // SAFETY: as above.
             let fragment = unsafe { fragments.element::<NetFragment>(index).read() };
-            let from = queue.bytes(index);
+            let from = queue.bytes(index).wrapping_add(fragment.offset() as usize);
+            let length = fragment.valid_length() as usize;
             // SAFETY: the buffer has as many bytes as the fragment says.
-            let bytes = unsafe {
-                std::slice::from_raw_parts(
-                    from.add(fragment.offset() as usize),
-                    fragment.valid_length() as usize,
-                )
-            };
+            let bytes = unsafe { std::slice::from_raw_parts(from, length) };
             known()
                 .wire
                 .entry(queue.adapter)
@@ -664,19 +661,21 @@ fn advance_rx(queue: Queue) {
     while packets.begin() != packets.end() && fragments.begin() != fragments.end() {
         let Some(frame) = frames.next() else { break };
         let index = fragments.begin();
-        // SAFETY: elements and a buffer the client owns.
-        unsafe {
-            let fragment = fragments.element::<NetFragment>(index);
-            assert!(frame.len() <= (*fragment).capacity() as usize);
-            std::ptr::copy_nonoverlapping(frame.as_ptr(), queue.bytes(index), frame.len());
-            let written = (*fragment)
-                .with_valid_length(frame.len() as u32)
-                .with_offset(0);
-            fragment.write(written);
-            packets
-                .element::<NetPacket>(packets.begin())
-                .write(NetPacket::new(index, 1));
-        }
+        let element = fragments.element::<NetFragment>(index);
+        // SAFETY: an element the client owns.
+        let fragment = unsafe { element.read() };
+        assert!(frame.len() <= fragment.capacity() as usize);
+        let to = queue.bytes(index);
+        // SAFETY: the buffer has as many bytes as the fragment says.
+        unsafe { std::ptr::copy_nonoverlapping(frame.as_ptr(), to, frame.len()) };
+        let written = fragment
+            .with_valid_length(frame.len() as u32)
+            .with_offset(0);
+        // SAFETY: an element the client owns.
+        unsafe { element.write(written) };
+        let packet = packets.element::<NetPacket>(packets.begin());
+        // SAFETY: as above.
+        unsafe { packet.write(NetPacket::new(index, 1)) };
         call_valid(queue, packets.begin());
         fragments.set_begin(fragments.next(index));
         packets.set_begin(packets.next(packets.begin()));
