@@ -144,12 +144,8 @@ struct Seats {
 
 impl Seats {
     fn new(config: &ClientConfig) -> Self {
-        let names = Names {
-            host: config.host.clone(),
-            wished: config.ifnames.clone(),
-        };
         Self {
-            names,
+            names: Names(config.ifnames.clone()),
             stores: Stores::new(config.section.clone()),
             verifier: config.verifier,
             deadline: config.deadline,

@@ -9,7 +9,7 @@ use netadapter_shim::os::tap::{Tap, TapConfig};
 use netadapter_shim::{Interface, PortOffloads, PortQueue, SystemPort};
 
 use crate::host::interface::{Interfaces, Link};
-use crate::host::{Host, HostError, IfName, MacAddress};
+use crate::host::{HostError, IfName, MacAddress};
 
 /// What is known of an adapter's interface, shared with the control thread.
 #[derive(Clone, Debug, Default)]
@@ -33,21 +33,21 @@ pub(super) fn look(seat: &SharedSeat) -> MutexGuard<'_, Seat> {
     seat.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How interfaces are named.
+/// How interfaces are named: as wished, in the order in which adapters are created.
 #[derive(Clone)]
-pub(super) struct Names {
-    pub(super) host: Host,
-    pub(super) wished: Vec<IfName>,
-}
+pub(super) struct Names(pub(super) Vec<IfName>);
 
 impl Names {
-    /// The name wished for this adapter, or the first of `umnet0`, `umnet1` .. that is free and
-    /// wished for by no other one.
-    fn of(&self, adapter: usize) -> Option<IfName> {
-        if let Some(name) = self.wished.get(adapter) {
+    /// The name wished for this adapter, or the first of `umnet0`, `umnet1` .. that nobody has
+    /// or wishes for.
+    fn of(&self, adapter: usize, taken: &[String]) -> Option<IfName> {
+        if let Some(name) = self.0.get(adapter) {
             return Some(name.clone());
         }
-        let free = |name: &IfName| !self.host.has_interface(name) && !self.wished.contains(name);
+        let free = |name: &IfName| {
+            let wished = self.0.contains(name);
+            !wished && !taken.iter().any(|other| other == name.as_str())
+        };
         (0..u32::MAX)
             .filter_map(|number| format!("umnet{number}").parse().ok())
             .find(free)
@@ -75,7 +75,10 @@ impl ClientPort {
     }
 
     fn make(&mut self) -> io::Result<(Tap, IfName)> {
-        let name = self.names.of(self.adapter);
+        let links = Interfaces::open().and_then(|mut interfaces| interfaces.list());
+        let links = links.map_err(io::Error::other)?;
+        let taken: Vec<_> = links.into_iter().map(|link| link.name).collect();
+        let name = self.names.of(self.adapter, &taken);
         let name = name.ok_or_else(|| io::Error::other("no interface name is free"))?;
         let config = TapConfig {
             queues: self.queues,
@@ -176,7 +179,9 @@ impl SystemPort for ClientPort {
     fn set_address(&mut self, address: &[u8]) -> io::Result<()> {
         if let Some(mac) = six_bytes(address) {
             look(&self.seat).mac = Some(mac);
-            self.follow("address", |interfaces, index| interfaces.set_mac(index, mac));
+            self.follow("address", |interfaces, index| {
+                interfaces.set_mac(index, mac)
+            });
         }
         Ok(())
     }
@@ -204,12 +209,10 @@ mod tests {
     #[test]
     fn wished_names_are_given_in_order_and_kept_from_the_others() {
         let wished = ["wire0", "umnet0"].map(|name| name.parse().unwrap());
-        let names = Names {
-            host: Host::at("/nowhere"),
-            wished: wished.to_vec(),
-        };
-        let name = |adapter| names.of(adapter).unwrap().to_string();
-        assert_eq!([name(0), name(1), name(2)], ["wire0", "umnet0", "umnet1"]);
+        let names = Names(wished.to_vec());
+        let taken = ["umnet1".to_owned()];
+        let name = |adapter| names.of(adapter, &taken).unwrap().to_string();
+        assert_eq!([name(0), name(1), name(2)], ["wire0", "umnet0", "umnet2"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the integration tests share.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod clients;
 pub(crate) mod machine;
 pub(crate) mod namespace;

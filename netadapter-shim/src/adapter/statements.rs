@@ -218,6 +218,12 @@ impl Adapter {
         Ok(())
     }
 
+    /// What the client can be told to receive; nothing if it has not said so.
+    pub fn supported_packet_filters(&self) -> NetPacketFilterFlags {
+        let capabilities = self.settings.receive_filter;
+        capabilities.map_or_else(Default::default, |caps| caps.supported_packet_filters)
+    }
+
     /// What a system wants of any interface until it says otherwise: frames for
     /// it, broadcasts, and multicast frames as far as the device goes.
     ///

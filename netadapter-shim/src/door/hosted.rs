@@ -23,7 +23,7 @@ use super::types::UnicodeString;
 use super::watchdog::Watchdog;
 use super::wdf;
 use super::{fail, globals};
-use crate::abi::NtStatus;
+use crate::abi::{NetPacketFilterFlags as Flags, NtStatus};
 use crate::{Adapter, ReceiveFilter};
 
 /// How a client is hosted.
@@ -251,8 +251,13 @@ impl HostedAdapter {
         self.0.is_started()
     }
 
-    /// Tells the client what the system wants received.
+    /// Tells the client what the system wants received, as far as it can receive it. One that
+    /// cannot hears nothing.
     pub fn set_receive_filter(&self, filter: ReceiveFilter) {
+        let supported = self.with(|core| core.supported_packet_filters());
+        let Some(filter) = fitted(filter, supported.unwrap_or_default()) else {
+            return;
+        };
         // A filter that the client does not have was logged where it was refused.
         let _ = net::adapter::set_receive_filter(&self.0, filter);
     }
@@ -264,6 +269,24 @@ impl HostedAdapter {
     pub fn with<T>(&self, work: impl FnOnce(&mut Adapter) -> T) -> Result<T, NtStatus> {
         self.0.with("the host", work)
     }
+}
+
+/// What of a filter a client has; all multicast stands in for a list it does not have.
+fn fitted(filter: ReceiveFilter, supported: Flags) -> Option<ReceiveFilter> {
+    let mut flags = filter.packet_filter;
+    if flags.contains(Flags::MULTICAST) && !supported.contains(Flags::MULTICAST) {
+        flags = flags | Flags::ALL_MULTICAST;
+    }
+    let packet_filter = Flags(flags.0 & supported.0);
+    let listed = packet_filter.contains(Flags::MULTICAST);
+    let multicast_addresses = match listed {
+        true => filter.multicast_addresses,
+        false => Vec::new(),
+    };
+    (packet_filter.0 != 0).then_some(ReceiveFilter {
+        packet_filter,
+        multicast_addresses,
+    })
 }
 
 /// `DRIVER_OBJECT` and the registry path: opaque to user-mode clients, who only hand them on.
@@ -302,3 +325,35 @@ impl EntryArguments {
 
 /// Units of text that fit a UNICODE_STRING, with the final NUL.
 const MOST_UNITS: usize = 32_766;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_cut_to_what_the_client_has() {
+        let wanted = ReceiveFilter {
+            packet_filter: Flags::DIRECTED | Flags::MULTICAST | Flags::PROMISCUOUS,
+            multicast_addresses: vec![[1, 0, 0x5e, 0, 0, 1]],
+        };
+        assert_eq!(fitted(wanted.clone(), Flags::default()), None);
+        let listed = fitted(wanted.clone(), Flags::DIRECTED | Flags::MULTICAST).unwrap();
+        assert_eq!(listed.packet_filter, Flags::DIRECTED | Flags::MULTICAST);
+        assert_eq!(listed.multicast_addresses, wanted.multicast_addresses);
+        let all = fitted(wanted, Flags::DIRECTED | Flags::ALL_MULTICAST).unwrap();
+        assert_eq!(all.packet_filter, Flags::DIRECTED | Flags::ALL_MULTICAST);
+        assert!(all.multicast_addresses.is_empty());
+    }
+
+    #[test]
+    fn the_registry_path_ends_with_the_clients_name() {
+        let mut arguments = EntryArguments::new("wire");
+        let string = arguments.registry_path;
+        let units = usize::from(string.length) / 2;
+        let text = String::from_utf16(&arguments.path[..units]).unwrap();
+        assert!(text.ends_with("\\Services\\wire"), "{text}");
+        assert_eq!(arguments.path[units], 0);
+        assert_eq!(string.maximum_length, string.length + 2);
+        assert!(!arguments.object().is_null() && !arguments.registry_path().is_null());
+    }
+}

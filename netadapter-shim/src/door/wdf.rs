@@ -11,11 +11,19 @@ mod deferred;
 mod deferred_api;
 pub(crate) mod device;
 pub(crate) mod device_init;
+mod device_power;
 pub(crate) mod driver;
+mod hardware;
+mod interface;
+pub(crate) mod io_queue;
+mod io_queue_api;
 mod lock;
 pub(crate) mod memory;
 mod object_api;
 pub(crate) mod pnp_callbacks;
+mod property;
+pub(crate) mod request;
+mod request_api;
 pub(crate) mod string;
 
 use super::table::Functions;
@@ -26,10 +34,16 @@ pub(crate) const FUNCTIONS: &[Functions] = &[
     deferred_api::FUNCTIONS,
     device::FUNCTIONS,
     device_init::FUNCTIONS,
+    device_power::FUNCTIONS,
     driver::FUNCTIONS,
+    hardware::FUNCTIONS,
+    interface::FUNCTIONS,
+    io_queue_api::FUNCTIONS,
     lock::FUNCTIONS,
     memory::FUNCTIONS,
     object_api::FUNCTIONS,
+    property::FUNCTIONS,
+    request_api::FUNCTIONS,
     string::FUNCTIONS,
 ];
 

@@ -9,7 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::create::{Globals, required, status};
 use super::device_init::{self, Statements};
 use super::driver::Driver;
+use super::hardware::Resources;
+use super::interface::Interface;
 use super::pnp_callbacks::PnpCallbacks;
+use super::property::Property;
+use super::request::RequestType;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
 use crate::door::foreign::store;
@@ -96,7 +100,18 @@ pub(super) struct State {
     on_failed: Option<FailedHook>,
     /// The queue for what no other one was configured for.
     pub(super) default_queue: Option<Handle>,
+    /// Queues of requests of one kind.
+    queues: Vec<(RequestType, Handle)>,
     io_target: Option<Handle>,
+    /// The raw and the translated resource list.
+    resources: Option<(Handle, Handle)>,
+    /// What WdfDeviceSetDeviceState said.
+    pub(super) reported: Option<[u32; 7]>,
+    pub(super) alignment: u32,
+    /// Device interfaces.
+    pub(super) interfaces: Vec<Interface>,
+    /// What WdfDeviceAssignProperty assigned.
+    pub(super) properties: Vec<Property>,
 }
 
 impl Device {
@@ -162,6 +177,39 @@ impl Device {
     }
 }
 
+/// The raw and the translated resource list of a device, both empty.
+pub(crate) fn resources(device: Handle) -> (Handle, Handle) {
+    let Ok(found) = object::payload::<Device>(device, Kind::Device) else {
+        return (Handle::NULL, Handle::NULL);
+    };
+    let mut state = found.state();
+    if state.resources.is_none() {
+        let list = || object::create(Kind::ResourceList, Some(device), Arc::new(Resources));
+        state.resources = list().ok().zip(list().ok());
+    }
+    state.resources.unwrap_or_default()
+}
+
+/// The queue that takes requests of a kind.
+pub(super) fn queue_for(device: &Device, kind: RequestType) -> Option<Handle> {
+    let state = device.state();
+    let own = state.queues.iter().find(|(other, _)| *other == kind);
+    own.map(|(_, queue)| *queue).or(state.default_queue)
+}
+
+/// Has a queue take requests of a kind.
+///
+/// # Errors
+/// STATUS_WDF_BUSY if one does already.
+pub(super) fn configure(device: &Device, kind: RequestType, queue: Handle) -> Result<(), NtStatus> {
+    let mut state = device.state();
+    if state.queues.iter().any(|(other, _)| *other == kind) {
+        return Err(NtStatus::WDF_BUSY);
+    }
+    state.queues.push((kind, queue));
+    Ok(())
+}
+
 /// The device behind a handle, or a breach.
 ///
 /// # Errors
@@ -208,7 +256,13 @@ fn create(call: &str, init: Handle, attributes: &Attributes) -> Result<Handle, N
             failed: None,
             on_failed: None,
             default_queue: None,
+            queues: Vec::new(),
             io_target: None,
+            resources: None,
+            reported: None,
+            alignment: 0,
+            interfaces: Vec::new(),
+            properties: Vec::new(),
         }),
     };
     let parent = Some(said.driver());

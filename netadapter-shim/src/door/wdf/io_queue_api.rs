@@ -1,0 +1,352 @@
+//! `WdfIoQueue*`, and which queue of a device takes what.
+
+#![allow(unsafe_code)] // reads the client's structures and stores results
+#![allow(non_snake_case)] // C's names
+
+use std::sync::Arc;
+
+use super::create::{Globals, create_object, read, required, status};
+use super::device;
+use super::io_queue::{self, DispatchType, IoQueue, QueueConfig, StateCallback};
+use super::request::{self, RequestType};
+use crate::abi::NtStatus;
+use crate::door::fail::{WdfFault, breach};
+use crate::door::foreign::store;
+use crate::door::object::{self, Attributes, Handle, Kind, Rules};
+use crate::door::table::{Functions, entries};
+use crate::door::types::WdfObjectAttributes;
+
+pub(crate) const FUNCTIONS: Functions = entries![
+    WdfIoQueueCreate,
+    WdfIoQueueGetDevice,
+    WdfIoQueueGetState,
+    WdfIoQueueRetrieveNextRequest,
+    WdfIoQueueRetrieveRequestByFileObject,
+    WdfIoQueueReadyNotify,
+    WdfIoQueueStart,
+    WdfIoQueueStop,
+    WdfIoQueueStopSynchronously,
+    WdfIoQueueDrain,
+    WdfIoQueueDrainSynchronously,
+    WdfIoQueuePurge,
+    WdfIoQueuePurgeSynchronously,
+    WdfDeviceConfigureRequestDispatching,
+    WdfDeviceEnqueueRequest,
+];
+
+/// Bits of `WDF_IO_QUEUE_STATE`.
+mod bits {
+    pub(super) const ACCEPT_REQUESTS: u32 = 1;
+    pub(super) const DISPATCH_REQUESTS: u32 = 2;
+    pub(super) const NO_REQUESTS: u32 = 4;
+    pub(super) const DRIVER_NO_REQUESTS: u32 = 8;
+}
+
+unsafe extern "C" fn WdfIoQueueCreate(
+    _: Globals,
+    device: Handle,
+    config: *const QueueConfig,
+    attributes: *const WdfObjectAttributes,
+    queue: *mut Handle,
+) -> NtStatus {
+    let call = "WdfIoQueueCreate";
+    status((|| {
+        let owner = device::checked(call, device)?;
+        // SAFETY: the client's structure, or NULL.
+        let config = unsafe { read(call, "Config", config) }?;
+        // SAFETY: the client's attributes, or NULL.
+        let attributes = unsafe { Attributes::read(attributes, Rules::ANY) }?;
+        check(call, &config)?;
+        let is_default = config.default_queue != 0;
+        if is_default && owner.state().default_queue.is_some() {
+            log::error!("{call}: {device} has a default queue already");
+            return Err(NtStatus::UNSUCCESSFUL);
+        }
+        let made = IoQueue::new(device, config);
+        let payload = Arc::clone(&made);
+        let handle = create_object(call, Kind::IoQueue, device, &attributes, payload)?;
+        object::on_dispose(
+            handle,
+            Box::new(move || {
+                stop_taking(&made);
+                io_queue::cancel_all_waiting(handle, &made);
+            }),
+        );
+        if is_default {
+            owner.state().default_queue = Some(handle);
+        }
+        // SAFETY: C's place for a handle, or NULL: a default queue needs none.
+        unsafe { store(queue, handle) };
+        Ok(())
+    })())
+}
+
+fn check(call: &str, config: &QueueConfig) -> Result<(), NtStatus> {
+    let kinds = DispatchType::SEQUENTIAL.0..=DispatchType::MANUAL.0;
+    if !kinds.contains(&config.dispatch.0) {
+        log::error!("{call}: DispatchType is {}", config.dispatch.0);
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let silent = config.default.is_none()
+        && config.read.is_none()
+        && config.write.is_none()
+        && config.control.is_none()
+        && config.internal_control.is_none();
+    match (config.dispatch == DispatchType::MANUAL, silent) {
+        (false, true) => Err(NtStatus::WDF_NO_CALLBACK),
+        (true, false) => Err(NtStatus::INVALID_PARAMETER),
+        _ => Ok(()),
+    }
+}
+
+fn stop_taking(queue: &IoQueue) {
+    let mut state = queue.state();
+    (state.accepting, state.dispatching) = (false, false);
+}
+
+extern "C" fn WdfIoQueueGetDevice(_: Globals, queue: Handle) -> Handle {
+    let found = io_queue::checked("WdfIoQueueGetDevice", queue);
+    found.map_or(Handle::NULL, |found| found.device)
+}
+
+unsafe extern "C" fn WdfIoQueueGetState(
+    _: Globals,
+    queue: Handle,
+    waiting: *mut u32,
+    with_client: *mut u32,
+) -> u32 {
+    let Ok(found) = io_queue::checked("WdfIoQueueGetState", queue) else {
+        return 0;
+    };
+    let state = found.state();
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    // SAFETY: C's place for the number, or NULL.
+    unsafe { store(waiting, count(state.waiting.len())) };
+    // SAFETY: C's place for the number, or NULL.
+    unsafe { store(with_client, count(state.with_client)) };
+    let bit = |set: bool, bit: u32| if set { bit } else { 0 };
+    bit(state.accepting, bits::ACCEPT_REQUESTS)
+        | bit(state.dispatching, bits::DISPATCH_REQUESTS)
+        | bit(state.waiting.is_empty(), bits::NO_REQUESTS)
+        | bit(state.with_client == 0, bits::DRIVER_NO_REQUESTS)
+}
+
+unsafe extern "C" fn WdfIoQueueRetrieveNextRequest(
+    _: Globals,
+    queue: Handle,
+    place: *mut Handle,
+) -> NtStatus {
+    let call = "WdfIoQueueRetrieveNextRequest";
+    status((|| {
+        required(call, "OutRequest", place)?;
+        let found = io_queue::checked(call, queue)?;
+        let next = io_queue::retrieve(&found, |_| true)?;
+        // SAFETY: not NULL, and C's place for a handle.
+        unsafe { store(place, next) };
+        Ok(())
+    })())
+}
+
+unsafe extern "C" fn WdfIoQueueRetrieveRequestByFileObject(
+    _: Globals,
+    queue: Handle,
+    file: Handle,
+    place: *mut Handle,
+) -> NtStatus {
+    let call = "WdfIoQueueRetrieveRequestByFileObject";
+    status((|| {
+        required(call, "OutRequest", place)?;
+        let found = io_queue::checked(call, queue)?;
+        let next = io_queue::retrieve(&found, |request| request.file == Some(file))?;
+        // SAFETY: not NULL, and C's place for a handle.
+        unsafe { store(place, next) };
+        Ok(())
+    })())
+}
+
+/// Has the client told when a request comes into an empty queue.
+extern "C" fn WdfIoQueueReadyNotify(
+    _: Globals,
+    queue: Handle,
+    callback: Option<StateCallback>,
+    context: usize,
+) -> NtStatus {
+    let found = match io_queue::checked("WdfIoQueueReadyNotify", queue) {
+        Ok(found) => found,
+        Err(status) => return status,
+    };
+    let mut state = found.state();
+    if callback.is_some() && state.ready.is_some() {
+        return NtStatus::INVALID_DEVICE_REQUEST;
+    }
+    state.ready = callback.map(|callback| (callback, context));
+    NtStatus::SUCCESS
+}
+
+extern "C" fn WdfIoQueueStart(_: Globals, queue: Handle) {
+    if let Ok(found) = io_queue::checked("WdfIoQueueStart", queue) {
+        {
+            let mut state = found.state();
+            (state.accepting, state.dispatching) = (true, true);
+        }
+        io_queue::pump(queue, &found);
+    }
+}
+
+/// How a queue is brought to rest.
+#[derive(Clone, Copy)]
+struct Rest {
+    accepting: bool,
+    dispatching: bool,
+    /// What waits is cancelled, and what the client can cancel.
+    purge: bool,
+    /// Over when nothing waits either.
+    empty: bool,
+}
+
+const STOP: Rest = Rest {
+    accepting: true,
+    dispatching: false,
+    purge: false,
+    empty: false,
+};
+const DRAIN: Rest = Rest {
+    accepting: false,
+    dispatching: true,
+    purge: false,
+    empty: true,
+};
+const PURGE: Rest = Rest {
+    accepting: false,
+    dispatching: false,
+    purge: true,
+    empty: true,
+};
+
+fn bring_to(call: &str, queue: Handle, rest: Rest) -> Option<Arc<IoQueue>> {
+    let found = io_queue::checked(call, queue).ok()?;
+    {
+        let mut state = found.state();
+        (state.accepting, state.dispatching) = (rest.accepting, rest.dispatching);
+    }
+    if rest.purge {
+        io_queue::cancel_all_waiting(queue, &found);
+        for request in object::children(found.device, Kind::Request) {
+            if is_of(queue, request) {
+                request::cancel(request);
+            }
+        }
+    }
+    Some(found)
+}
+
+/// Whether a request came out of that queue.
+fn is_of(queue: Handle, request: Handle) -> bool {
+    let found = object::payload::<request::Request>(request, Kind::Request);
+    found.is_ok_and(|found| found.state().queue == Some(queue))
+}
+
+fn rest_later(
+    call: &str,
+    queue: Handle,
+    rest: Rest,
+    (callback, context): (Option<StateCallback>, usize),
+) {
+    let Some(found) = bring_to(call, queue, rest) else {
+        return;
+    };
+    if let Some(callback) = callback {
+        found.state().idle.push((callback, context, rest.empty));
+    }
+    io_queue::tell_idle(queue, &found);
+}
+
+fn rest_now(call: &str, queue: Handle, rest: Rest) {
+    if let Some(found) = bring_to(call, queue, rest) {
+        found.wait_idle(rest.empty);
+    }
+}
+
+extern "C" fn WdfIoQueueStop(
+    _: Globals,
+    queue: Handle,
+    callback: Option<StateCallback>,
+    context: usize,
+) {
+    rest_later("WdfIoQueueStop", queue, STOP, (callback, context));
+}
+
+extern "C" fn WdfIoQueueStopSynchronously(_: Globals, queue: Handle) {
+    rest_now("WdfIoQueueStopSynchronously", queue, STOP);
+}
+
+extern "C" fn WdfIoQueueDrain(
+    _: Globals,
+    queue: Handle,
+    callback: Option<StateCallback>,
+    context: usize,
+) {
+    rest_later("WdfIoQueueDrain", queue, DRAIN, (callback, context));
+}
+
+extern "C" fn WdfIoQueueDrainSynchronously(_: Globals, queue: Handle) {
+    rest_now("WdfIoQueueDrainSynchronously", queue, DRAIN);
+}
+
+extern "C" fn WdfIoQueuePurge(
+    _: Globals,
+    queue: Handle,
+    callback: Option<StateCallback>,
+    context: usize,
+) {
+    rest_later("WdfIoQueuePurge", queue, PURGE, (callback, context));
+}
+
+extern "C" fn WdfIoQueuePurgeSynchronously(_: Globals, queue: Handle) {
+    rest_now("WdfIoQueuePurgeSynchronously", queue, PURGE);
+}
+
+extern "C" fn WdfDeviceConfigureRequestDispatching(
+    _: Globals,
+    device: Handle,
+    queue: Handle,
+    kind: RequestType,
+) -> NtStatus {
+    let call = "WdfDeviceConfigureRequestDispatching";
+    status((|| {
+        let (owner, found) = (
+            device::checked(call, device)?,
+            io_queue::checked(call, queue)?,
+        );
+        let kinds = [
+            RequestType::CREATE,
+            RequestType::READ,
+            RequestType::WRITE,
+            RequestType::DEVICE_CONTROL,
+        ];
+        if found.device != device || !kinds.contains(&kind) {
+            log::error!(
+                "{call}: the queue is another device's, or RequestType {}",
+                kind.0
+            );
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        device::configure(&owner, kind, queue)
+    })())
+}
+
+/// Only from EvtIoInCallerContext, which is not called here: no request
+/// reaches a client before its queue has it.
+extern "C" fn WdfDeviceEnqueueRequest(_: Globals, device: Handle, handle: Handle) -> NtStatus {
+    let call = "WdfDeviceEnqueueRequest";
+    status((|| {
+        device::checked(call, device)?;
+        request::checked_open(call, handle)?;
+        let text = format_args!("{call}: {handle} is in a queue or with the client already");
+        breach(WdfFault::RequestFatalError, text);
+        Err(NtStatus::INVALID_DEVICE_REQUEST)
+    })())
+}
+
+#[cfg(test)]
+mod tests;

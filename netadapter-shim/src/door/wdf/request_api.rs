@@ -1,0 +1,369 @@
+//! `WdfRequest*`.
+
+#![allow(unsafe_code)] // reads the client's structures and stores results
+#![allow(non_snake_case)] // C's names
+
+use std::ffi::c_void;
+
+use super::create::{Globals, create, read_or_breach, required, status};
+use super::io_queue;
+use super::memory::Buffer;
+use super::request::{self, Cancel, Request, RequestType};
+use crate::abi::NtStatus;
+use crate::door::fail::{WdfFault, breach};
+use crate::door::foreign::{Sized32, store};
+use crate::door::object::{self, Handle, Kind, Rules};
+use crate::door::table::{Functions, entries};
+use crate::door::types::{Boolean, WdfObjectAttributes};
+
+pub(crate) const FUNCTIONS: Functions = entries![
+    WdfRequestCreate,
+    WdfRequestReuse,
+    WdfRequestComplete,
+    WdfRequestCompleteWithInformation,
+    WdfRequestCompleteWithPriorityBoost,
+    WdfRequestGetStatus,
+    WdfRequestGetParameters,
+    WdfRequestSetInformation,
+    WdfRequestGetInformation,
+    WdfRequestRetrieveInputBuffer,
+    WdfRequestRetrieveOutputBuffer,
+    WdfRequestRetrieveInputMemory,
+    WdfRequestRetrieveOutputMemory,
+    WdfRequestMarkCancelable,
+    WdfRequestMarkCancelableEx,
+    WdfRequestUnmarkCancelable,
+    WdfRequestIsCanceled,
+    WdfRequestGetIoQueue,
+    WdfRequestGetFileObject,
+    WdfRequestForwardToIoQueue,
+    WdfRequestRequeue,
+    WdfRequestStopAcknowledge,
+    WdfRequestGetRequestorProcessId,
+    WdfRequestGetRequestorMode,
+];
+
+/// `WDF_REQUEST_REUSE_PARAMS`
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct ReuseParams {
+    size: u32,
+    flags: u32,
+    status: NtStatus,
+    irp: usize,
+}
+
+// SAFETY: plain data in C's order.
+unsafe impl Sized32 for ReuseParams {}
+
+/// `WDF_REQUEST_PARAMETERS`; its size is 16 bits wide.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Parameters {
+    size: u16,
+    minor: u8,
+    kind: u32,
+    values: [usize; 4],
+}
+
+const REUSE_SET_NEW_IRP: u32 = 1;
+/// `UserMode`
+const USER_MODE: i8 = 1;
+
+unsafe extern "C" fn WdfRequestCreate(
+    globals: Globals,
+    attributes: *const WdfObjectAttributes,
+    target: Handle,
+    place: *mut Handle,
+) -> NtStatus {
+    let call = "WdfRequestCreate";
+    if let Some(target) = target.optional()
+        && object::checked::<()>(call, target, Kind::IoTarget).is_err()
+    {
+        return NtStatus::INVALID_HANDLE;
+    }
+    let (wanted, payload) = ((attributes, Rules::PLAIN), Request::of_driver());
+    // SAFETY: attributes and place for the handle are the client's.
+    status(unsafe { create(call, globals, Kind::Request, wanted, payload, place) }.map(drop))
+}
+
+unsafe extern "C" fn WdfRequestReuse(
+    _: Globals,
+    handle: Handle,
+    params: *const ReuseParams,
+) -> NtStatus {
+    let call = "WdfRequestReuse";
+    // SAFETY: the client's structure, or NULL.
+    let params = unsafe { read_or_breach(call, "ReuseParams", params) };
+    let (Ok(found), Some(params)) = (request::checked(call, handle), params) else {
+        return NtStatus::INVALID_PARAMETER;
+    };
+    if !found.of_driver || params.flags & REUSE_SET_NEW_IRP != 0 {
+        log::error!("{call}: only a request of WdfRequestCreate is reused, and without an IRP");
+        return NtStatus::INVALID_DEVICE_REQUEST;
+    }
+    let mut state = found.state();
+    state.status = params.status;
+    state.information = 0;
+    state.canceled = false;
+    NtStatus::SUCCESS
+}
+
+extern "C" fn WdfRequestComplete(_: Globals, handle: Handle, status: NtStatus) {
+    request::complete("WdfRequestComplete", handle, status, None);
+}
+
+extern "C" fn WdfRequestCompleteWithInformation(
+    _: Globals,
+    handle: Handle,
+    status: NtStatus,
+    information: usize,
+) {
+    let call = "WdfRequestCompleteWithInformation";
+    request::complete(call, handle, status, Some(information));
+}
+
+extern "C" fn WdfRequestCompleteWithPriorityBoost(
+    _: Globals,
+    handle: Handle,
+    status: NtStatus,
+    _boost: i8,
+) {
+    request::complete("WdfRequestCompleteWithPriorityBoost", handle, status, None);
+}
+
+extern "C" fn WdfRequestGetStatus(_: Globals, handle: Handle) -> NtStatus {
+    let found = request::checked("WdfRequestGetStatus", handle);
+    found.map_or_else(|status| status, |found| found.state().status)
+}
+
+unsafe extern "C" fn WdfRequestGetParameters(_: Globals, handle: Handle, place: *mut Parameters) {
+    let call = "WdfRequestGetParameters";
+    if required(call, "Parameters", place).is_err() {
+        return;
+    }
+    // SAFETY: not NULL, and the client's structure begins with its size.
+    let size = unsafe { place.cast::<u16>().read_unaligned() };
+    if usize::from(size) != size_of::<Parameters>() {
+        let expected = size_of::<Parameters>();
+        let text = format_args!("{call}: Parameters: Size is {size}, expected {expected}");
+        return breach(WdfFault::VerifierFatalError, text);
+    }
+    if let Ok(found) = request::checked_open(call, handle) {
+        // SAFETY: not NULL, and of that size.
+        unsafe { store(place, parameters(&found)) };
+    }
+}
+
+fn parameters(request: &Request) -> Parameters {
+    let (input, output) = (request.input.len(), request.output.len());
+    let values = match request.kind {
+        RequestType::DEVICE_CONTROL => [output, input, request.code as usize, 0],
+        _ => [request.length(), 0, 0, 0],
+    };
+    Parameters {
+        size: size_of::<Parameters>() as u16,
+        minor: 0,
+        kind: request.kind.0,
+        values,
+    }
+}
+
+extern "C" fn WdfRequestSetInformation(_: Globals, handle: Handle, information: usize) {
+    if let Ok(found) = request::checked("WdfRequestSetInformation", handle) {
+        found.state().information = information;
+    }
+}
+
+extern "C" fn WdfRequestGetInformation(_: Globals, handle: Handle) -> usize {
+    let found = request::checked("WdfRequestGetInformation", handle);
+    found.map_or(0, |found| found.state().information)
+}
+
+/// Hands a buffer out, if it has as much as the client needs.
+///
+/// # Safety
+/// `place` and `length` are as C passes them.
+unsafe fn hand_out(
+    call: &str,
+    buffer: Result<&Buffer, NtStatus>,
+    minimum: usize,
+    (place, length): (*mut *mut c_void, *mut usize),
+) -> Result<(), NtStatus> {
+    required(call, "Buffer", place)?;
+    let buffer = buffer?;
+    if buffer.len() == 0 || buffer.len() < minimum {
+        return Err(NtStatus::BUFFER_TOO_SMALL);
+    }
+    // SAFETY: not NULL, and C's place for a pointer.
+    unsafe { store(place, buffer.pointer()) };
+    // SAFETY: C's place for the length, or NULL.
+    unsafe { store(length, buffer.len()) };
+    Ok(())
+}
+
+unsafe extern "C" fn WdfRequestRetrieveInputBuffer(
+    _: Globals,
+    handle: Handle,
+    minimum: usize,
+    buffer: *mut *mut c_void,
+    length: *mut usize,
+) -> NtStatus {
+    let call = "WdfRequestRetrieveInputBuffer";
+    status(request::checked_open(call, handle).and_then(|found| {
+        // SAFETY: passed on from the client.
+        unsafe { hand_out(call, found.readable(), minimum, (buffer, length)) }
+    }))
+}
+
+unsafe extern "C" fn WdfRequestRetrieveOutputBuffer(
+    _: Globals,
+    handle: Handle,
+    minimum: usize,
+    buffer: *mut *mut c_void,
+    length: *mut usize,
+) -> NtStatus {
+    let call = "WdfRequestRetrieveOutputBuffer";
+    status(request::checked_open(call, handle).and_then(|found| {
+        // SAFETY: passed on from the client.
+        unsafe { hand_out(call, found.writable(), minimum, (buffer, length)) }
+    }))
+}
+
+unsafe extern "C" fn WdfRequestRetrieveInputMemory(
+    _: Globals,
+    handle: Handle,
+    memory: *mut Handle,
+) -> NtStatus {
+    let call = "WdfRequestRetrieveInputMemory";
+    status(request::checked_open(call, handle).and_then(|found| {
+        required(call, "Memory", memory)?;
+        let made = request::memory_of(handle, &found, found.readable()?, |state| {
+            &mut state.input_memory
+        })?;
+        // SAFETY: not NULL, and C's place for a handle.
+        unsafe { store(memory, made) };
+        Ok(())
+    }))
+}
+
+unsafe extern "C" fn WdfRequestRetrieveOutputMemory(
+    _: Globals,
+    handle: Handle,
+    memory: *mut Handle,
+) -> NtStatus {
+    let call = "WdfRequestRetrieveOutputMemory";
+    status(request::checked_open(call, handle).and_then(|found| {
+        required(call, "Memory", memory)?;
+        let made = request::memory_of(handle, &found, found.writable()?, |state| {
+            &mut state.output_memory
+        })?;
+        // SAFETY: not NULL, and C's place for a handle.
+        unsafe { store(memory, made) };
+        Ok(())
+    }))
+}
+
+/// Marks a request, unless it is cancelled already.
+fn mark(call: &str, handle: Handle, callback: Option<Cancel>) -> Result<(), NtStatus> {
+    let found = request::checked_open(call, handle)?;
+    let Some(callback) = callback else {
+        let text = format_args!("{call}: EvtRequestCancel is NULL");
+        breach(WdfFault::RequiredParameterIsNull, text);
+        return Err(NtStatus::INVALID_PARAMETER);
+    };
+    let mut state = found.state();
+    if state.canceled {
+        return Err(NtStatus::CANCELLED);
+    }
+    if state.cancel.is_some() {
+        drop(state);
+        let text = format_args!("{call}: {handle} is cancelable already");
+        breach(WdfFault::RequestFatalError, text);
+        return Err(NtStatus::INVALID_DEVICE_REQUEST);
+    }
+    state.cancel = Some(callback);
+    Ok(())
+}
+
+/// Without a status to return, a request that is cancelled already has its
+/// callback called at once.
+extern "C" fn WdfRequestMarkCancelable(_: Globals, handle: Handle, callback: Option<Cancel>) {
+    let marked = mark("WdfRequestMarkCancelable", handle, callback);
+    if let (Err(NtStatus::CANCELLED), Some(callback)) = (marked, callback) {
+        // SAFETY: the client gave this function for this call, and the
+        // request exists.
+        unsafe { callback(handle) };
+    }
+}
+
+extern "C" fn WdfRequestMarkCancelableEx(
+    _: Globals,
+    handle: Handle,
+    callback: Option<Cancel>,
+) -> NtStatus {
+    status(mark("WdfRequestMarkCancelableEx", handle, callback))
+}
+
+extern "C" fn WdfRequestUnmarkCancelable(_: Globals, handle: Handle) -> NtStatus {
+    let call = "WdfRequestUnmarkCancelable";
+    status(request::checked_open(call, handle).and_then(|found| {
+        let mut state = found.state();
+        match (state.cancel.take(), state.canceled) {
+            (Some(_), _) => Ok(()),
+            (None, true) => Err(NtStatus::CANCELLED),
+            (None, false) => Err(NtStatus::INVALID_PARAMETER),
+        }
+    }))
+}
+
+extern "C" fn WdfRequestIsCanceled(_: Globals, handle: Handle) -> Boolean {
+    let found = request::checked("WdfRequestIsCanceled", handle);
+    found.is_ok_and(|found| found.state().canceled).into()
+}
+
+extern "C" fn WdfRequestGetIoQueue(_: Globals, handle: Handle) -> Handle {
+    let found = request::checked("WdfRequestGetIoQueue", handle).ok();
+    let queue = found.and_then(|found| found.state().queue);
+    queue.unwrap_or(Handle::NULL)
+}
+
+extern "C" fn WdfRequestGetFileObject(_: Globals, handle: Handle) -> Handle {
+    let found = request::checked("WdfRequestGetFileObject", handle).ok();
+    found.and_then(|found| found.file).unwrap_or(Handle::NULL)
+}
+
+extern "C" fn WdfRequestForwardToIoQueue(_: Globals, handle: Handle, queue: Handle) -> NtStatus {
+    status(io_queue::forward(
+        "WdfRequestForwardToIoQueue",
+        handle,
+        queue,
+    ))
+}
+
+extern "C" fn WdfRequestRequeue(_: Globals, handle: Handle) -> NtStatus {
+    status(io_queue::requeue("WdfRequestRequeue", handle))
+}
+
+/// A request that the client keeps or gives back while its queue is stopped.
+extern "C" fn WdfRequestStopAcknowledge(_: Globals, handle: Handle, requeue: Boolean) {
+    let call = "WdfRequestStopAcknowledge";
+    if requeue != 0 {
+        let _ = io_queue::requeue(call, handle);
+    } else {
+        let _ = request::checked(call, handle);
+    }
+}
+
+extern "C" fn WdfRequestGetRequestorProcessId(_: Globals, handle: Handle) -> u32 {
+    let _ = request::checked("WdfRequestGetRequestorProcessId", handle);
+    0
+}
+
+extern "C" fn WdfRequestGetRequestorMode(_: Globals, handle: Handle) -> i8 {
+    let _ = request::checked("WdfRequestGetRequestorMode", handle);
+    USER_MODE
+}
+
+#[cfg(test)]
+mod tests;
