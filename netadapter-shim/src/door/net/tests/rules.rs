@@ -39,7 +39,7 @@ extern "C" fn set_filter(adapter: Handle, filter: usize) {
     let (flags, count) = (flags(globals, filter), count(globals, filter));
     let list = list(globals, filter);
     // SAFETY: `count` addresses, as the function says.
-    let last = (count > 0).then(|| unsafe { list.add(count - 1).read() });
+    let last = (count > 0).then(|| unsafe { list.wrapping_add(count - 1).read() });
     note(
         adapter,
         format!(
