@@ -22,7 +22,7 @@ UMNET_EXTERN_C_END
 
 /* What the host offers, asked at run time. Structures are known by their size
  * in the client's version, so each is there with all its fields. */
-#define NET_IS_FUNCTION_AVAILABLE(name) (UmnetFunctions[name##TableIndex] != 0)
+#define NET_IS_FUNCTION_AVAILABLE(name) (UmnetFunctions[name##TableIndex] != (void *)UmnetUnbound)
 #define NET_IS_STRUCTURE_AVAILABLE(name) (sizeof(name) != 0)
 #define NET_IS_FIELD_AVAILABLE(name, field) (UFIELD_OFFSET(name, field) < NET_STRUCTURE_SIZE(name))
 #define NET_STRUCTURE_SIZE(name) sizeof(name)

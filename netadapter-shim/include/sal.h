@@ -108,6 +108,8 @@ extern "C++" {
 #define _Maybe_
 #define _Always_all_
 #define _Use_decl_annotations_
+#define _Translates_Win32_to_HRESULT_(...)
+#define _Translates_NTSTATUS_to_HRESULT_(...)
 #define _Check_return_
 #define _Must_inspect_result_
 #define _Printf_format_string_
@@ -133,7 +135,7 @@ extern "C++" {
 #define _Kernel_clear_do_init_
 #define _Dispatch_type_ignore_
 #define _Post_equals_last_error_
-#define _Translates_Win32_to_HRESULT_
+#define _Translates_last_error_to_HRESULT_
 #define _Prepost_z_
 #define _Ret_deref_
 #define _Acquires_nonreentrant_lock_all_
@@ -150,6 +152,7 @@ extern "C++" {
 #define _Requires_no_locks_held_
 #define _Flag_bits_
 #define _Enum_is_bitflag_
+#define _String_length_(...)
 #define _Dispatch_type_(...)
 
 /* With arguments. */

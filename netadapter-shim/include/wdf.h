@@ -97,7 +97,7 @@ UMNET_EXTERN_C_END
 #define WDF_OBJECT_ATTRIBUTES_INIT_CONTEXT_TYPE(attributes, type) \
     WDF_OBJECT_ATTRIBUTES_INIT(attributes), WDF_OBJECT_ATTRIBUTES_SET_CONTEXT_TYPE(attributes, type)
 
-#define WDF_IS_FUNCTION_AVAILABLE(name) (UmnetFunctions[name##TableIndex] != 0)
+#define WDF_IS_FUNCTION_AVAILABLE(name) (UmnetFunctions[name##TableIndex] != (void *)UmnetUnbound)
 
 #ifndef WDFVERIFY
 #define WDFVERIFY(condition) NT_VERIFY(condition)

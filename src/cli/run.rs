@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use log::LevelFilter;
 use thiserror::Error;
 
@@ -40,7 +40,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     ifname: Vec<IfName>,
     /// Whether a client that breaks a rule is ended: on or off
-    #[arg(long, value_name = "on|off", requires = "client", value_parser = on_off, default_value = "on")]
+    #[arg(long, value_name = "on|off", requires = "client", action = ArgAction::Set,
+          value_parser = on_off, default_value = "on")]
     verifier: bool,
     /// Seconds a client may stay in one callback
     #[arg(long, value_name = "SECONDS", requires = "client", default_value_t = 60,

@@ -159,10 +159,9 @@ static NTSTATUS CreateTx(NETADAPTER adapter, NETTXQUEUE_INIT *init)
     WDF_OBJECT_ATTRIBUTES attributes;
     WDF_OBJECT_ATTRIBUTES_INIT_CONTEXT_TYPE(&attributes, QUEUE);
     NET_PACKET_QUEUE_CONFIG config;
-#ifdef NO_CANCEL
-    NET_PACKET_QUEUE_CONFIG_INIT(&config, TxAdvance, Notify, NULL);
-#else
     NET_PACKET_QUEUE_CONFIG_INIT(&config, TxAdvance, Notify, TxCancel);
+#ifdef NO_CANCEL
+    config.EvtCancel = NULL;
 #endif
 #ifdef WRONG_SIZE
     config.Size -= 4;

@@ -22,6 +22,28 @@
 #error "only 64-bit targets are supported"
 #endif
 
+/* What a compiler for Windows says of itself. _WIN32 is not among them: the C++
+ * library here would take it for an operating system. */
+#ifndef _WIN64
+#define _WIN64 1
+#endif
+#if defined(__x86_64__)
+#ifndef _M_AMD64
+#define _M_AMD64 100
+#define _M_X64 100
+#endif
+#ifndef _AMD64_
+#define _AMD64_ 1
+#endif
+#elif defined(__aarch64__)
+#ifndef _M_ARM64
+#define _M_ARM64 1
+#endif
+#ifndef _ARM64_
+#define _ARM64_ 1
+#endif
+#endif
+
 #include "dialect.h"
 #include "../sal.h"
 
@@ -50,7 +72,8 @@ typedef float FLOAT;
 typedef double DOUBLE;
 
 typedef wchar_t WCHAR, *PWCHAR, *PWSTR, *LPWSTR, *PWCH, *LPWCH;
-typedef const wchar_t *PCWSTR, *LPCWSTR, *PCWCH, *LPCWCH;
+typedef const wchar_t *PCWSTR, *LPCWSTR, *PCWCH, *LPCWCH, *PCNZWCH, *PCUNZWCH;
+typedef const char *PCNZCH, *PCCH, *LPCCH;
 typedef PCWSTR PCZZWSTR;
 typedef PWSTR PZZWSTR;
 

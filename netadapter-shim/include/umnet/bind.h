@@ -12,6 +12,9 @@
 
 #pragma GCC system_header
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base.h"
 #include "net_functions.h"
 #include "runtime_functions.h"
@@ -78,7 +81,22 @@ UMNET_WEAK const char *UmnetFunctionNames[UmnetFunctionCount] = {
 };
 #undef UMNET_NAME
 
-UMNET_WEAK void *UmnetFunctions[UmnetFunctionCount] = { 0 };
+/* Until the host has bound the client, every call ends here: a constructor
+ * that runs while the library is loaded calls too early. */
+UMNET_INLINE void UmnetUnbound(void)
+{
+    static const char text[] = "umnet: a client called an API function before DriverEntry, in a constructor\n";
+    fwrite(text, 1, sizeof(text) - 1, stderr);
+    abort();
+}
+
+#define UMNET_UNBOUND(result, name, parameters, arguments) (void *)UmnetUnbound,
+UMNET_WEAK void *UmnetFunctions[UmnetFunctionCount] = {
+    UMNET_NET_FUNCTIONS(UMNET_UNBOUND)
+    UMNET_WDF_FUNCTIONS(UMNET_UNBOUND)
+    UMNET_RUNTIME_FUNCTIONS(UMNET_UNBOUND)
+};
+#undef UMNET_UNBOUND
 
 __attribute__((weak, visibility("default"))) struct UMNET_CLIENT UmnetClient = {
     sizeof(struct UMNET_CLIENT),
@@ -105,14 +123,14 @@ UMNET_EXTERN_C_END
 
 #define UMNET_FRAMEWORK_WRAPPER(result, name, parameters, arguments) \
     typedef result (*UMNET_PFN_##name) UMNET_HIDDEN parameters; \
-    static inline result name parameters \
+    UMNET_INLINE result name parameters \
     { \
         return ((UMNET_PFN_##name)UmnetFunctions[name##TableIndex]) UMNET_GIVEN arguments; \
     }
 
 #define UMNET_RUNTIME_WRAPPER(result, name, parameters, arguments) \
     typedef result (*UMNET_PFN_##name) parameters; \
-    static inline result name parameters \
+    UMNET_INLINE result name parameters \
     { \
         return ((UMNET_PFN_##name)UmnetFunctions[name##TableIndex]) arguments; \
     }

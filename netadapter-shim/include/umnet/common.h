@@ -168,6 +168,18 @@ UMNET_INLINE UCHAR BitScanReverse64(ULONG *index, ULONG64 mask)
     return mask != 0;
 }
 
+/* A clock that only compares with itself. */
+UMNET_INLINE ULONG64 ReadTimeStampCounter(void)
+{
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#else
+    ULONG64 ticks;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#endif
+}
+
 #ifndef __MINGW32__
 #define _BitScanForward BitScanForward
 #define _BitScanForward64 BitScanForward64

@@ -106,8 +106,13 @@
 #define UMNET_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
-/* Inline functions of these headers: each translation unit has its own. */
+/* Inline functions of these headers. In C++ they have linkage, as templates
+ * that take them as arguments must be the same in every translation unit. */
+#ifdef __cplusplus
+#define UMNET_INLINE inline __attribute__((visibility("hidden")))
+#else
 #define UMNET_INLINE static inline __attribute__((unused))
+#endif
 
 /* An opaque object handle: a pointer to a structure of its own. */
 #define DECLARE_HANDLE(name) struct name##__; typedef struct name##__ *name
@@ -117,6 +122,8 @@
 #define __assume(condition) ((void)0)
 #define __debugbreak() __builtin_trap()
 #define __noop(...) ((void)0)
+#define __CLR_OR_THIS_CALL
+#define __CLRCALL_OR_CDECL
 #ifndef __FUNCTIONW__
 #define UMNET_WIDEN2(text) L##text
 #define UMNET_WIDEN(text) UMNET_WIDEN2(text)

@@ -121,4 +121,30 @@ UMNET_INLINE void YieldProcessor(void)
 
 UMNET_EXTERN_C_END
 
+/* A C long counts as well: 32 bits there, 64 here. */
+#ifdef __cplusplus
+extern "C++" {
+#define UMNET_INTERLOCKED_LONG(name, expression) \
+    inline long name(long volatile *target) { return expression; }
+#define UMNET_INTERLOCKED_LONG_ORDER(suffix, order) \
+    UMNET_INTERLOCKED_LONG(InterlockedIncrement##suffix, __atomic_add_fetch(target, 1, order)) \
+    UMNET_INTERLOCKED_LONG(InterlockedDecrement##suffix, __atomic_sub_fetch(target, 1, order)) \
+    inline long InterlockedExchange##suffix(long volatile *target, long value) { return __atomic_exchange_n(target, value, order); } \
+    inline long InterlockedExchangeAdd##suffix(long volatile *target, long value) { return __atomic_fetch_add(target, value, order); } \
+    inline long InterlockedAnd##suffix(long volatile *target, long value) { return __atomic_fetch_and(target, value, order); } \
+    inline long InterlockedOr##suffix(long volatile *target, long value) { return __atomic_fetch_or(target, value, order); } \
+    inline long InterlockedCompareExchange##suffix(long volatile *target, long exchange, long comparand) \
+    { \
+        __atomic_compare_exchange_n(target, &comparand, exchange, 0, order, __ATOMIC_RELAXED); \
+        return comparand; \
+    }
+#ifndef __MINGW32__
+UMNET_INTERLOCKED_LONG_ORDER(, __ATOMIC_SEQ_CST)
+UMNET_INTERLOCKED_LONG_ORDER(Acquire, __ATOMIC_ACQUIRE)
+UMNET_INTERLOCKED_LONG_ORDER(Release, __ATOMIC_RELEASE)
+UMNET_INTERLOCKED_LONG_ORDER(NoFence, __ATOMIC_RELAXED)
+#endif
+}
+#endif
+
 #endif

@@ -91,8 +91,8 @@ UMNET_EXTERN_C_END
 
 #define RTL_CONSTANT_STRING(text) { sizeof(text) - sizeof((text)[0]), sizeof(text), (PWCH)(text) }
 #define DECLARE_CONST_UNICODE_STRING(name, text) \
-    static const WCHAR name##_buffer[] = text; \
-    static const UNICODE_STRING name = { sizeof(text) - sizeof(WCHAR), sizeof(text), (PWCH)name##_buffer }
+    static const WCHAR name##_buffer[] __attribute__((unused)) = text; \
+    static const UNICODE_STRING name __attribute__((unused)) = { sizeof(text) - sizeof(WCHAR), sizeof(text), (PWCH)name##_buffer }
 #define DECLARE_GLOBAL_CONST_UNICODE_STRING(name, text) DECLARE_CONST_UNICODE_STRING(name, text)
 #define DECLARE_UNICODE_STRING_SIZE(name, size) \
     WCHAR name##_buffer[size]; \

@@ -35,6 +35,8 @@
     X(VOID, WdfVerifierKeBugCheck, (ULONG BugCheckCode, ULONG_PTR Parameter1, ULONG_PTR Parameter2, ULONG_PTR Parameter3, ULONG_PTR Parameter4), (BugCheckCode, Parameter1, Parameter2, Parameter3, Parameter4))
 
 #define UMNET_WDF_DEVICE_INIT_FUNCTIONS(X) \
+    X(PWDFDEVICE_INIT, WdfControlDeviceInitAllocate, (WDFDRIVER Driver, PCUNICODE_STRING SDDLString), (Driver, SDDLString)) \
+    X(VOID, WdfControlFinishInitializing, (WDFDEVICE Device), (Device)) \
     X(VOID, WdfDeviceInitFree, (PWDFDEVICE_INIT DeviceInit), (DeviceInit)) \
     X(VOID, WdfDeviceInitSetPnpPowerEventCallbacks, (PWDFDEVICE_INIT DeviceInit, PWDF_PNPPOWER_EVENT_CALLBACKS Callbacks), (DeviceInit, Callbacks)) \
     X(VOID, WdfDeviceInitSetPowerPolicyEventCallbacks, (PWDFDEVICE_INIT DeviceInit, PWDF_POWER_POLICY_EVENT_CALLBACKS Callbacks), (DeviceInit, Callbacks)) \

@@ -94,13 +94,23 @@ pub enum LoadError {
         minor: u32,
     },
     /// It calls functions that this framework does not have.
-    #[error("{}: the client calls {} which this framework does not have", .file.display(), .names.join(", "))]
+    #[error("{}: the client calls {} which this framework does not have", .file.display(), listed(.names))]
     UnknownFunctions {
         /// The client.
         file: PathBuf,
         /// Which ones.
         names: Vec<String>,
     },
+}
+
+/// The first few of many names.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let first = names.iter().take(SHOWN).cloned().collect::<Vec<_>>();
+    match names.len().checked_sub(SHOWN) {
+        None | Some(0) => format!("{},", first.join(", ")),
+        Some(more) => format!("{} and {more} more,", first.join(", ")),
+    }
 }
 
 impl LoadError {

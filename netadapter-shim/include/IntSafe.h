@@ -1,0 +1,3 @@
+/* intsafe.h, by another spelling. */
+#pragma GCC system_header
+#include "intsafe.h"

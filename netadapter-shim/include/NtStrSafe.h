@@ -1,0 +1,3 @@
+/* ntstrsafe.h, by another spelling. */
+#pragma GCC system_header
+#include "ntstrsafe.h"

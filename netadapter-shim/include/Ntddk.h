@@ -1,0 +1,3 @@
+/* ntddk.h, by another spelling. */
+#pragma GCC system_header
+#include "ntddk.h"

@@ -1,0 +1,3 @@
+/* ntintsafe.h, by another spelling. */
+#pragma GCC system_header
+#include "ntintsafe.h"

@@ -1,0 +1,3 @@
+/* ntstatus.h, by another spelling. */
+#pragma GCC system_header
+#include "ntstatus.h"

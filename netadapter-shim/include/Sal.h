@@ -1,0 +1,3 @@
+/* sal.h, by another spelling. */
+#pragma GCC system_header
+#include "sal.h"

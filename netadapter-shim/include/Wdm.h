@@ -1,0 +1,3 @@
+/* wdm.h, by another spelling. */
+#pragma GCC system_header
+#include "wdm.h"

@@ -1,0 +1,3 @@
+/* winbase.h, by another spelling. */
+#pragma GCC system_header
+#include "winbase.h"

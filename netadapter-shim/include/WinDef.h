@@ -1,0 +1,3 @@
+/* windef.h, by another spelling. */
+#pragma GCC system_header
+#include "windef.h"

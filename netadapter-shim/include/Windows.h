@@ -1,0 +1,3 @@
+/* windows.h, by another spelling. */
+#pragma GCC system_header
+#include "windows.h"

@@ -1,0 +1,3 @@
+/* Trace levels. */
+#pragma GCC system_header
+#include "umnet/trace.h"

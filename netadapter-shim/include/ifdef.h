@@ -1,0 +1,3 @@
+/* Interface types: see netadaptercx.h. */
+#pragma GCC system_header
+#include "netadaptercx.h"

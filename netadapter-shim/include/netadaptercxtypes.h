@@ -1,0 +1,3 @@
+/* Part of netadaptercx.h. */
+#pragma GCC system_header
+#include "netadaptercx.h"

@@ -1,0 +1,3 @@
+/* Assertions. */
+#pragma GCC system_header
+#include "umnet/nt.h"

@@ -1,0 +1,3 @@
+/* NT's base types. */
+#pragma GCC system_header
+#include "umnet/nt.h"

@@ -1,0 +1,3 @@
+/* See ntddk.h. */
+#pragma GCC system_header
+#include "ntddk.h"

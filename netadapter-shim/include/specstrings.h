@@ -1,0 +1,3 @@
+/* Source annotations: see sal.h. */
+#pragma GCC system_header
+#include "sal.h"

@@ -1,0 +1,3 @@
+/* Part of wdf.h. */
+#pragma GCC system_header
+#include "wdf.h"

@@ -1,0 +1,3 @@
+/* Well-known security descriptors: see ntddk.h. */
+#pragma GCC system_header
+#include "ntddk.h"

@@ -1,0 +1,3 @@
+/* See common.h. */
+#pragma GCC system_header
+#include "common.h"

@@ -1,0 +1,3 @@
+/* Part of windows.h. */
+#pragma GCC system_header
+#include "windows.h"
