@@ -161,7 +161,9 @@ pub struct AdapterConfig {
 
 /// See [`AdapterConfig::fault_hook`]. Is given the number of the pair.
 #[derive(Clone)]
-pub struct FaultHook(Arc<dyn Fn(usize, &QueueFault) + Send + Sync>);
+pub struct FaultHook(Arc<Hook>);
+
+type Hook = dyn Fn(usize, &QueueFault) + Send + Sync;
 
 impl FaultHook {
     /// Wraps a function.

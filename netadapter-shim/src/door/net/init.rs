@@ -19,6 +19,7 @@ use crate::door::fail::{breach, verifier};
 use crate::door::foreign::store;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::types::WdfObjectAttributes;
+use crate::door::wdf::device_init;
 
 /// What stands behind a NETADAPTER_INIT.
 #[derive(Clone, Copy)]
@@ -67,7 +68,10 @@ fn used<T>(call: &str) -> Result<T, NtStatus> {
 pub(super) fn device_init_config(globals: Globals, init: *mut c_void) -> Result<(), NtStatus> {
     const CALL: &str = "NetDeviceInitConfig";
     guard::client(CALL, globals)?;
-    guard::given(CALL, "DeviceInit", init)
+    guard::given(CALL, "DeviceInit", init)?;
+    let init = device_init::checked(CALL, Handle::from_address(init.addr()))?;
+    init.statements().network = Some(Arc::new(()));
+    Ok(())
 }
 
 /// `NetAdapterInitAllocate`: 0 on failure.
