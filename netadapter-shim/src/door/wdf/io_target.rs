@@ -49,7 +49,9 @@ extern "C" fn WdfIoTargetGetDevice(_: Globals, handle: Handle) -> Handle {
 }
 
 extern "C" fn WdfIoTargetStart(_: Globals, handle: Handle) -> NtStatus {
-    target("WdfIoTargetStart", handle).err().unwrap_or(NtStatus::SUCCESS)
+    target("WdfIoTargetStart", handle)
+        .err()
+        .unwrap_or(NtStatus::SUCCESS)
 }
 
 extern "C" fn WdfIoTargetStop(_: Globals, handle: Handle, _action: u32) {
