@@ -34,6 +34,16 @@ impl DeviceCalls {
         self.handle
     }
 
+    /// Has `hook` called when the client gives the device up.
+    pub(crate) fn on_failed(&self, hook: FailedHook) {
+        self.device.on_failed(hook);
+    }
+
+    /// Whether the client has made an I/O queue for the device.
+    pub(crate) fn has_io_queue(&self) -> bool {
+        !object::children(self.handle, Kind::IoQueue).is_empty()
+    }
+
     fn client(&self, call: Call, low: Low) -> Result<(), NtStatus> {
         let (pnp, device) = (self.device.pnp(), self.handle);
         let state = match low {
