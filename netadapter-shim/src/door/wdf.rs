@@ -58,4 +58,6 @@ pub(crate) const FUNCTIONS: &[Functions] = &[
 ];
 
 #[cfg(test)]
-mod test_client;
+mod layout_tests;
+#[cfg(test)]
+pub(crate) mod test_client;

@@ -41,7 +41,7 @@ type DeviceAdd = unsafe extern "C" fn(Handle, Handle) -> NtStatus;
 /// `WDF_DRIVER_CONFIG`
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct DriverConfig {
+pub(super) struct DriverConfig {
     size: u32,
     device_add: Option<DeviceAdd>,
     unload: Option<unsafe extern "C" fn(Handle)>,
@@ -52,7 +52,7 @@ struct DriverConfig {
 /// `WDF_DRIVER_VERSION_AVAILABLE_PARAMS`
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct VersionAvailable {
+pub(super) struct VersionAvailable {
     size: u32,
     major: u32,
     minor: u32,

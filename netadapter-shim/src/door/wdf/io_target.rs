@@ -27,7 +27,7 @@ pub(crate) const FUNCTIONS: Functions = entries![
 /// `WDF_REQUEST_COMPLETION_PARAMS`: the status block, and no parameters.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-struct CompletionParams {
+pub(super) struct CompletionParams {
     size: u32,
     kind: u32,
     status: usize,
