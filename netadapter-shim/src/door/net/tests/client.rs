@@ -92,6 +92,8 @@ pub(super) struct Script {
     pub(super) talk: bool,
     /// Packets received are called valid by their checksums.
     pub(super) call_valid: bool,
+    /// Cancel gives nothing back.
+    pub(super) withhold: bool,
 }
 
 /// A queue as the client keeps it.
@@ -253,6 +255,7 @@ impl TestClient {
 impl Drop for TestClient {
     fn drop(&mut self) {
         device::io_stop(self.device);
+        device::stop_adapters(self.device);
         // The globals stay: callbacks of other tests may use them.
         object::delete(self.device);
     }
@@ -535,7 +538,8 @@ extern "C" fn evt_cancel(handle: Handle) {
         queue.adapter,
         if queue.tx { "cancel tx" } else { "cancel rx" },
     );
-    if queue.tx {
+    let script = known().scripts.get(&queue.adapter).cloned();
+    if queue.tx || script.is_some_and(|script| script.withhold) {
         return;
     }
     let (packets, fragments) = (queue.ring(0), queue.ring(1));
