@@ -7,7 +7,7 @@ use crate::abi::NtStatus;
 use crate::door::net;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::watchdog::Watchdog;
-use crate::door::wdf::device::{self, Device, PnpState, PowerState};
+use crate::door::wdf::device::{self, Device, FailedHook, PnpState, PowerState};
 use crate::door::wdf::pnp_callbacks::PowerDeviceState;
 
 /// Calls a device's client, under watch.
