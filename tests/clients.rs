@@ -455,11 +455,18 @@ fn refused(client: &str, code: i32, words: &[&str]) {
     let outcome = machine.umnet(&["run", "--client", client]);
     assert_eq!(outcome.code, code, "{client}: {outcome:?}");
     // What the client itself says goes through the log.
-    let lines: Vec<_> = outcome.stderr.lines().filter(|line| !line.starts_with('[')).collect();
+    let lines: Vec<_> = outcome
+        .stderr
+        .lines()
+        .filter(|line| !line.starts_with('['))
+        .collect();
     for word in words {
         assert!(lines[0].contains(word), "'{word}': {outcome:?}");
     }
-    assert!(lines[0].starts_with("umnet: ") && lines.len() <= 2, "{outcome:?}");
+    assert!(
+        lines[0].starts_with("umnet: ") && lines.len() <= 2,
+        "{outcome:?}"
+    );
     assert!(!machine.path("run/umnet").exists(), "files left behind");
 }
 

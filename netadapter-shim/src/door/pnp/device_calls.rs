@@ -7,7 +7,7 @@ use crate::abi::NtStatus;
 use crate::door::net;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::watchdog::Watchdog;
-use crate::door::wdf::device::{self, Device, PnpState, PowerState};
+use crate::door::wdf::device::{self, Device, FailedHook, PnpState, PowerState};
 use crate::door::wdf::pnp_callbacks::PowerDeviceState;
 
 /// Calls a device's client, under watch.
@@ -32,6 +32,16 @@ impl DeviceCalls {
     /// The device.
     pub(crate) fn handle(&self) -> Handle {
         self.handle
+    }
+
+    /// Has `hook` called when the client gives the device up.
+    pub(crate) fn on_failed(&self, hook: FailedHook) {
+        self.device.on_failed(hook);
+    }
+
+    /// Whether the client has made an I/O queue for the device.
+    pub(crate) fn has_io_queue(&self) -> bool {
+        !object::children(self.handle, Kind::IoQueue).is_empty()
     }
 
     fn client(&self, call: Call, low: Low) -> Result<(), NtStatus> {

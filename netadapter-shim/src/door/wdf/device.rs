@@ -197,6 +197,12 @@ pub(super) fn queue_for(device: &Device, kind: RequestType) -> Option<Handle> {
     own.map(|(_, queue)| *queue).or(state.default_queue)
 }
 
+/// Whether a queue was configured for a kind of request.
+pub(super) fn has_queue_of_its_own(device: &Device, kind: RequestType) -> bool {
+    let state = device.state();
+    state.queues.iter().any(|(other, _)| *other == kind)
+}
+
 /// Has a queue take requests of a kind.
 ///
 /// # Errors
@@ -243,7 +249,11 @@ unsafe extern "C" fn WdfDeviceCreate(
 }
 
 /// Makes a device of an init object, which is used up.
-fn create(call: &str, init: Handle, attributes: &Attributes) -> Result<Handle, NtStatus> {
+pub(super) fn create(
+    call: &str,
+    init: Handle,
+    attributes: &Attributes,
+) -> Result<Handle, NtStatus> {
     let said = device_init::checked(call, init)?;
     let driver = object::checked::<Driver>(call, said.driver(), Kind::Driver)?;
     let device = Device {

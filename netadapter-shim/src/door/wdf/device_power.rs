@@ -32,7 +32,7 @@ pub(crate) const FUNCTIONS: Functions = entries![
 /// A structure of `Size` and `N` further words, whose values are not used.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-struct Words<const N: usize> {
+pub(super) struct Words<const N: usize> {
     size: u32,
     words: [u32; N],
 }
@@ -41,15 +41,15 @@ struct Words<const N: usize> {
 unsafe impl<const N: usize> Sized32 for Words<N> {}
 
 /// `WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS`
-type IdleSettings = Words<8>;
+pub(super) type IdleSettings = Words<8>;
 /// `WDF_DEVICE_POWER_POLICY_WAKE_SETTINGS`
-type WakeSettings = Words<4>;
+pub(super) type WakeSettings = Words<4>;
 /// `WDF_DEVICE_PNP_CAPABILITIES`
-type PnpCapabilities = Words<11>;
+pub(super) type PnpCapabilities = Words<11>;
 /// `WDF_DEVICE_POWER_CAPABILITIES`
-type PowerCapabilities = Words<19>;
+pub(super) type PowerCapabilities = Words<19>;
 /// `WDF_DEVICE_STATE`: seven of `WDF_TRI_STATE`.
-type DeviceState = Words<7>;
+pub(super) type DeviceState = Words<7>;
 
 /// IdleCannotWakeFromS0 ... IdleUsbSelectiveSuspend.
 const IDLE_CAPS: std::ops::RangeInclusive<u32> = 1..=3;

@@ -27,7 +27,7 @@ pub(crate) const FUNCTIONS: Functions = entries![
 /// `WDF_REQUEST_COMPLETION_PARAMS`: the status block, and no parameters.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-struct CompletionParams {
+pub(super) struct CompletionParams {
     size: u32,
     kind: u32,
     status: usize,
@@ -49,7 +49,9 @@ extern "C" fn WdfIoTargetGetDevice(_: Globals, handle: Handle) -> Handle {
 }
 
 extern "C" fn WdfIoTargetStart(_: Globals, handle: Handle) -> NtStatus {
-    target("WdfIoTargetStart", handle).err().unwrap_or(NtStatus::SUCCESS)
+    target("WdfIoTargetStart", handle)
+        .err()
+        .unwrap_or(NtStatus::SUCCESS)
 }
 
 extern "C" fn WdfIoTargetStop(_: Globals, handle: Handle, _action: u32) {

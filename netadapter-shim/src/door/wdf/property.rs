@@ -35,7 +35,7 @@ pub(super) struct PropertyKey {
 /// `WDF_DEVICE_PROPERTY_DATA`
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct PropertyData {
+pub(super) struct PropertyData {
     size: u32,
     key: *const PropertyKey,
     locale: u32,

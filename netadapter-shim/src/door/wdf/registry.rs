@@ -213,7 +213,7 @@ unsafe extern "C" fn WdfRegistryQueryULong(
     status((|| {
         required(call, "Value", place)?;
         // SAFETY: passed on from the client.
-        let ConfigurationValue::Ulong(number) = (unsafe { value(call, key, name) }?) else {
+        let ConfigurationValue::Ulong(number) = unsafe { value(call, key, name) }? else {
             return Err(NtStatus::OBJECT_TYPE_MISMATCH);
         };
         // SAFETY: not NULL, and C's place for a number.
@@ -290,7 +290,7 @@ unsafe extern "C" fn WdfRegistryQueryMultiString(
     status((|| {
         let list = collection::checked(call, to)?;
         // SAFETY: passed on from the client.
-        let ConfigurationValue::MultiString(texts) = (unsafe { value(call, key, name) }?) else {
+        let ConfigurationValue::MultiString(texts) = unsafe { value(call, key, name) }? else {
             return Err(NtStatus::OBJECT_TYPE_MISMATCH);
         };
         // SAFETY: the client's attributes, or NULL.

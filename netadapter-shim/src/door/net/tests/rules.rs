@@ -39,7 +39,7 @@ extern "C" fn set_filter(adapter: Handle, filter: usize) {
     let (flags, count) = (flags(globals, filter), count(globals, filter));
     let list = list(globals, filter);
     // SAFETY: `count` addresses, as the function says.
-    let last = (count > 0).then(|| unsafe { list.add(count - 1).read() });
+    let last = (count > 0).then(|| unsafe { list.wrapping_add(count - 1).read() });
     note(
         adapter,
         format!(
@@ -128,6 +128,23 @@ fn attributes_with_a_parent_are_refused() {
         *mut Handle = &mut adapter) -> i32);
     assert!(status < 0);
     recorded::take_one(Code::ParentObjectNotNull);
+    let kind = crate::door::types::WdfContextTypeInfo {
+        size: 40,
+        name: c"HUGE".as_ptr(),
+        context_size: 1 << 40,
+        unique_type: null(),
+        get_unique_type: null(),
+    };
+    let huge = crate::door::types::WdfObjectAttributes {
+        parent: Handle::NULL,
+        context_type: &kind,
+        ..attributes
+    };
+    let status = call!(client, NetAdapterCreate(usize = init,
+        *const crate::door::types::WdfObjectAttributes = &huge,
+        *mut Handle = &mut adapter) -> i32);
+    assert!(status < 0);
+    recorded::take_one(Code::ObjectAttributesContextSizeTooLarge);
 }
 
 #[test]

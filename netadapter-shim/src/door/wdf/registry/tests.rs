@@ -102,8 +102,14 @@ fn texts_are_written_from_strings_of_both_kinds() {
     assert_eq!([first, second], [NtStatus::SUCCESS; 2]);
     let table = checked("test", key).unwrap();
     let got = |name| table.0.get(name);
-    assert_eq!(got("name"), Some(ConfigurationValue::String("cable".into())));
-    assert_eq!(got("other"), Some(ConfigurationValue::String("radio".into())));
+    assert_eq!(
+        got("name"),
+        Some(ConfigurationValue::String("cable".into()))
+    );
+    assert_eq!(
+        got("other"),
+        Some(ConfigurationValue::String("radio".into()))
+    );
 }
 
 #[test]
@@ -134,12 +140,13 @@ fn raw_values_come_and_go_with_their_types() {
     assert_eq!(query("Blob", &mut [0; 2]).0, NtStatus::BUFFER_OVERFLOW);
     let assign = |kind, length, bytes: *const u8| {
         // SAFETY: live structures and as many bytes as `length` says.
-        unsafe {
-            WdfRegistryAssignValue(null(), key, &wide("Blob").1, kind, length, bytes.cast())
-        }
+        unsafe { WdfRegistryAssignValue(null(), key, &wide("Blob").1, kind, length, bytes.cast()) }
     };
     assert_eq!(assign(4, 4, [5u8, 0, 0, 0].as_ptr()), NtStatus::SUCCESS);
-    assert_eq!(assign(4, 3, [5u8, 0, 0].as_ptr()), NtStatus::INVALID_PARAMETER);
+    assert_eq!(
+        assign(4, 3, [5u8, 0, 0].as_ptr()),
+        NtStatus::INVALID_PARAMETER
+    );
     assert_eq!(assign(3, 1, null()), NtStatus::INVALID_PARAMETER);
     assert_eq!(query("Blob", &mut room), (NtStatus::SUCCESS, 4, 4));
     let (mut made, mut kind) = (Handle::NULL, 0);
@@ -200,9 +207,8 @@ fn keys_of_a_bad_driver_or_device_are_breaches() {
     let client = TestClient::new();
     let globals = client.globals();
     // SAFETY: NULL is what is tested.
-    let driver = unsafe {
-        WdfDriverOpenParametersRegistryKey(globals, Handle::NULL, 0, null(), null_mut())
-    };
+    let driver =
+        unsafe { WdfDriverOpenParametersRegistryKey(globals, Handle::NULL, 0, null(), null_mut()) };
     // SAFETY: NULL is what is tested.
     let device =
         unsafe { WdfDeviceOpenRegistryKey(globals, Handle::NULL, 1, 0, null(), null_mut()) };
