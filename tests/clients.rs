@@ -44,7 +44,10 @@ impl Elsewhere {
     }
 
     fn sh(&self, command: &str) -> String {
-        sh(&format!("nsenter --net={} {command}", self.path().display()))
+        sh(&format!(
+            "nsenter --net={} {command}",
+            self.path().display()
+        ))
     }
 
     /// Runs `body` there, on a thread of its own.
@@ -185,12 +188,21 @@ fn status_shows_which_adapter_has_which_interface() {
         let client = &status["devices"][0]["client"];
         assert_eq!(client["verifier"], true, "{status}");
         let of = |number: usize| &client["adapters"][number];
-        assert_eq!((&of(0)["ifname"], &of(1)["ifname"]), (&"left".into(), &"right".into()));
+        assert_eq!(
+            (&of(0)["ifname"], &of(1)["ifname"]),
+            (&"left".into(), &"right".into())
+        );
         assert_eq!(of(0)["mac"], "02:00:00:00:77:00");
         assert_eq!(of(1)["mac"], "02:00:00:00:77:01");
-        assert_eq!((&of(1)["mtu"], &of(1)["link_up"]), (&1500.into(), &true.into()));
+        assert_eq!(
+            (&of(1)["mtu"], &of(1)["link_up"]),
+            (&1500.into(), &true.into())
+        );
         let shown = sh("ip -o link show right");
-        assert!(shown.contains("02:00:00:00:77:01") && shown.contains("LOWER_UP"), "{shown}");
+        assert!(
+            shown.contains("02:00:00:00:77:01") && shown.contains("LOWER_UP"),
+            "{shown}"
+        );
         // Any of its interfaces names the run.
         let text = machine.umnet(&["status", "right"]);
         assert!(text.stdout.contains("adapter 1     right"), "{text:?}");
@@ -223,7 +235,10 @@ fn more_names_than_adapters_make_more_devices() {
         let status = machine.umnet(&["status", "--json"]).json();
         let adapters = &status["devices"][0]["client"]["adapters"];
         // 0x578 is 1400: the second device's own section, and a number stored as text.
-        assert_eq!((&adapters[0]["mtu"], &adapters[1]["mtu"]), (&1400.into(), &1400.into()));
+        assert_eq!(
+            (&adapters[0]["mtu"], &adapters[1]["mtu"]),
+            (&1400.into(), &1400.into())
+        );
         assert_eq!(hosted.stop().code, 0);
     });
 }
@@ -283,10 +298,26 @@ fn a_failing_callback_ends_the_run_and_undoes_the_others() {
     let cases: [(&str, &str, &[&str]); 7] = [
         ("DriverEntry", "DriverEntry failed", &[]),
         ("DeviceAdd", "EvtDriverDeviceAdd failed", &["Unload"]),
-        ("PrepareHardware", "EvtDevicePrepareHardware failed", &["ReleaseHardware", "Unload"]),
-        ("D0Entry", "EvtDeviceD0Entry failed", &["ReleaseHardware", "Unload"]),
-        ("CreateTxQueue", "creating the queues failed", &["D0Exit", "ReleaseHardware", "Unload"]),
-        ("CreateRxQueue", "creating the queues failed", &["D0Exit", "ReleaseHardware", "Unload"]),
+        (
+            "PrepareHardware",
+            "EvtDevicePrepareHardware failed",
+            &["ReleaseHardware", "Unload"],
+        ),
+        (
+            "D0Entry",
+            "EvtDeviceD0Entry failed",
+            &["ReleaseHardware", "Unload"],
+        ),
+        (
+            "CreateTxQueue",
+            "creating the queues failed",
+            &["D0Exit", "ReleaseHardware", "Unload"],
+        ),
+        (
+            "CreateRxQueue",
+            "creating the queues failed",
+            &["D0Exit", "ReleaseHardware", "Unload"],
+        ),
         (
             "SelfManagedIoInit",
             "EvtDeviceSelfManagedIoInit failed",
@@ -303,7 +334,10 @@ fn a_failing_callback_ends_the_run_and_undoes_the_others() {
             let machine = Machine::new();
             let ended = Hosted::start(&machine, &client, &[]).end();
             assert_eq!(ended.code, 1, "{callback}: {ended:?}");
-            let line = ended.stderr.lines().find(|line| line.starts_with("umnet: "));
+            let line = ended
+                .stderr
+                .lines()
+                .find(|line| line.starts_with("umnet: "));
             let line = line.unwrap_or_else(|| panic!("{callback}: {ended:?}"));
             assert!(line.contains(words), "{callback}: {line}");
             let steps = steps(&ended);
@@ -341,9 +375,21 @@ const ABORTED: i32 = 134;
 /// Clients that break a rule of user mode: what ends the run with the verifier, and the status
 /// that stands in its place without.
 const RULES: [(&str, &str, &str); 8] = [
-    ("DMA", "InvalidAdapterTxCapabilities", "STATUS_NOT_SUPPORTED"),
-    ("DRIVER_BUFFERS", "InvalidAdapterRxCapabilities", "STATUS_NOT_SUPPORTED"),
-    ("MAPPED", "InvalidAdapterTxCapabilities", "STATUS_INVALID_PARAMETER"),
+    (
+        "DMA",
+        "InvalidAdapterTxCapabilities",
+        "STATUS_NOT_SUPPORTED",
+    ),
+    (
+        "DRIVER_BUFFERS",
+        "InvalidAdapterRxCapabilities",
+        "STATUS_NOT_SUPPORTED",
+    ),
+    (
+        "MAPPED",
+        "InvalidAdapterTxCapabilities",
+        "STATUS_INVALID_PARAMETER",
+    ),
     ("SET_AFTER_START", "AdapterAlreadyStarted", ""),
     ("NO_CREATE_RX", "InvalidDatapathCallbacks", ""),
     ("NO_CANCEL", "NetQueueInvalidConfiguration", ""),
@@ -367,7 +413,10 @@ fn the_verifier_ends_a_client_that_breaks_a_rule() {
             let told = |line: &&str| line.starts_with("umnet: client driver broke a rule: ");
             let lines: Vec<_> = ended.stderr.lines().filter(told).collect();
             assert_eq!(lines.len(), 1, "{rule}: {ended:?}");
-            assert!(lines[0].contains(&format!("FailureCode_{code}")), "{rule}: {lines:?}");
+            assert!(
+                lines[0].contains(&format!("FailureCode_{code}")),
+                "{rule}: {lines:?}"
+            );
             nothing_is_left(&machine);
         }
     });
@@ -387,8 +436,14 @@ fn without_the_verifier_a_broken_rule_is_a_status() {
             let args = [&BOTH[..], &["--verifier", "off"]].concat();
             let ended = Hosted::start(&machine, &client, &args).end();
             assert_eq!(ended.code, 1, "{rule}: {ended:?}");
-            let line = ended.stderr.lines().find(|line| line.starts_with("umnet: "));
-            assert!(line.is_some_and(|line| line.contains(status)), "{rule}: {ended:?}");
+            let line = ended
+                .stderr
+                .lines()
+                .find(|line| line.starts_with("umnet: "));
+            assert!(
+                line.is_some_and(|line| line.contains(status)),
+                "{rule}: {ended:?}"
+            );
             nothing_is_left(&machine);
         }
     });
@@ -400,11 +455,18 @@ fn refused(client: &str, code: i32, words: &[&str]) {
     let outcome = machine.umnet(&["run", "--client", client]);
     assert_eq!(outcome.code, code, "{client}: {outcome:?}");
     // What the client itself says goes through the log.
-    let lines: Vec<_> = outcome.stderr.lines().filter(|line| !line.starts_with('[')).collect();
+    let lines: Vec<_> = outcome
+        .stderr
+        .lines()
+        .filter(|line| !line.starts_with('['))
+        .collect();
     for word in words {
         assert!(lines[0].contains(word), "'{word}': {outcome:?}");
     }
-    assert!(lines[0].starts_with("umnet: ") && lines.len() <= 2, "{outcome:?}");
+    assert!(
+        lines[0].starts_with("umnet: ") && lines.len() <= 2,
+        "{outcome:?}"
+    );
     assert!(!machine.path("run/umnet").exists(), "files left behind");
 }
 
@@ -416,10 +478,22 @@ fn what_is_no_client_is_refused_in_one_line() {
         std::fs::write(&path, bytes).unwrap();
         path.display().to_string()
     };
-    refused("/nowhere/client.so", 2, &["/nowhere/client.so", "No such file"]);
+    refused(
+        "/nowhere/client.so",
+        2,
+        &["/nowhere/client.so", "No such file"],
+    );
     refused(&file("short.so", b"\x7fELF"), 2, &["too short"]);
-    refused(&file("text.so", b"not a library at all"), 2, &["no ELF file"]);
-    refused(&file("driver.sys", b"MZ....................."), 2, &["Windows binary"]);
+    refused(
+        &file("text.so", b"not a library at all"),
+        2,
+        &["no ELF file"],
+    );
+    refused(
+        &file("driver.sys", b"MZ....................."),
+        2,
+        &["Windows binary"],
+    );
     let mut object = b"\x7fELF\x02\x01".to_vec();
     object.resize(64, 0);
     refused(&file("client.o", &object), 2, &["link it with -shared"]);
@@ -432,10 +506,26 @@ fn what_is_no_client_is_refused_in_one_line() {
 fn clients_from_elsewhere_are_refused_by_name() {
     let cases: [(&str, i32, &[&str]); 5] = [
         ("NO_ENTRY", 2, &["no DriverEntry"]),
-        ("NO_DRIVER", 1, &["DriverEntry succeeded without WdfDriverCreate"]),
-        ("NETADAPTER_VERSION_MAJOR=1", 1, &["NetAdapterCx 1.5", "2.5", "STATUS_NOT_SUPPORTED"]),
-        ("NETADAPTER_VERSION_MINOR=4", 1, &["NetAdapterCx 2.4", "2.5", "STATUS_NOT_SUPPORTED"]),
-        ("UMDF_VERSION_MAJOR=1", 1, &["UMDF 1.33", "2.33", "STATUS_NOT_SUPPORTED"]),
+        (
+            "NO_DRIVER",
+            1,
+            &["DriverEntry succeeded without WdfDriverCreate"],
+        ),
+        (
+            "NETADAPTER_VERSION_MAJOR=1",
+            1,
+            &["NetAdapterCx 1.5", "2.5", "STATUS_NOT_SUPPORTED"],
+        ),
+        (
+            "NETADAPTER_VERSION_MINOR=4",
+            1,
+            &["NetAdapterCx 2.4", "2.5", "STATUS_NOT_SUPPORTED"],
+        ),
+        (
+            "UMDF_VERSION_MAJOR=1",
+            1,
+            &["UMDF 1.33", "2.33", "STATUS_NOT_SUPPORTED"],
+        ),
     ];
     for (define, code, words) in cases {
         let name = format!("refused-{}", define.replace('=', "-"));

@@ -133,12 +133,7 @@ fn run_device(
     Ok(())
 }
 
-fn run_client(
-    host: Host,
-    args: &RunArgs,
-    client: &Path,
-    file: &ConfigFile,
-) -> Result<(), Failure> {
+fn run_client(host: Host, args: &RunArgs, client: &Path, file: &ConfigFile) -> Result<(), Failure> {
     for (index, name) in args.ifname.iter().enumerate() {
         if args.ifname[..index].contains(name) {
             return Err(NamesError::Twice { name: name.clone() }.into());

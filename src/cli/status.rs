@@ -90,7 +90,10 @@ fn by_interface(host: &Host, device: &DeviceSpec) -> Option<String> {
 }
 
 fn adapters(status: &Status) -> &[AdapterStatus] {
-    status.client.as_ref().map_or(&[], |client| &client.adapters)
+    status
+        .client
+        .as_ref()
+        .map_or(&[], |client| &client.adapters)
 }
 
 fn macs(status: &Status) -> impl Iterator<Item = MacAddress> + '_ {
@@ -99,7 +102,9 @@ fn macs(status: &Status) -> impl Iterator<Item = MacAddress> + '_ {
 }
 
 fn names(status: &Status) -> impl Iterator<Item = &IfName> {
-    let theirs = adapters(status).iter().filter_map(|adapter| adapter.ifname.as_ref());
+    let theirs = adapters(status)
+        .iter()
+        .filter_map(|adapter| adapter.ifname.as_ref());
     status.ifname.iter().chain(theirs)
 }
 
@@ -152,7 +157,10 @@ fn device_text(status: &Status) -> String {
         "interface",
         format!("{ifname}, MAC {}, MTU {}", status.mac, status.mtu),
     );
-    line("link", link(status.link_up, status.speed_mbps, status.full_duplex));
+    line(
+        "link",
+        link(status.link_up, status.speed_mbps, status.full_duplex),
+    );
     line(
         "queues",
         format!(
@@ -217,7 +225,10 @@ fn stats_text(stats: &Stats) -> String {
     }
     for adapter in &stats.adapters {
         let name = adapter.ifname.as_ref().map_or("-", IfName::as_str);
-        out += &counters(&format!("adapter {} ({name})", adapter.number), &adapter.total);
+        out += &counters(
+            &format!("adapter {} ({name})", adapter.number),
+            &adapter.total,
+        );
     }
     out
 }

@@ -38,7 +38,8 @@ pub struct BadValue {
 
 const VALUES: &str = "a number from 0 to 4294967295, true or false, text, a list of texts, \
                       a list of bytes, or a table of these";
-const SECTIONS: &str = "a list of tables, written [[client.NAME.device]] or [[client.NAME.adapter]]";
+const SECTIONS: &str =
+    "a list of tables, written [[client.NAME.device]] or [[client.NAME.adapter]]";
 
 impl ClientSection {
     /// Takes a section apart and checks every value in it.

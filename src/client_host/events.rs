@@ -77,7 +77,9 @@ impl Events {
             Err(error) => return Err(failed("wait for events")(error)),
         };
         let events = ready[..count].iter();
-        Ok(events.map(|ready| Event::from_token(ready.data())).collect())
+        Ok(events
+            .map(|ready| Event::from_token(ready.data()))
+            .collect())
     }
 }
 

@@ -179,7 +179,9 @@ impl SystemPort for ClientPort {
     fn set_address(&mut self, address: &[u8]) -> io::Result<()> {
         if let Some(mac) = six_bytes(address) {
             look(&self.seat).mac = Some(mac);
-            self.follow("address", |interfaces, index| interfaces.set_mac(index, mac));
+            self.follow("address", |interfaces, index| {
+                interfaces.set_mac(index, mac)
+            });
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use netadapter_shim::abi::{NetAdapterLinkState, NetIfMediaDuplexState};
-use netadapter_shim::{AdapterStatistics, QueueStatistics};
 use netadapter_shim::door::hosted::HostedAdapter;
+use netadapter_shim::{AdapterStatistics, QueueStatistics};
 
 use super::ClientConfig;
 use super::port::{Seat, SharedSeat, look};
@@ -41,7 +41,9 @@ impl Reporter {
     /// The seat of the first adapter stands for the run where there is room for one only.
     fn first(&self) -> Seat {
         let first = self.adapters.first();
-        first.map(|(_, seat)| look(seat).clone()).unwrap_or_default()
+        first
+            .map(|(_, seat)| look(seat).clone())
+            .unwrap_or_default()
     }
 }
 
@@ -101,11 +103,13 @@ impl StatusSource for Reporter {
 
 fn adapter_status((adapter, seat): &(HostedAdapter, SharedSeat)) -> AdapterStatus {
     let seat = look(seat).clone();
-    let core = adapter.with(|core| {
-        (core.link_state(), core.pool_bytes(), core.statistics())
-    });
+    let core = adapter.with(|core| (core.link_state(), core.pool_bytes(), core.statistics()));
     let (link, pool_bytes, statistics) = core.unwrap_or_else(|_| {
-        (NetAdapterLinkState::disconnected(), 0, AdapterStatistics::default())
+        (
+            NetAdapterLinkState::disconnected(),
+            0,
+            AdapterStatistics::default(),
+        )
     });
     AdapterStatus {
         number: adapter.number(),
@@ -153,7 +157,9 @@ fn adapter_stats((adapter, seat): &(HostedAdapter, SharedSeat)) -> AdapterStats 
 
 fn named(counters: &QueueStatistics) -> Counters {
     let named = counters.named();
-    named.map(|(name, value)| (name.to_owned(), value)).collect()
+    named
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 #[cfg(test)]
