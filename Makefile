@@ -7,6 +7,7 @@
 #   make test-vm      the QEMU scenarios alone (ACCEL=tcg|kvm forces the acceleration)
 #   make build        the workspace, and the static binaries that guests run
 #   make check        formatting, lints, docs
+#   make clients      the example client drivers in C and C++
 #   make images       the guest's kernel and file system
 #   make bench        the driver over the in-process device, no guest
 #   make doc          the API documentation
@@ -23,7 +24,7 @@ ifdef ACCEL
 export ACCEL
 endif
 
-.PHONY: help run test test-host test-vm build static check images bench doc clean prepare ci
+.PHONY: help run test test-host test-vm build static clients check images bench doc clean prepare ci
 
 help:
 	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
@@ -33,9 +34,30 @@ prepare:
 
 build: prepare static
 	$(CARGO) build --release --locked --workspace
+	@$(MAKE) --no-print-directory clients
 
 static:
 	$(STATIC) -p umnet -p guest-runner
+
+# Every source of the examples is one client; the compiler's flags are those that umnet prints.
+EXAMPLES := netadapter-shim/examples
+CLIENTS := $(patsubst $(EXAMPLES)/%.c,target/clients/%.so,$(wildcard $(EXAMPLES)/*.c)) \
+           $(patsubst $(EXAMPLES)/%.cpp,target/clients/%.so,$(wildcard $(EXAMPLES)/*.cpp))
+HEADERS := $(shell find netadapter-shim/include -name '*.h')
+
+clients: target/release/umnet
+	@$(MAKE) --no-print-directory $(CLIENTS)
+
+target/release/umnet:
+	$(CARGO) build --release --locked -p umnet
+
+target/clients/%.so: $(EXAMPLES)/%.c $(HEADERS)
+	@mkdir -p $(@D)
+	clang -O2 -Wall $$(target/release/umnet client-flags) -o $@ $<
+
+target/clients/%.so: $(EXAMPLES)/%.cpp $(HEADERS)
+	@mkdir -p $(@D)
+	clang++ -O2 -Wall $$(target/release/umnet client-flags --cxx) -o $@ $<
 
 images: prepare
 	images/build

@@ -24,6 +24,7 @@ use netadapter_shim::door::client_host::{ClientHost, ConfigurationScope};
 use netadapter_shim::door::configuration_store::ConfigurationStore;
 use netadapter_shim::door::hosted::{HostOptions, HostedAdapter, HostedClient};
 use netadapter_shim::{AdapterConfig, ExecutionConfig, ReceiveFilter, SystemPort};
+use vmm_sys_util::eventfd::EventFd;
 
 use self::configuration::Stores;
 use self::events::{Event, Events};
@@ -89,7 +90,8 @@ pub fn run(config: ClientConfig) -> Result<(), ClientError> {
     let events = Events::new()?;
     let _lock = DeviceLock::acquire(&config.host, &config.stem())?;
     let host = Arc::new(Seats::new(&config));
-    let client = HostedClient::load(&config.file, host.clone(), options(&config))?;
+    let given_up = events.given_up()?;
+    let client = HostedClient::load(&config.file, host.clone(), options(&config, given_up))?;
     let mut session = Session {
         client,
         host,
@@ -105,7 +107,7 @@ pub fn run(config: ClientConfig) -> Result<(), ClientError> {
     served
 }
 
-fn options(config: &ClientConfig) -> HostOptions {
+fn options(config: &ClientConfig, given_up: EventFd) -> HostOptions {
     let (name, tidy) = (config.name(), tidying(config));
     let on_stuck = move |callback: &'static str, deadline: Duration| {
         error!("{name}: {callback} has not returned for {deadline:?}: the host ends");
@@ -119,6 +121,7 @@ fn options(config: &ClientConfig) -> HostOptions {
         deadline: config.deadline,
         on_stuck: Box::new(on_stuck),
         on_breach: Box::new(tidying(config)),
+        on_failed: Arc::new(move || drop(given_up.write(1))),
     }
 }
 
@@ -128,6 +131,9 @@ fn tidying(config: &ClientConfig) -> impl Fn() + Send + Sync + use<> {
     move || {
         let _ = std::fs::remove_file(&socket);
         let _ = std::fs::remove_file(socket.with_extension("lock"));
+        for device in 0..MOST_DEVICES {
+            let _ = std::fs::remove_file(socket.with_extension(format!("io{device}")));
+        }
         // Fails as long as another run has files there.
         let _ = socket.parent().map(std::fs::remove_dir);
     }
@@ -137,6 +143,8 @@ fn tidying(config: &ClientConfig) -> impl Fn() + Send + Sync + use<> {
 struct Seats {
     names: Names,
     stores: Stores,
+    /// The control socket; others lie beside it.
+    files: PathBuf,
     verifier: bool,
     deadline: Duration,
     seats: Mutex<Vec<SharedSeat>>,
@@ -146,6 +154,7 @@ impl Seats {
     fn new(config: &ClientConfig) -> Self {
         Self {
             names: Names(config.ifnames.clone()),
+            files: socket_path(&config.host, &config.stem()),
             stores: Stores::new(config.section.clone()),
             verifier: config.verifier,
             deadline: config.deadline,
@@ -177,6 +186,11 @@ impl ClientHost for Seats {
 
     fn configuration(&self, scope: ConfigurationScope) -> Arc<dyn ConfigurationStore> {
         self.stores.open(scope)
+    }
+
+    fn io_socket(&self, device: usize) -> Option<PathBuf> {
+        // Not `.sock`: that is what the sockets for status and stats are called.
+        Some(self.files.with_extension(format!("io{device}")))
     }
 
     fn adapter_config(&self) -> AdapterConfig {
@@ -258,6 +272,10 @@ impl Session {
             for event in self.events.wait(LOOK)? {
                 match event {
                     Event::Signal => return Ok(()),
+                    Event::GivenUp => {
+                        let client = self.client.name().to_owned();
+                        return Err(ClientError::GivenUp { client });
+                    }
                     Event::Link(number) => self.link_changed(number)?,
                     Event::Fault(number) => self.fault(number),
                 }

@@ -392,7 +392,7 @@ const RULES: [(&str, &str, &str); 8] = [
     ),
     ("SET_AFTER_START", "AdapterAlreadyStarted", ""),
     ("NO_CREATE_RX", "InvalidDatapathCallbacks", ""),
-    ("NO_CANCEL", "NetQueueInvalidConfiguration", ""),
+    ("NO_CANCEL", "InvalidQueueConfiguration", ""),
     ("WRONG_SIZE", "InvalidStructTypeSize", ""),
     ("NO_MTU", "", "STATUS_INVALID_PARAMETER"),
 ];

@@ -32,8 +32,9 @@ use crate::abi::{
     NetIfMediaConnectState, NetOffloadIeee8021qFlags, NetPacketHashProtocolType,
     NetReceiveScalingHashType, NtStatus,
 };
-use crate::execution::{ExecutionConfig, ExecutionContext, Faults};
+use crate::execution::{ExecutionConfig, ExecutionContext, FaultHook, Faults};
 use crate::port::{Interface, SystemPort};
+pub use crate::queue::TxDemux;
 use crate::queue::{PacketQueue, QueueFault, QueueInit};
 use crate::ring::Extensions;
 use crate::stats::{AdapterStatistics, Counters};
@@ -43,7 +44,7 @@ pub use offload_capabilities::{
     OffloadGsoCapabilities, OffloadRscCapabilities, OffloadTxChecksumCapabilities,
 };
 pub use offloads::{ActiveOffloads, EnabledOffloads};
-pub use scaling::{IndirectionEntry, ReceiveScalingCapabilities, TxDemux};
+pub use scaling::{IndirectionEntry, ReceiveScalingCapabilities};
 
 /// A client driver's adapter callbacks. Called on the control thread.
 pub trait AdapterEvents: Send {
@@ -157,27 +158,6 @@ pub struct AdapterConfig {
     /// Called by the queue's own thread as soon as a client breaks the ring
     /// contract.
     pub fault_hook: Option<FaultHook>,
-}
-
-/// See [`AdapterConfig::fault_hook`]. Is given the number of the pair.
-#[derive(Clone)]
-pub struct FaultHook(Arc<dyn Fn(usize, &QueueFault) + Send + Sync>);
-
-impl FaultHook {
-    /// Wraps a function.
-    pub fn new(hook: impl Fn(usize, &QueueFault) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(hook))
-    }
-
-    pub(crate) fn call(&self, queue: usize, fault: &QueueFault) {
-        (self.0)(queue, fault);
-    }
-}
-
-impl std::fmt::Debug for FaultHook {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FaultHook")
-    }
 }
 
 impl Default for AdapterConfig {

@@ -8,10 +8,17 @@
 //! the buffer shows.
 
 use vm_memory::mmap::MmapRegionError;
-use vm_memory::{MmapRegion, VolatileMemory, VolatileSlice};
+use vm_memory::{Bytes, MmapRegion, VolatileMemory, VolatileSlice};
 
 /// Private bytes behind each buffer.
 const TAIL_ROOM: usize = 64;
+
+/// What guarded bytes are filled with.
+const PATTERN: u8 = 0xd5;
+/// Bytes guarded on each side of a buffer.
+const GUARD: usize = 16;
+/// Bytes at the start of a returned buffer that are watched for late writes.
+const CHECKED: usize = 64;
 
 /// Smallest private head-room; also the smallest alignment of a buffer.
 const CACHE_LINE: usize = 64;
@@ -19,6 +26,13 @@ const CACHE_LINE: usize = 64;
 /// Names one buffer of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BufferId(u32);
+
+impl BufferId {
+    /// Below the number of buffers.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// Equal buffers and a stack of the free ones: the one returned last, whose
 /// bytes are still in the processor's cache, is handed out first.
@@ -80,6 +94,40 @@ impl BufferPool {
     /// Memory reserved for the pool in bytes.
     pub(crate) fn size(&self) -> usize {
         self.region.size()
+    }
+
+    /// Writes a pattern around a buffer, and with `whole` all over it.
+    pub(crate) fn guard(&self, id: BufferId, whole: bool) {
+        let start = id.0 as usize * self.stride;
+        let behind = start + self.head_room + self.capacity;
+        self.fill(start + self.head_room - GUARD, GUARD);
+        self.fill(behind, GUARD);
+        if whole {
+            self.fill(start + self.head_room, self.capacity.min(CHECKED));
+        }
+    }
+
+    fn fill(&self, start: usize, length: usize) {
+        let pattern = [PATTERN; CHECKED];
+        let _ = self.slice(start, length).write_slice(&pattern[..length], 0);
+    }
+
+    /// Whether the pattern around a buffer is as it was.
+    pub(crate) fn guard_intact(&self, id: BufferId) -> bool {
+        let start = id.0 as usize * self.stride + self.head_room;
+        self.intact(start - GUARD, GUARD) && self.intact(start + self.capacity, GUARD)
+    }
+
+    /// Whether a buffer that was guarded whole is as it was.
+    pub(crate) fn untouched(&self, id: BufferId) -> bool {
+        let start = id.0 as usize * self.stride + self.head_room;
+        self.intact(start, self.capacity.min(CHECKED))
+    }
+
+    fn intact(&self, start: usize, length: usize) -> bool {
+        let mut seen = [0; CHECKED];
+        let read = self.slice(start, length).read_slice(&mut seen[..length], 0);
+        read.is_ok() && seen[..length].iter().all(|byte| *byte == PATTERN)
     }
 
     /// What the client sees of a buffer.

@@ -25,7 +25,6 @@ use std::time::{Duration, Instant};
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use crate::adapter::FaultHook;
 use crate::queue::{Direction, QueueFault, QueuePair};
 use crate::wake::Waker;
 use context::Context;
@@ -89,6 +88,30 @@ pub(crate) enum CallError {
     Stuck,
     /// Its thread is gone: the client panicked.
     Gone,
+}
+
+/// Is called with the number of the pair as soon as a client breaks the ring
+/// contract, by the queue's own thread.
+#[derive(Clone)]
+pub struct FaultHook(Arc<Hook>);
+
+type Hook = dyn Fn(usize, &QueueFault) + Send + Sync;
+
+impl FaultHook {
+    /// Wraps a function.
+    pub fn new(hook: impl Fn(usize, &QueueFault) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+
+    pub(crate) fn call(&self, queue: usize, fault: &QueueFault) {
+        (self.0)(queue, fault);
+    }
+}
+
+impl std::fmt::Debug for FaultHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FaultHook")
+    }
 }
 
 /// Faults of all queues of an adapter, and a descriptor that tells of them.

@@ -19,6 +19,7 @@ use crate::verifier::Violation;
 pub use crate::wake::Notifier;
 pub(crate) use client::ClientHalf;
 pub(crate) use demux::Demux;
+pub use demux::TxDemux;
 pub(crate) use pair::QueuePair;
 pub(crate) use rx::RxQueue;
 pub(crate) use tx::{TxCoverage, TxQueue};

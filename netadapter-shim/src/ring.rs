@@ -17,6 +17,7 @@ mod element;
 mod map;
 mod memory;
 mod set;
+mod watch;
 
 use vm_memory::VolatileSlice;
 
@@ -30,6 +31,7 @@ pub use element::Extensions;
 pub use map::RingMap;
 pub(crate) use memory::{Index, RingMemory};
 pub(crate) use set::RingSet;
+pub(crate) use watch::Intrusion;
 
 /// View of one ring. Every index taken is masked and every index returned is
 /// below the number of elements.

@@ -29,6 +29,12 @@ impl Violation {
     pub(crate) fn new(code: FailureCode, detail: String) -> Self {
         Self { code, detail }
     }
+
+    /// With the queue it was found on.
+    pub(crate) fn of(self, direction: Direction, queue: u32) -> Self {
+        let detail = format!("{direction} queue {queue}: {}", self.detail);
+        Self { detail, ..self }
+    }
 }
 
 /// FragmentIndex ~0, FragmentCount 0xFFFF, layout all ones but its reserved

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::ClientError;
 use crate::run::signals;
@@ -14,6 +15,8 @@ use crate::run::signals;
 pub(super) enum Event {
     /// The run is to end.
     Signal,
+    /// The client has given a device up.
+    GivenUp,
     /// An adapter's interface changed.
     Link(usize),
     /// A queue of an adapter met a fault.
@@ -24,16 +27,18 @@ impl Event {
     fn token(self) -> u64 {
         match self {
             Self::Signal => 0,
-            Self::Link(number) => 2 * number as u64 + 1,
-            Self::Fault(number) => 2 * number as u64 + 2,
+            Self::GivenUp => 1,
+            Self::Link(number) => 2 * number as u64 + 2,
+            Self::Fault(number) => 2 * number as u64 + 3,
         }
     }
 
     fn from_token(token: u64) -> Self {
         match token {
             0 => Self::Signal,
-            odd if odd % 2 == 1 => Self::Link((odd / 2) as usize),
-            even => Self::Fault((even / 2 - 1) as usize),
+            1 => Self::GivenUp,
+            even if even % 2 == 0 => Self::Link((even / 2 - 1) as usize),
+            odd => Self::Fault((odd / 2 - 1) as usize),
         }
     }
 }
@@ -42,6 +47,7 @@ impl Event {
 pub(super) struct Events {
     epoll: Epoll,
     _signals: UnixStream,
+    given_up: EventFd,
 }
 
 /// Events handled between two looks at everything else.
@@ -55,9 +61,18 @@ impl Events {
         let events = Self {
             epoll,
             _signals: signals,
+            given_up: EventFd::new(EFD_NONBLOCK).map_err(failed("make an eventfd"))?,
         };
+        events.add(events.given_up.as_raw_fd(), Event::GivenUp)?;
         events.add(events._signals.as_raw_fd(), Event::Signal)?;
         Ok(events)
+    }
+
+    /// What is written when the client gives a device up.
+    pub(super) fn given_up(&self) -> Result<EventFd, ClientError> {
+        self.given_up
+            .try_clone()
+            .map_err(failed("clone an eventfd"))
     }
 
     pub(super) fn add(&self, fd: RawFd, event: Event) -> Result<(), ClientError> {
@@ -95,6 +110,7 @@ mod tests {
     fn tokens_bring_back_their_events() {
         let all = [
             Event::Signal,
+            Event::GivenUp,
             Event::Link(0),
             Event::Fault(0),
             Event::Link(7),

@@ -70,6 +70,11 @@ impl Image {
                 .file(&format!("bin/{name}"), 0o755, &stripped(&binary)?)
                 .map_err(Error::io(what()))?;
         }
+        for (name, bytes) in dynamic_umnet()? {
+            overlay
+                .file(&name, 0o755, &bytes)
+                .map_err(Error::io(what()))?;
+        }
         overlay
             .finish()
             .and_then(|mut out| io::Write::flush(&mut out))
@@ -83,6 +88,88 @@ impl Image {
 /// [`Error::Unavailable`] with the command that builds it.
 pub(crate) fn umnet() -> Result<PathBuf> {
     static_binary("UMNET_BIN", "umnet")
+}
+
+/// Where the dynamically linked umnet lies in the guest, with its loader and its libraries: apart
+/// from the image's own, which are another distribution's.
+const APART: &str = "lib/umnet";
+
+/// The dynamically linked umnet, if it has been built: only this one can load client drivers.
+///
+/// # Errors
+/// [`Error::Unavailable`] with the command that builds it.
+pub(crate) fn dynamic() -> Result<PathBuf> {
+    let path = repository().join("target/release/umnet");
+    match path.exists() {
+        true => Ok(path),
+        false => Err(Error::Unavailable(format!(
+            "no dynamically linked umnet at {}; type: cargo build --release -p umnet",
+            path.display()
+        ))),
+    }
+}
+
+/// The dynamically linked umnet as files of the guest, started by `umnet-dynamic`.
+fn dynamic_umnet() -> Result<Vec<(String, Vec<u8>)>> {
+    let Ok(program) = dynamic() else {
+        return Ok(Vec::new());
+    };
+    let mut files = vec![(format!("{APART}/umnet"), stripped(&program)?)];
+    let mut loader = None;
+    for library in libraries(&program)? {
+        let name = library
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let bytes = std::fs::read(&library);
+        let bytes = bytes.map_err(Error::io(format!("reading {}", library.display())))?;
+        if name.starts_with("ld-linux") {
+            loader = Some(name.clone());
+        }
+        files.push((format!("{APART}/{name}"), bytes));
+    }
+    if let Some(loader) = loader {
+        let start = format!(
+            "#!/bin/sh\nexec /{APART}/{loader} --library-path /{APART} /{APART}/umnet \"$@\"\n"
+        );
+        files.push(("bin/umnet-dynamic".to_owned(), start.into_bytes()));
+    }
+    Ok(files)
+}
+
+/// The libraries a program is loaded with, the loader among them.
+fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let output = Command::new("ldd").arg(program).output();
+    let output = output.map_err(Error::io("running ldd".to_owned()))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let path = |line: &str| {
+        let word = line.split_whitespace().find(|word| word.starts_with('/'))?;
+        Some(PathBuf::from(word))
+    };
+    Ok(text.lines().filter_map(path).collect())
+}
+
+/// Compiles a client driver with the flags that umnet prints.
+pub(crate) fn client(source: &str, target: &Path) -> Result<Vec<u8>> {
+    let flags = Command::new(dynamic()?).arg("client-flags").output();
+    let flags = flags.map_err(Error::io("running umnet client-flags".to_owned()))?;
+    let flags = String::from_utf8_lossy(&flags.stdout).into_owned();
+    let compiled = Command::new("clang")
+        .args(flags.split_whitespace())
+        .arg("-o")
+        .arg(target)
+        .arg(repository().join(source))
+        .output();
+    let Ok(compiled) = compiled else {
+        let why = format!("no clang to compile {source}; type: sudo apt-get install clang");
+        return Err(Error::Unavailable(why));
+    };
+    if !compiled.status.success() {
+        let said = String::from_utf8_lossy(&compiled.stderr).into_owned();
+        return Err(Error::Guest(format!("{source} does not compile: {said}")));
+    }
+    std::fs::read(target).map_err(Error::io(format!("reading {}", target.display())))
 }
 
 /// The static command runner, which also serves on the host.

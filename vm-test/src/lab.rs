@@ -204,6 +204,23 @@ impl Lab {
         image::umnet().map(drop)
     }
 
+    /// Skips the scenario unless the dynamically linked umnet is there to be put into the guest,
+    /// where it is called `umnet-dynamic`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] with the command that builds it.
+    pub fn needs_dynamic_umnet(&self) -> Result<()> {
+        image::dynamic().map(drop)
+    }
+
+    /// A client driver, compiled from a source of the repository against its headers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] without a compiler, or what the compiler said.
+    pub fn client(&self, source: &str) -> Result<Vec<u8>> {
+        image::client(source, &self.directory().join("client.so"))
+    }
+
     /// What will execute ordinary guests.
     ///
     /// # Errors

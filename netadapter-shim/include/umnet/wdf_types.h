@@ -405,6 +405,7 @@ typedef struct _WDF_DEVICE_STATE {
     WDF_TRI_STATE NotDisableable;
     WDF_TRI_STATE Removed;
     WDF_TRI_STATE ResourcesChanged;
+    WDF_TRI_STATE AssignedToGuest;
 } WDF_DEVICE_STATE, *PWDF_DEVICE_STATE;
 
 UMNET_INLINE VOID WDF_DEVICE_STATE_INIT(PWDF_DEVICE_STATE State)
@@ -412,6 +413,7 @@ UMNET_INLINE VOID WDF_DEVICE_STATE_INIT(PWDF_DEVICE_STATE State)
     WDF_STRUCT_INIT(State);
     State->Disabled = State->DontDisplayInUI = State->Failed = WdfUseDefault;
     State->NotDisableable = State->Removed = State->ResourcesChanged = WdfUseDefault;
+    State->AssignedToGuest = WdfUseDefault;
 }
 
 typedef struct _WDF_DEVICE_PROPERTY_DATA {
@@ -883,7 +885,7 @@ typedef struct _WDF_TIMER_CONFIG {
     ULONG Period;               /* milliseconds; 0: once */
     BOOLEAN AutomaticSerialization;
     ULONG TolerableDelay;
-    BOOLEAN UseHighResolutionTimer;
+    BOOLEAN UseHighResolutionTimer __attribute__((aligned(8)));
 } WDF_TIMER_CONFIG, *PWDF_TIMER_CONFIG;
 
 UMNET_INLINE VOID WDF_TIMER_CONFIG_INIT(PWDF_TIMER_CONFIG Config, PFN_WDF_TIMER EvtTimerFunc)

@@ -129,7 +129,9 @@ impl fmt::Debug for NtStatus {
 #[allow(missing_docs)] // each name is Microsoft's and says itself what was wrong
 #[non_exhaustive]
 pub enum FailureCode {
-    // API use (5.1)
+    // API use (5.1). Codes of what user mode does not have are named for
+    // completeness and never raised: IRQLs, private and extension calls, media
+    // extensions, execution contexts' tasks, resets of the platform.
     CorruptedPrivateGlobals,
     IllegalPrivateApiCall,
     IrqlIsNotPassive,

@@ -165,7 +165,7 @@ impl Adapter {
         let mut init = builder.init(id, plan.tx, &set);
         let client = self.create_client(Direction::Tx, &mut init)?;
         builder.keep(init);
-        let half = ClientHalf::new(client, Direction::Tx, self.config.verifier);
+        let half = ClientHalf::new(client, Direction::Tx, self.config.verifier).numbered(id);
         Ok(TxQueue::new(half, set, plan.coverage))
     }
 
@@ -179,7 +179,7 @@ impl Adapter {
         let mut init = builder.init(id, plan.rx, &set);
         let client = self.create_client(Direction::Rx, &mut init)?;
         builder.keep(init);
-        let half = ClientHalf::new(client, Direction::Rx, self.config.verifier);
+        let half = ClientHalf::new(client, Direction::Rx, self.config.verifier).numbered(id);
         Ok(RxQueue::new(half, set).trusting(self.config.trust_rx_checksums))
     }
 

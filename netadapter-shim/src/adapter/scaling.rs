@@ -2,7 +2,7 @@
 //! apart by priority (demultiplexing).
 
 use super::capabilities::invalid;
-use super::{Adapter, AdapterError};
+use super::{Adapter, AdapterError, TxDemux};
 use crate::abi::{
     FailureCode, NetPacketHashProtocolType as Protocol, NetReceiveScalingHashType as Hash, NtStatus,
 };
@@ -76,13 +76,6 @@ pub struct IndirectionEntry {
     pub status: NtStatus,
 }
 
-/// NET_ADAPTER_TX_DEMUX by 802.1p priority: how many queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TxDemux {
-    /// 2 to 8.
-    pub queues: u8,
-}
-
 impl TxDemux {
     /// The only type there is: 802.1p priorities.
     const PRIORITIES: u32 = 1;
@@ -101,12 +94,6 @@ impl TxDemux {
             return Err(invalid(FailureCode::InvalidTxDemuxRange, why));
         }
         Ok(Self { queues: range })
-    }
-
-    /// The queue for frames of this priority: equal shares, the highest
-    /// priorities in the last queue.
-    pub fn queue(self, priority: u8) -> usize {
-        usize::from(priority & 7) * usize::from(self.queues) / 8
     }
 }
 

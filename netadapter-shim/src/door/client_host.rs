@@ -1,6 +1,7 @@
 //! What the door asks of the process that hosts a client.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::configuration_store::ConfigurationStore;
@@ -37,6 +38,11 @@ pub trait ClientHost: Send + Sync {
 
     /// What `scope` is configured with; an empty table if there is nothing.
     fn configuration(&self, scope: ConfigurationScope) -> Arc<dyn ConfigurationStore>;
+
+    /// Where programs reach the I/O queues of the device with this number; nowhere by default.
+    fn io_socket(&self, _device: usize) -> Option<PathBuf> {
+        None
+    }
 
     /// How adapters are built, and whether the verifier watches them.
     fn adapter_config(&self) -> AdapterConfig;

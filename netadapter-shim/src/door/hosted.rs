@@ -21,7 +21,7 @@ use super::pnp::device_calls::DeviceCalls;
 use super::pnp::{Pnp, PnpError};
 use super::types::UnicodeString;
 use super::watchdog::Watchdog;
-use super::wdf;
+use super::wdf::{self, io_socket::IoSocket};
 use super::{fail, globals};
 use crate::abi::{NetPacketFilterFlags as Flags, NtStatus};
 use crate::{Adapter, ReceiveFilter};
@@ -37,6 +37,8 @@ pub struct HostOptions {
     pub on_stuck: Box<dyn Fn(&'static str, Duration) + Send>,
     /// Called before a broken rule ends the process.
     pub on_breach: Box<dyn Fn() + Send + Sync>,
+    /// Called, on a thread of the client, when it gives a device up (`WdfDeviceSetFailed`).
+    pub on_failed: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// Why a client does not run.
@@ -86,10 +88,19 @@ pub enum HostedError {
 pub struct HostedClient {
     client: Arc<globals::Client>,
     driver: Handle,
-    devices: Vec<Pnp<DeviceCalls>>,
+    devices: Vec<Running>,
+    host: Arc<dyn ClientHost>,
+    on_failed: Arc<dyn Fn() + Send + Sync>,
     watchdog: Arc<Watchdog>,
     // What DriverEntry was given; clients keep pointers into it.
     _entry: Box<EntryArguments>,
+}
+
+/// A device that was brought up.
+struct Running {
+    pnp: Pnp<DeviceCalls>,
+    /// Through which programs reach its I/O queues, if it has any.
+    _socket: Option<IoSocket>,
 }
 
 impl HostedClient {
@@ -107,7 +118,7 @@ impl HostedClient {
         let watchdog = Watchdog::new(options.deadline, options.on_stuck);
         let watchdog = Arc::new(watchdog.map_err(HostedError::Watchdog)?);
         let Loaded { client, entry } = loader::load(file)?;
-        client_host::install(Some(host));
+        client_host::install(Some(Arc::clone(&host)));
         let mut arguments = Box::new(EntryArguments::new(client.name()));
         // SAFETY: a client's DriverEntry takes these two, which outlive the driver; its table is
         // filled.
@@ -121,6 +132,8 @@ impl HostedClient {
                     client,
                     driver,
                     devices: Vec::new(),
+                    host,
+                    on_failed: options.on_failed,
                     watchdog,
                     _entry: arguments,
                 });
@@ -154,30 +167,49 @@ impl HostedClient {
             client: self.name().to_owned(),
             status,
         })?;
+        let on_failed = Arc::clone(&self.on_failed);
         let calls = DeviceCalls::new(device, Arc::clone(&self.watchdog));
-        let mut pnp = Pnp::new(calls.map_err(|status| HostedError::DeviceAdd {
+        let calls = calls.map_err(|status| HostedError::DeviceAdd {
             client: self.name().to_owned(),
             status,
-        })?);
-        match pnp.start() {
-            Ok(()) => {
-                self.devices.push(pnp);
-                Ok(())
-            }
-            Err(PnpError { call, status }) => {
-                self.end(pnp);
-                Err(HostedError::Start {
-                    client: self.name().to_owned(),
-                    step: call.name(),
-                    status,
-                })
-            }
+        })?;
+        calls.on_failed(Box::new(move |_| on_failed()));
+        let mut pnp = Pnp::new(calls);
+        if let Err(PnpError { call, status }) = pnp.start() {
+            self.end(pnp);
+            return Err(HostedError::Start {
+                client: self.name().to_owned(),
+                step: call.name(),
+                status,
+            });
         }
+        let _socket = self.listen(&pnp);
+        self.devices.push(Running { pnp, _socket });
+        Ok(())
+    }
+
+    /// Opens the device's queues to other programs, if it has queues.
+    fn listen(&self, pnp: &Pnp<DeviceCalls>) -> Option<IoSocket> {
+        let path = self.host.io_socket(self.devices.len())?;
+        if !pnp.calls().has_io_queue() {
+            return None;
+        }
+        let socket = IoSocket::listen(&path, pnp.calls().handle());
+        if let Err(error) = &socket {
+            log::warn!(
+                "{}: no program reaches its I/O queues: {error}",
+                path.display()
+            );
+        }
+        socket.ok()
     }
 
     /// The adapters of all devices that run, in the order of their creation.
     pub fn adapters(&self) -> Vec<HostedAdapter> {
-        let devices = self.devices.iter().map(|pnp| pnp.calls().handle());
+        let devices = self
+            .devices
+            .iter()
+            .map(|running| running.pnp.calls().handle());
         devices.flat_map(adapters_of).collect()
     }
 
@@ -191,7 +223,7 @@ impl HostedClient {
     /// # Errors
     /// [`HostedError::Start`]: the devices before it run, it and those after it do not.
     pub fn power_cycle(&mut self) -> Result<(), HostedError> {
-        for pnp in &mut self.devices {
+        for Running { pnp, .. } in &mut self.devices {
             pnp.power_down();
             pnp.start().map_err(|error| HostedError::Start {
                 client: self.client.name().to_owned(),
@@ -204,7 +236,8 @@ impl HostedClient {
 
     /// Ends everything: devices, last one first, then the driver.
     pub fn shut_down(mut self) {
-        while let Some(pnp) = self.devices.pop() {
+        while let Some(Running { pnp, _socket }) = self.devices.pop() {
+            drop(_socket);
             self.end(pnp);
         }
         let unload = || wdf::driver::unload(self.driver);

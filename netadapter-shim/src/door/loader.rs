@@ -256,7 +256,9 @@ fn bind(file: &Path, binding: *mut Binding) -> Result<Arc<Client>, LoadError> {
     let addresses = resolve(file, &copy)?;
     for (index, address) in addresses.into_iter().enumerate() {
         // SAFETY: the table has `function_count` places, as many as there are names.
-        unsafe { copy.functions.add(index).write(address) };
+        let place = unsafe { copy.functions.add(index) };
+        // SAFETY: as above; the table is the client's own, and nothing of it runs yet.
+        unsafe { place.write(address) };
     }
     let name = stem(file);
     let version = NetAdapterCxVersion {
@@ -264,8 +266,10 @@ fn bind(file: &Path, binding: *mut Binding) -> Result<Arc<Client>, LoadError> {
         minor: copy.net_minor,
     };
     let client = globals::bind(&name, version);
-    // SAFETY: a field of the structure read above; nothing of the client runs yet.
-    unsafe { (&raw mut (*binding).globals).write(client.pointer()) };
+    // SAFETY: a field of the structure that was read above.
+    let place = unsafe { &raw mut (*binding).globals };
+    // SAFETY: as above; nothing of the client runs yet.
+    unsafe { place.write(client.pointer()) };
     log::debug!(
         "{name}: built for NetAdapterCx {version} (at least 2.{}), UMDF {}.{}, headers {}",
         copy.net_minimum_required,
@@ -317,7 +321,9 @@ fn resolve(file: &Path, binding: &Binding) -> Result<Vec<*mut c_void>, LoadError
 
 fn function_name(binding: &Binding, index: usize) -> Option<String> {
     // SAFETY: the list has `function_count` entries, and `index` is below that.
-    let name = unsafe { binding.function_names.add(index).read() };
+    let place = unsafe { binding.function_names.add(index) };
+    // SAFETY: as above.
+    let name = unsafe { place.read() };
     if name.is_null() {
         return None;
     }

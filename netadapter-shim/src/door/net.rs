@@ -12,7 +12,8 @@ pub(crate) mod configuration;
 pub(crate) mod device;
 mod events;
 mod functions_adapter;
-mod functions_more;
+mod functions_offload;
+mod functions_power;
 mod functions_queue;
 mod guard;
 mod indication;
@@ -32,7 +33,8 @@ use crate::abi::{FailureCode, NtStatus};
 pub(crate) const FUNCTIONS: &[&[(&str, Entry)]] = &[
     functions_adapter::FUNCTIONS,
     functions_queue::FUNCTIONS,
-    functions_more::FUNCTIONS,
+    functions_offload::FUNCTIONS,
+    functions_power::FUNCTIONS,
     configuration::FUNCTIONS,
     configuration::OBJECTS,
 ];

@@ -61,6 +61,7 @@ pub(crate) fn find(name: &str) -> Option<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[allow(non_snake_case)] // C's name
     extern "C" fn Sample() {}
@@ -78,6 +79,29 @@ mod tests {
         names.sort_unstable();
         let doubled = names.windows(2).find(|pair| pair[0] == pair[1]);
         assert_eq!(doubled, None);
+    }
+
+    /// The names of the headers' lists, `X(result, name, ...`.
+    fn declared() -> impl Iterator<Item = &'static str> {
+        let lists = [
+            include_str!("../../include/umnet/net_functions.h"),
+            include_str!("../../include/umnet/wdf_functions.h"),
+            include_str!("../../include/umnet/runtime_functions.h"),
+        ];
+        let lines = lists.into_iter().flat_map(str::lines);
+        let entries = lines.filter_map(|line| line.trim_start().strip_prefix("X("));
+        entries.filter_map(|entry| entry.split(',').nth(1).map(str::trim))
+    }
+
+    #[test]
+    fn the_headers_and_the_host_have_the_same_functions() {
+        let declared: BTreeSet<_> = declared().collect();
+        let known: BTreeSet<_> = all().map(|(name, _)| name).collect();
+        assert!(declared.len() > 200, "the lists were not understood");
+        let missing: Vec<_> = declared.difference(&known).collect();
+        let hidden: Vec<_> = known.difference(&declared).collect();
+        assert!(missing.is_empty(), "declared, but not here: {missing:?}");
+        assert!(hidden.is_empty(), "here, but not declared: {hidden:?}");
     }
 
     #[test]

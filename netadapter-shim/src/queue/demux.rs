@@ -7,7 +7,6 @@ use std::os::fd::RawFd;
 
 use vm_memory::Bytes;
 
-use crate::adapter::TxDemux;
 use crate::buffer_pool::{BufferPool, SystemBuffer};
 use crate::frame_layout::priority;
 use crate::port::{PortQueue, RxFrame, TxFrame};
@@ -16,6 +15,21 @@ use crate::stats::Counters;
 /// Frames that may wait for one queue; more are dropped, as a transmit queue of
 /// an interface would.
 const LIMIT: usize = 512;
+
+/// NET_ADAPTER_TX_DEMUX by 802.1p priority: how many queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TxDemux {
+    /// 2 to 8.
+    pub queues: u8,
+}
+
+impl TxDemux {
+    /// The queue for frames of this priority: equal shares, the highest
+    /// priorities in the last queue.
+    pub fn queue(self, priority: u8) -> usize {
+        usize::from(priority & 7) * usize::from(self.queues) / 8
+    }
+}
 
 /// A frame read and waiting for its queue.
 struct Waiting {

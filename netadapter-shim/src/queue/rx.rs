@@ -67,7 +67,10 @@ impl RxQueue {
         }
     }
 
-    pub(crate) fn new(client: ClientHalf, set: RingSet) -> Self {
+    pub(crate) fn new(client: ClientHalf, mut set: RingSet) -> Self {
+        if client.verified_queue() {
+            set.watch_buffers();
+        }
         Self {
             packets: OsRing::new(&set.packets),
             fragments: OsRing::new(&set.fragments),
@@ -91,6 +94,7 @@ impl RxQueue {
     ) -> Result<RxTurn, QueueFault> {
         if !self.client.cancelled() {
             self.post();
+            self.client.check_buffers(&mut self.set)?;
         }
         self.client.advance(&self.set)?;
         self.collect(port, counters)
@@ -155,6 +159,7 @@ impl RxQueue {
         NetRings::new(&self.set).set_fragment(index, element);
         self.set.write_virtual_address(index, id);
         self.client.poison_fragment(&self.set, index);
+        self.set.fence(index);
         self.fragments.post();
         true
     }
@@ -168,6 +173,10 @@ impl RxQueue {
     ) -> Result<RxTurn, QueueFault> {
         let packets = self.packets.collect(&self.set.packets)?;
         let returned = self.fragments.collect(&self.set.fragments)?;
+        if self.client.verified_queue() {
+            returned.indices().for_each(|index| self.set.inspect(index));
+            self.client.check_buffers(&mut self.set)?;
+        }
         let mut turn = RxTurn {
             work: packets.count + returned.count,
             ..RxTurn::default()

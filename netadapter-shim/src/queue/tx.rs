@@ -7,7 +7,7 @@ use vm_memory::{Bytes, VolatileSlice};
 
 use super::{ClientHalf, QueueFault, vlan};
 use crate::abi::{
-    NetFragment, NetOffloadIeee8021qFlags, NetPacket, NetPacketChecksum, NetPacketGso,
+    FailureCode, NetFragment, NetOffloadIeee8021qFlags, NetPacket, NetPacketChecksum, NetPacketGso,
     NetPacketIeee8021Q, NetPacketLayout, NetPacketPartialChecksum,
 };
 use crate::frame_layout::{HEAD_LENGTH, parse};
@@ -69,7 +69,10 @@ enum Description {
 }
 
 impl TxQueue {
-    pub(crate) fn new(client: ClientHalf, set: RingSet, coverage: TxCoverage) -> Self {
+    pub(crate) fn new(client: ClientHalf, mut set: RingSet, coverage: TxCoverage) -> Self {
+        if client.verified_queue() {
+            set.watch_buffers();
+        }
         Self {
             packets: OsRing::new(&set.packets),
             fragments: OsRing::new(&set.fragments),
@@ -97,6 +100,7 @@ impl TxQueue {
         let more = *port_ready || self.segments.is_some();
         if more && !self.client.cancelled() {
             work += self.fill(port, port_ready, budget, counters);
+            self.client.check_buffers(&mut self.set)?;
         }
         // Nothing owned, nothing to advance.
         if self.packets.outstanding() > 0 {
@@ -133,6 +137,22 @@ impl TxQueue {
         &mut self.client
     }
 
+    /// Without packets the client is not called any more, and without room for
+    /// fragments it gets no more packets.
+    fn check_fragments_follow(&self) -> Result<(), QueueFault> {
+        let stalled = self.packets.outstanding() == 0 && self.fragments.free() == 0;
+        if !stalled {
+            return Ok(());
+        }
+        let detail = format!(
+            "all packets came back, but {} fragments did not; BeginIndex of the fragment ring \
+             must move with them",
+            self.fragments.outstanding()
+        );
+        let code = FailureCode::ShimTxFragmentsNotReturned;
+        Err(self.client.violation(code, detail).into())
+    }
+
     fn collect(&mut self) -> Result<u32, QueueFault> {
         let packets = self.packets.collect(&self.set.packets)?;
         for index in packets.indices() {
@@ -141,6 +161,13 @@ impl TxQueue {
         // Buffers come free with their fragments, not with their packets: the
         // client moves both Begin indices.
         let fragments = self.fragments.collect(&self.set.fragments)?;
+        if self.client.verified_queue() {
+            fragments
+                .indices()
+                .for_each(|index| self.set.inspect(index));
+            self.client.check_buffers(&mut self.set)?;
+            self.check_fragments_follow()?;
+        }
         for index in fragments.indices() {
             self.set.release(index);
         }
@@ -247,6 +274,7 @@ impl TxQueue {
             Some(Description::Complete(described)) => self.write(packet, fragment, described),
         }
         self.set.write_virtual_address(fragment, id);
+        self.set.fence(fragment);
         self.packets.post();
         self.fragments.post();
         Fate::Posted(frame.length as u32)

@@ -1,5 +1,6 @@
 //! Both rings of a queue and the buffers behind their fragments.
 
+use super::watch::{Intrusion, Watch};
 use super::{ElementLayout, Extensions, RingMap, RingMemory};
 use crate::buffer_pool::{BufferId, BufferPool};
 
@@ -16,6 +17,8 @@ pub(crate) struct RingSet {
     /// Buffer of each fragment element. Private: what the client writes into
     /// its ring never decides which memory is reached.
     attached: Vec<Option<BufferId>>,
+    /// Only where the verifier is on.
+    watch: Option<Watch>,
 }
 
 impl RingSet {
@@ -38,6 +41,7 @@ impl RingSet {
             fragment_layout,
             pool,
             attached,
+            watch: None,
         })
     }
 
@@ -53,6 +57,9 @@ impl RingSet {
     /// writes the element. Returns `None` if the pool is empty.
     pub(crate) fn attach(&mut self, index: u32) -> Option<BufferId> {
         let id = self.pool.take()?;
+        if let Some(watch) = &mut self.watch {
+            watch.taken(&self.pool, id, index);
+        }
         self.attached[(index & self.fragments.mask()) as usize] = Some(id);
         Some(id)
     }
@@ -61,8 +68,36 @@ impl RingSet {
     pub(crate) fn release(&mut self, index: u32) {
         let slot = &mut self.attached[(index & self.fragments.mask()) as usize];
         if let Some(id) = slot.take() {
+            if let Some(watch) = &mut self.watch {
+                watch.given_back(&self.pool, id);
+            }
             self.pool.give_back(id);
         }
+    }
+
+    /// Watches the buffers from here on.
+    pub(crate) fn watch_buffers(&mut self) {
+        self.watch = Some(Watch::new(self.fragments.mask() + 1));
+    }
+
+    /// The buffer of a fragment is about to be the client's.
+    pub(crate) fn fence(&self, index: u32) {
+        if let (Some(_), Some(id)) = (&self.watch, self.attached(index)) {
+            self.pool.guard(id, false);
+        }
+    }
+
+    /// The buffer of a fragment was the client's.
+    pub(crate) fn inspect(&mut self, index: u32) {
+        let id = self.attached(index);
+        if let (Some(watch), Some(id)) = (&mut self.watch, id) {
+            watch.returned(&self.pool, id, index);
+        }
+    }
+
+    /// What was seen since the last call.
+    pub(crate) fn take_intrusion(&mut self) -> Option<Intrusion> {
+        self.watch.as_mut()?.take()
     }
 
     /// The buffer attached to a fragment element.

@@ -111,7 +111,12 @@ fn check_range(index: u32, packet: NetPacket, fragments: Owned, taken: u32) -> C
         );
     }
     if fragments.distance(first) < taken {
-        return violated(Code::InvalidRingRxPacketFragmentIndexOverlap, index, why);
+        // It begins inside what an earlier packet took, or before it.
+        let code = match fragments.distance(last) < taken {
+            true => Code::InvalidRingRxPacketFragmentIndexOverlap,
+            false => Code::InvalidRingRxPacketFragmentCountOverlap,
+        };
+        return violated(code, index, why);
     }
     Ok(())
 }

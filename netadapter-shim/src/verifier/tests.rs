@@ -241,6 +241,21 @@ fn overlapping_packets_are_seen() {
 }
 
 #[test]
+fn packets_that_share_their_border_fragment_are_seen() {
+    let code = verdict(Direction::Rx, |_, view| {
+        receive(view, NetPacket::new(6, 2));
+        fill(view, 0, 0, 60);
+        view.set_packet(7, NetPacket::new(7, 2));
+        view.packet_ring().set_begin_index(0);
+        view.fragment_ring().set_begin_index(1);
+    });
+    assert_eq!(
+        code,
+        Some(FailureCode::InvalidRingRxPacketFragmentCountOverlap)
+    );
+}
+
+#[test]
 fn data_beyond_the_buffer_is_seen() {
     let with = |offset, length| {
         verdict(Direction::Rx, move |_, view| {

@@ -371,6 +371,10 @@ fn not_ended(call: &str, adapter: &AdapterObject, error: &AdapterError) {
 /// The object is being deleted: what still runs is ended.
 pub(super) fn dispose(adapter: &AdapterObject) {
     if adapter.is_started() {
+        breach(
+            FailureCode::RemovingDeviceWithAdapters,
+            format_args!("{} is deleted while it is started", adapter.handle()),
+        );
         io_stop(adapter);
         stop(adapter);
     }

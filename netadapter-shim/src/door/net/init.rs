@@ -13,12 +13,14 @@ use super::events::ClientEvents;
 use super::guard::{self, Globals, refuse};
 use super::{device, queue};
 use crate::abi::{FailureCode, NetAdapterDatapathCallbacks, NetAdapterTxDemux, NtStatus};
-use crate::adapter::{Adapter, AdapterConfig, FaultHook, TxDemux};
+use crate::adapter::{Adapter, AdapterConfig, TxDemux};
 use crate::door::client_host;
 use crate::door::fail::{breach, verifier};
 use crate::door::foreign::store;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::types::WdfObjectAttributes;
+use crate::door::wdf::device_init;
+use crate::execution::FaultHook;
 
 /// What stands behind a NETADAPTER_INIT.
 #[derive(Clone, Copy)]
@@ -67,7 +69,10 @@ fn used<T>(call: &str) -> Result<T, NtStatus> {
 pub(super) fn device_init_config(globals: Globals, init: *mut c_void) -> Result<(), NtStatus> {
     const CALL: &str = "NetDeviceInitConfig";
     guard::client(CALL, globals)?;
-    guard::given(CALL, "DeviceInit", init)
+    guard::given(CALL, "DeviceInit", init)?;
+    let init = device_init::checked(CALL, Handle::from_address(init.addr()))?;
+    init.statements().network = Some(Arc::new(()));
+    Ok(())
 }
 
 /// `NetAdapterInitAllocate`: 0 on failure.

@@ -3,24 +3,25 @@
 
 #![allow(unsafe_code)] // reads the client's structures and stores its handles
 
+mod driven;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
-use super::adapter::inside_queue;
 use super::callbacks::{QueueEvent, QueueNotification};
 use super::guard::{self, Globals, refuse};
-use super::pace::Pace;
 use crate::abi::{
     FailureCode, NetExtension, NetExtensionQuery, NetExtensionType, NetPacketQueueConfig, NtStatus,
 };
 use crate::door::fail::breach;
 use crate::door::foreign::{BadStruct, size_of_foreign, store, wide_string};
 use crate::door::object::{self, Handle, Kind, ParentRule, Rules};
-use crate::door::types::{TRUE, WdfObjectAttributes};
-use crate::queue::{Direction, Notifier, PacketQueue, QueueInit};
-use crate::ring::{NetRings, RingMap};
+use crate::door::types::WdfObjectAttributes;
+use crate::queue::{Direction, Notifier, QueueInit};
+use crate::ring::RingMap;
+pub(super) use driven::{ClientQueue, DefaultQueue};
 
 /// NET_PACKET_QUEUE_CONFIG of version 2.0, before ExecutionContext.
 const CONFIG_2_0: u32 = 48;
@@ -410,101 +411,4 @@ pub(super) fn no_demux<T>(call: &str, handle: Handle) -> Result<T, NtStatus> {
         call,
         format_args!("the queues of {handle}'s adapter are not told apart by this"),
     )
-}
-
-/// A client's queue as the core drives it. Its end is the object's end.
-pub(super) struct ClientQueue {
-    handle: Handle,
-    callbacks: QueueCallbacks,
-    pace: Pace,
-}
-
-impl ClientQueue {
-    /// The queue a create callback made.
-    pub(super) fn new(handle: Handle) -> Option<Self> {
-        let object = object::payload::<QueueObject>(handle, Kind::PacketQueue).ok()?;
-        let name = format!("{} queue {} ({handle})", object.direction, object.queue_id);
-        Some(Self {
-            handle,
-            callbacks: object.callbacks,
-            pace: Pace::new(name),
-        })
-    }
-
-    fn call(&self, name: &'static str, event: QueueEvent) {
-        let handle = self.handle;
-        self.pace.time(name, || inside_queue(|| event.call(handle)));
-    }
-}
-
-impl PacketQueue for ClientQueue {
-    fn start(&mut self, _rings: &NetRings<'_>) {
-        if let Some(start) = self.callbacks.start {
-            self.call("EvtPacketQueueStart", start);
-        }
-    }
-
-    fn advance(&mut self, _rings: &NetRings<'_>) {
-        self.call("EvtPacketQueueAdvance", self.callbacks.advance);
-    }
-
-    fn set_notification_enabled(&mut self, _enabled: bool) {
-        let (handle, set) = (self.handle, self.callbacks.set_notification_enabled);
-        self.pace.time("EvtPacketQueueSetNotificationEnabled", || {
-            inside_queue(|| set.call(handle, TRUE));
-        });
-    }
-
-    fn cancel(&mut self, _rings: &NetRings<'_>) {
-        self.call("EvtPacketQueueCancel", self.callbacks.cancel);
-    }
-
-    fn stop(&mut self) {
-        if let Some(stop) = self.callbacks.stop {
-            self.call("EvtPacketQueueStop", stop);
-        }
-    }
-}
-
-impl Drop for ClientQueue {
-    fn drop(&mut self) {
-        object::delete(self.handle);
-    }
-}
-
-/// The queue of an adapter whose client has no datapath: Tx completes at once,
-/// Rx gives everything back on Cancel.
-pub(super) struct DefaultQueue(pub(super) Direction);
-
-impl DefaultQueue {
-    fn return_all(rings: &NetRings<'_>) {
-        let ring = rings.packet_ring();
-        let mut index = ring.begin_index();
-        while index != ring.end_index() {
-            rings.ignore_packet(index);
-            index = ring.increment_index(index);
-        }
-        ring.set_begin_index(index);
-        let fragments = rings.fragment_ring();
-        fragments.set_begin_index(fragments.end_index());
-    }
-}
-
-impl PacketQueue for DefaultQueue {
-    fn advance(&mut self, rings: &NetRings<'_>) {
-        if self.0 == Direction::Tx {
-            for ring in [rings.packet_ring(), rings.fragment_ring()] {
-                ring.set_begin_index(ring.end_index());
-            }
-        }
-    }
-
-    fn set_notification_enabled(&mut self, _enabled: bool) {}
-
-    fn cancel(&mut self, rings: &NetRings<'_>) {
-        match self.0 {
-            Direction::Tx => self.advance(rings),
-            Direction::Rx => Self::return_all(rings),
-        }
-    }
 }

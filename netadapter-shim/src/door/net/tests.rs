@@ -3,5 +3,7 @@
 #![allow(unsafe_code)] // plays the client: raw rings, raw structures
 
 mod client;
+mod configuration;
 mod lifecycle;
+mod rings;
 mod rules;

@@ -7,7 +7,7 @@ use crate::abi::NtStatus;
 use crate::door::net;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::watchdog::Watchdog;
-use crate::door::wdf::device::{Device, PnpState, PowerState};
+use crate::door::wdf::device::{self, Device, FailedHook, PnpState, PowerState};
 use crate::door::wdf::pnp_callbacks::PowerDeviceState;
 
 /// Calls a device's client, under watch.
@@ -34,6 +34,16 @@ impl DeviceCalls {
         self.handle
     }
 
+    /// Has `hook` called when the client gives the device up.
+    pub(crate) fn on_failed(&self, hook: FailedHook) {
+        self.device.on_failed(hook);
+    }
+
+    /// Whether the client has made an I/O queue for the device.
+    pub(crate) fn has_io_queue(&self) -> bool {
+        !object::children(self.handle, Kind::IoQueue).is_empty()
+    }
+
     fn client(&self, call: Call, low: Low) -> Result<(), NtStatus> {
         let (pnp, device) = (self.device.pnp(), self.handle);
         let state = match low {
@@ -42,7 +52,10 @@ impl DeviceCalls {
         };
         match call {
             // A client without a device on a bus has no resources.
-            Call::PrepareHardware => pnp.prepare_hardware(device, Handle::NULL, Handle::NULL),
+            Call::PrepareHardware => {
+                let (raw, translated) = device::resources(device);
+                pnp.prepare_hardware(device, raw, translated)
+            }
             Call::D0Entry => pnp.d0_entry(device, state),
             Call::PostInterruptsEnabled => pnp.d0_entry_post_interrupts_enabled(device, state),
             Call::SelfManagedIoInit => pnp.self_managed_io_init(device),
@@ -50,7 +63,7 @@ impl DeviceCalls {
             Call::SelfManagedIoSuspend => pnp.self_managed_io_suspend(device),
             Call::PreInterruptsDisabled => pnp.d0_exit_pre_interrupts_disabled(device, state),
             Call::D0Exit => pnp.d0_exit(device, state),
-            Call::ReleaseHardware => pnp.release_hardware(device, Handle::NULL),
+            Call::ReleaseHardware => pnp.release_hardware(device, device::resources(device).1),
             Call::SelfManagedIoFlush => told(|| pnp.self_managed_io_flush(device)),
             Call::SelfManagedIoCleanup => told(|| pnp.self_managed_io_cleanup(device)),
             Call::SurpriseRemoval => told(|| pnp.surprise_removal(device)),

@@ -34,7 +34,7 @@ pub(crate) const FUNCTIONS: Functions = entries![
 /// `WDF_TIMER_CONFIG`
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct TimerConfig {
+pub(super) struct TimerConfig {
     size: u32,
     routine: Option<Routine>,
     period: u32,
@@ -51,7 +51,7 @@ struct HighResolution(Boolean);
 /// `WDF_WORKITEM_CONFIG` and `WDF_DPC_CONFIG`
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct RoutineConfig {
+pub(super) struct RoutineConfig {
     size: u32,
     routine: Option<Routine>,
     automatic_serialization: Boolean,

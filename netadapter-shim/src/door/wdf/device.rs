@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::create::{Globals, required, status};
 use super::device_init::{self, Statements};
 use super::driver::Driver;
+use super::hardware::Resources;
+use super::interface::Interface;
 use super::pnp_callbacks::PnpCallbacks;
+use super::property::Property;
 use super::request::RequestType;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
@@ -100,6 +103,15 @@ pub(super) struct State {
     /// Queues of requests of one kind.
     queues: Vec<(RequestType, Handle)>,
     io_target: Option<Handle>,
+    /// The raw and the translated resource list.
+    resources: Option<(Handle, Handle)>,
+    /// What WdfDeviceSetDeviceState said.
+    pub(super) reported: Option<[u32; 7]>,
+    pub(super) alignment: u32,
+    /// Device interfaces.
+    pub(super) interfaces: Vec<Interface>,
+    /// What WdfDeviceAssignProperty assigned.
+    pub(super) properties: Vec<Property>,
 }
 
 impl Device {
@@ -165,11 +177,30 @@ impl Device {
     }
 }
 
+/// The raw and the translated resource list of a device, both empty.
+pub(crate) fn resources(device: Handle) -> (Handle, Handle) {
+    let Ok(found) = object::payload::<Device>(device, Kind::Device) else {
+        return (Handle::NULL, Handle::NULL);
+    };
+    let mut state = found.state();
+    if state.resources.is_none() {
+        let list = || object::create(Kind::ResourceList, Some(device), Arc::new(Resources));
+        state.resources = list().ok().zip(list().ok());
+    }
+    state.resources.unwrap_or_default()
+}
+
 /// The queue that takes requests of a kind.
 pub(super) fn queue_for(device: &Device, kind: RequestType) -> Option<Handle> {
     let state = device.state();
     let own = state.queues.iter().find(|(other, _)| *other == kind);
     own.map(|(_, queue)| *queue).or(state.default_queue)
+}
+
+/// Whether a queue was configured for a kind of request.
+pub(super) fn has_queue_of_its_own(device: &Device, kind: RequestType) -> bool {
+    let state = device.state();
+    state.queues.iter().any(|(other, _)| *other == kind)
 }
 
 /// Has a queue take requests of a kind.
@@ -218,7 +249,11 @@ unsafe extern "C" fn WdfDeviceCreate(
 }
 
 /// Makes a device of an init object, which is used up.
-fn create(call: &str, init: Handle, attributes: &Attributes) -> Result<Handle, NtStatus> {
+pub(super) fn create(
+    call: &str,
+    init: Handle,
+    attributes: &Attributes,
+) -> Result<Handle, NtStatus> {
     let said = device_init::checked(call, init)?;
     let driver = object::checked::<Driver>(call, said.driver(), Kind::Driver)?;
     let device = Device {
@@ -233,6 +268,11 @@ fn create(call: &str, init: Handle, attributes: &Attributes) -> Result<Handle, N
             default_queue: None,
             queues: Vec::new(),
             io_target: None,
+            resources: None,
+            reported: None,
+            alignment: 0,
+            interfaces: Vec::new(),
+            properties: Vec::new(),
         }),
     };
     let parent = Some(said.driver());

@@ -93,7 +93,7 @@ pub(crate) struct FileCallbacks {
 /// `WDF_IO_TYPE_CONFIG`
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct IoTypeConfig {
+pub(super) struct IoTypeConfig {
     size: u32,
     read_write: u32,
     device_control: u32,

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::create::{Globals, caller, caller_driver, read, required, status};
 use super::device_init::DeviceInit;
+use super::string;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
 use crate::door::foreign::{Sized32, store, unicode_string};
@@ -23,6 +24,7 @@ pub(crate) const FUNCTIONS: Functions = entries![
     WdfDriverGetRegistryPath,
     WdfDriverWdmGetDriverObject,
     WdfDriverIsVersionAvailable,
+    WdfDriverRetrieveVersionString,
     WdfGetDriver,
     WdfGetTriageInfo,
     WdfVerifierDbgBreakPoint,
@@ -39,7 +41,7 @@ type DeviceAdd = unsafe extern "C" fn(Handle, Handle) -> NtStatus;
 /// `WDF_DRIVER_CONFIG`
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct DriverConfig {
+pub(super) struct DriverConfig {
     size: u32,
     device_add: Option<DeviceAdd>,
     unload: Option<unsafe extern "C" fn(Handle)>,
@@ -50,7 +52,7 @@ struct DriverConfig {
 /// `WDF_DRIVER_VERSION_AVAILABLE_PARAMS`
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct VersionAvailable {
+pub(super) struct VersionAvailable {
     size: u32,
     major: u32,
     minor: u32,
@@ -231,6 +233,16 @@ unsafe extern "C" fn WdfDriverIsVersionAvailable(
     let asked = unsafe { read(call, "VersionAvailableParams", version) };
     let served = |asked: VersionAvailable| asked.major == UMDF.0 && asked.minor <= UMDF.1;
     Boolean::from(asked.is_ok_and(served))
+}
+
+extern "C" fn WdfDriverRetrieveVersionString(_: Globals, driver: Handle, text: Handle) -> NtStatus {
+    let call = "WdfDriverRetrieveVersionString";
+    status((|| {
+        object::checked::<Driver>(call, driver, Kind::Driver)?;
+        let version = format!("User-Mode Driver Framework v{}.{} (umnet)", UMDF.0, UMDF.1);
+        let units: Vec<u16> = version.encode_utf16().collect();
+        string::checked(call, text)?.set(&units)
+    })())
 }
 
 extern "C" fn WdfGetDriver(globals: Globals) -> Handle {

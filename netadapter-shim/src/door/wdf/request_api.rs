@@ -46,7 +46,7 @@ pub(crate) const FUNCTIONS: Functions = entries![
 /// `WDF_REQUEST_REUSE_PARAMS`
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct ReuseParams {
+pub(super) struct ReuseParams {
     size: u32,
     flags: u32,
     status: NtStatus,
@@ -59,7 +59,7 @@ unsafe impl Sized32 for ReuseParams {}
 /// `WDF_REQUEST_PARAMETERS`; its size is 16 bits wide.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Parameters {
+pub(super) struct Parameters {
     size: u16,
     minor: u8,
     kind: u32,

@@ -22,9 +22,9 @@ use crate::port::{PortOffloads, SystemPort};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Seats of the ports opened on a thread: adapters of a test are created on
-/// the test's own thread.
 thread_local! {
+    /// Seats of the ports opened on a thread: adapters of a test are created on
+    /// the test's own thread.
     static SEATS: RefCell<Vec<LoopbackSeat>> = const { RefCell::new(Vec::new()) };
     static OFFLOADS: RefCell<PortOffloads> = const { RefCell::new(PortOffloads {
         checksum: false, tso4: false, tso6: false, tso_ecn: false, uso: false,
@@ -92,6 +92,8 @@ pub(super) struct Script {
     pub(super) talk: bool,
     /// Packets received are called valid by their checksums.
     pub(super) call_valid: bool,
+    /// Cancel gives nothing back.
+    pub(super) withhold: bool,
 }
 
 /// A queue as the client keeps it.
@@ -101,6 +103,8 @@ pub(super) struct Queue {
     pub(super) rings: *const [*mut u8; 3],
     virtual_address: NetExtension,
     checksum: NetExtension,
+    tag: NetExtension,
+    id: u32,
     tx: bool,
 }
 // SAFETY: ring memory is only touched inside the queue's own callbacks.
@@ -112,6 +116,8 @@ pub(super) struct Known {
     pub(super) queues: HashMap<Handle, Queue>,
     pub(super) scripts: HashMap<Handle, Script>,
     calls: HashMap<Handle, Vec<String>>,
+    /// Which Tx queue had a frame last, and the tag it came with.
+    last_tx: HashMap<Handle, (u32, NetPacketIeee8021Q)>,
     /// Frames on their way from Tx to Rx.
     wire: HashMap<Handle, Vec<Vec<u8>>>,
     pub(super) globals: usize,
@@ -249,8 +255,9 @@ impl TestClient {
 impl Drop for TestClient {
     fn drop(&mut self) {
         device::io_stop(self.device);
+        device::stop_adapters(self.device);
+        // The globals stay: callbacks of other tests may use them.
         object::delete(self.device);
-        globals::unbind(&self.globals);
     }
 }
 
@@ -398,11 +405,17 @@ fn create_queue(adapter: Handle, init: usize, tx: bool) -> i32 {
     if script.twice {
         return create_one(init, tx, &config).0;
     }
-    keep_queue(adapter, queue, tx);
+    let name = if tx {
+        "NetTxQueueInitGetQueueId"
+    } else {
+        "NetRxQueueInitGetQueueId"
+    };
+    let id: extern "C" fn(*const c_void, usize) -> u32 = function(name);
+    keep_queue(adapter, queue, id(my_globals(), init), tx);
     status
 }
 
-fn keep_queue(adapter: Handle, queue: Handle, tx: bool) {
+fn keep_queue(adapter: Handle, queue: Handle, id: u32, tx: bool) {
     let name = if tx {
         "NetTxQueueGetRingCollection"
     } else {
@@ -416,6 +429,8 @@ fn keep_queue(adapter: Handle, queue: Handle, tx: bool) {
         rings,
         virtual_address: extension(queue, tx, "ms_fragment_virtualaddress", 2),
         checksum: extension(queue, tx, "ms_packet_checksum", 1),
+        tag: extension(queue, tx, "ms_packet_ieee8021q", 1),
+        id,
         tx,
     };
     known().queues.insert(queue, kept);
@@ -523,7 +538,8 @@ extern "C" fn evt_cancel(handle: Handle) {
         queue.adapter,
         if queue.tx { "cancel tx" } else { "cancel rx" },
     );
-    if queue.tx {
+    let script = known().scripts.get(&queue.adapter).cloned();
+    if queue.tx || script.is_some_and(|script| script.withhold) {
         return;
     }
     let (packets, fragments) = (queue.ring(0), queue.ring(1));
@@ -531,7 +547,9 @@ extern "C" fn evt_cancel(handle: Handle) {
     while index != packets.end() {
         let packet = packets.element::<NetPacket>(index);
         // SAFETY: an element the client owns.
-        unsafe { packet.write((*packet).with_ignore(true)) };
+        let kept = unsafe { packet.read() };
+        // SAFETY: as above.
+        unsafe { packet.write(kept.with_ignore(true)) };
         index = packets.next(index);
     }
     packets.set_begin(index);
@@ -543,6 +561,10 @@ extern "C" fn evt_cancel(handle: Handle) {
 pub(super) struct Ring(*mut u8);
 
 impl Queue {
+    pub(super) fn is_tx_of(&self, adapter: Handle) -> bool {
+        self.tx && self.adapter == adapter
+    }
+
     pub(super) fn ring(&self, which: usize) -> Ring {
         // SAFETY: the collection lives as long as the queue.
         Ring(unsafe { (*self.rings)[which] })
@@ -559,7 +581,7 @@ impl Queue {
 impl Ring {
     fn word(self, offset: usize) -> u32 {
         // SAFETY: a word of the ring's head; others write it atomically.
-        unsafe { self.0.add(offset).cast::<u32>().read_volatile() }
+        unsafe { self.0.wrapping_add(offset).cast::<u32>().read_volatile() }
     }
 
     pub(super) fn begin(self) -> u32 {
@@ -572,7 +594,7 @@ impl Ring {
 
     pub(super) fn set_begin(self, index: u32) {
         // SAFETY: as above.
-        unsafe { self.0.add(48).cast::<u32>().write_volatile(index) };
+        unsafe { self.0.wrapping_add(48).cast::<u32>().write_volatile(index) };
     }
 
     pub(super) fn next(self, index: u32) -> u32 {
@@ -581,9 +603,30 @@ impl Ring {
 
     pub(super) fn element<T>(self, index: u32) -> *mut T {
         let stride = self.word(0) >> 16;
-        // SAFETY: an element inside the ring.
-        unsafe { self.0.add(64 + (index * stride) as usize).cast() }
+        self.0.wrapping_add(64 + (index * stride) as usize).cast()
     }
+}
+
+/// The number of the Tx queue that had a frame last.
+pub(super) fn advanced_tx(adapter: Handle) -> Option<u32> {
+    known().last_tx.get(&adapter).map(|(id, _)| *id)
+}
+
+/// Priority, VLAN and tagging of the frame that was sent last.
+pub(super) fn last_tag(adapter: Handle) -> Option<(u8, u16, u8)> {
+    let tag = known().last_tx.get(&adapter).map(|(_, tag)| *tag)?;
+    Some((tag.priority(), tag.vlan(), tag.tx_tagging))
+}
+
+/// Notes which queue sends, and with which tag.
+fn note_sending(queue: Queue, index: u32) {
+    let [base, stride, ..] = queue.tag.reserved;
+    let tag = match queue.tag.enabled {
+        0 => NetPacketIeee8021Q::default(),
+        // SAFETY: the extension of an element the client owns.
+        _ => unsafe { ((base + stride * index as usize) as *const NetPacketIeee8021Q).read() },
+    };
+    known().last_tx.insert(queue.adapter, (queue.id, tag));
 }
 
 fn advance_tx(queue: Queue) {
@@ -595,17 +638,14 @@ fn advance_tx(queue: Queue) {
             assert_eq!(packet.fragment_count, 0);
             note(queue.adapter, "ignored");
         } else {
+            note_sending(queue, packets.begin());
             let index = packet.fragment_index;
             // SAFETY: as above.
             let fragment = unsafe { fragments.element::<NetFragment>(index).read() };
-            let from = queue.bytes(index);
+            let from = queue.bytes(index).wrapping_add(fragment.offset() as usize);
+            let length = fragment.valid_length() as usize;
             // SAFETY: the buffer has as many bytes as the fragment says.
-            let bytes = unsafe {
-                std::slice::from_raw_parts(
-                    from.add(fragment.offset() as usize),
-                    fragment.valid_length() as usize,
-                )
-            };
+            let bytes = unsafe { std::slice::from_raw_parts(from, length) };
             known()
                 .wire
                 .entry(queue.adapter)
@@ -625,19 +665,21 @@ fn advance_rx(queue: Queue) {
     while packets.begin() != packets.end() && fragments.begin() != fragments.end() {
         let Some(frame) = frames.next() else { break };
         let index = fragments.begin();
-        // SAFETY: elements and a buffer the client owns.
-        unsafe {
-            let fragment = fragments.element::<NetFragment>(index);
-            assert!(frame.len() <= (*fragment).capacity() as usize);
-            std::ptr::copy_nonoverlapping(frame.as_ptr(), queue.bytes(index), frame.len());
-            let written = (*fragment)
-                .with_valid_length(frame.len() as u32)
-                .with_offset(0);
-            fragment.write(written);
-            packets
-                .element::<NetPacket>(packets.begin())
-                .write(NetPacket::new(index, 1));
-        }
+        let element = fragments.element::<NetFragment>(index);
+        // SAFETY: an element the client owns.
+        let fragment = unsafe { element.read() };
+        assert!(frame.len() <= fragment.capacity() as usize);
+        let to = queue.bytes(index);
+        // SAFETY: the buffer has as many bytes as the fragment says.
+        unsafe { std::ptr::copy_nonoverlapping(frame.as_ptr(), to, frame.len()) };
+        let written = fragment
+            .with_valid_length(frame.len() as u32)
+            .with_offset(0);
+        // SAFETY: an element the client owns.
+        unsafe { element.write(written) };
+        let packet = packets.element::<NetPacket>(packets.begin());
+        // SAFETY: as above.
+        unsafe { packet.write(NetPacket::new(index, 1)) };
         call_valid(queue, packets.begin());
         fragments.set_begin(fragments.next(index));
         packets.set_begin(packets.next(packets.begin()));

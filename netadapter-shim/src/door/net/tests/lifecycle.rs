@@ -7,7 +7,7 @@ use super::client::*;
 use crate::abi::*;
 use crate::door::fail::recorded;
 use crate::door::net::device;
-use crate::door::object::Handle;
+use crate::door::object::{self, Handle};
 use crate::os::loopback::StackFrame;
 
 fn frame(number: u8) -> Vec<u8> {
@@ -144,7 +144,8 @@ fn a_started_adapter_ends_with_its_device() {
     let client = TestClient::running();
     client.calls();
     let adapter = client.adapter;
-    drop(client);
+    object::delete(client.device);
+    recorded::take_one(FailureCode::RemovingDeviceWithAdapters);
     assert_eq!(
         calls(adapter),
         ["cancel tx", "cancel rx", "stop tx", "stop rx"]
@@ -158,4 +159,20 @@ fn after_surprise_removal_an_adapter_is_not_started_again() {
     device::io_stop(client.device);
     device::stop_adapters(client.device);
     assert_eq!(client.start(), NtStatus::INVALID_DEVICE_REQUEST);
+}
+
+#[test]
+fn a_queue_that_gives_nothing_back_is_a_breach_and_the_device_goes_on() {
+    let client = TestClient::running();
+    // A frame through, so that buffers are known to be posted.
+    assert!(client.seat.send(StackFrame::new(frame(1))));
+    assert!(client.seat.wait_receive(PATIENCE).is_some());
+    client.script(|script| script.withhold = true);
+    device::io_stop(client.device);
+    let text = recorded::take_one(FailureCode::ShimQueueNotIdle);
+    assert!(text.contains("Rx packets"), "{text}");
+    client.script(|script| script.withhold = false);
+    device::io_start(client.device).unwrap();
+    assert!(client.seat.send(StackFrame::new(frame(1))));
+    assert!(client.seat.wait_receive(PATIENCE).is_some());
 }

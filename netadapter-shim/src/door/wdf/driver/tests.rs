@@ -196,6 +196,21 @@ fn only_versions_up_to_the_served_one_are_available() {
 }
 
 #[test]
+fn the_version_can_be_read() {
+    let mut entry = Entry::new();
+    let driver = entry.create();
+    let none = Attributes::default();
+    let text = string::create_with_units(driver, &none, &[]).unwrap();
+    let status = WdfDriverRetrieveVersionString(null(), driver, text);
+    assert_eq!(status, NtStatus::SUCCESS);
+    let units = string::checked("test", text).unwrap().units();
+    assert!(String::from_utf16(&units).unwrap().contains("v2.33"));
+    let status = WdfDriverRetrieveVersionString(null(), driver, driver);
+    assert_eq!(status, NtStatus::INVALID_HANDLE);
+    recorded::take_one(WdfFault::InvalidHandle);
+}
+
+#[test]
 fn break_points_and_bug_checks_are_breaches() {
     WdfVerifierDbgBreakPoint(null());
     recorded::take_one(WdfFault::VerifierFatalError);

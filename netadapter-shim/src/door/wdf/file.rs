@@ -1,0 +1,182 @@
+//! Files: one for each connection to a device's socket.
+
+#![allow(unsafe_code)] // calls the client
+#![allow(non_snake_case)] // C's names
+
+use std::ptr::null;
+use std::sync::Arc;
+
+use super::create::Globals;
+use super::device::{self, Device};
+use super::io_queue;
+use super::request::{Completed, IoRequest, RequestType};
+use crate::abi::NtStatus;
+use crate::door::object::{self, Handle, Kind};
+use crate::door::table::{Functions, entries};
+use crate::door::types::UnicodeString;
+
+pub(crate) const FUNCTIONS: Functions = entries![WdfFileObjectGetDevice, WdfFileObjectGetFileName];
+
+/// What `WDFFILEOBJECT` stands for.
+pub(crate) struct File {
+    device: Handle,
+    /// Files of a socket have no name.
+    name: Name,
+}
+
+/// An empty `UNICODE_STRING`.
+struct Name(UnicodeString);
+
+// SAFETY: an empty string points to nothing.
+unsafe impl Send for Name {}
+// SAFETY: as above.
+unsafe impl Sync for Name {}
+
+/// Opens a file on a device: the client's EvtDeviceFileCreate decides, if it
+/// has one. `completed` is called with the answer.
+///
+/// # Errors
+/// The device is gone or going.
+pub(crate) fn open(device: Handle, completed: Completed) -> Result<Handle, NtStatus> {
+    let found = object::payload::<Device>(device, Kind::Device)
+        .map_err(|_| NtStatus::INVALID_DEVICE_STATE)?;
+    let name = UnicodeString {
+        length: 0,
+        maximum_length: 0,
+        buffer: std::ptr::null_mut(),
+    };
+    let payload = Arc::new(File {
+        device,
+        name: Name(name),
+    });
+    let said = found.statements();
+    let attributes = &said.file_attributes;
+    let file = object::create_with(Kind::FileObject, Some(device), attributes, payload)?;
+    let asked = IoRequest {
+        kind: RequestType::CREATE,
+        code: 0,
+        input: Vec::new(),
+        output: 0,
+        file: Some(file),
+    };
+    match said.files.create {
+        Some(callback) => {
+            let request =
+                super::request::create(device, &said.request_attributes, asked, completed)?;
+            // SAFETY: the client gave this function for this call; the
+            // handles exist.
+            unsafe { callback(device, request, file) };
+        }
+        None if device::has_queue_of_its_own(&found, RequestType::CREATE) => {
+            io_queue::deliver(device, asked, completed);
+        }
+        None => completed(super::request::Completion {
+            status: NtStatus::SUCCESS,
+            information: 0,
+            output: Vec::new(),
+        }),
+    }
+    Ok(file)
+}
+
+/// Closes a file: cleanup, then close, then its end.
+pub(crate) fn close(file: Handle) {
+    let Ok(found) = object::payload::<File>(file, Kind::FileObject) else {
+        return;
+    };
+    if let Ok(device) = object::payload::<Device>(found.device, Kind::Device) {
+        let callbacks = device.statements().files;
+        for callback in [callbacks.cleanup, callbacks.close].into_iter().flatten() {
+            // SAFETY: the client gave this function for this call; the file
+            // exists.
+            unsafe { callback(file) };
+        }
+    }
+    object::delete(file);
+}
+
+extern "C" fn WdfFileObjectGetDevice(_: Globals, file: Handle) -> Handle {
+    let found = object::checked::<File>("WdfFileObjectGetDevice", file, Kind::FileObject);
+    found.map_or(Handle::NULL, |found| found.device)
+}
+
+extern "C" fn WdfFileObjectGetFileName(_: Globals, file: Handle) -> *const UnicodeString {
+    let found = object::checked::<File>("WdfFileObjectGetFileName", file, Kind::FileObject);
+    found.map_or(null(), |found| &raw const found.name.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::fail::{WdfFault, recorded};
+    use crate::door::object::Attributes;
+    use crate::door::wdf::device_init::DeviceInit;
+    use crate::door::wdf::test_client::TestClient;
+    use std::cell::RefCell;
+    use std::sync::mpsc::channel;
+
+    thread_local!(static CALLS: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) });
+
+    extern "C" fn created(_: Handle, request: Handle, _: Handle) {
+        CALLS.with_borrow_mut(|calls| calls.push("create"));
+        let status = NtStatus::NOT_SUPPORTED;
+        crate::door::wdf::request::complete("test", request, status, None);
+    }
+
+    extern "C" fn cleaned(_: Handle) {
+        CALLS.with_borrow_mut(|calls| calls.push("cleanup"));
+    }
+
+    extern "C" fn closed(_: Handle) {
+        CALLS.with_borrow_mut(|calls| calls.push("close"));
+    }
+
+    fn new_device(client: &TestClient, with_callbacks: bool) -> Handle {
+        let init = DeviceInit::create(client.driver()).unwrap();
+        if with_callbacks {
+            let said = device_init(init);
+            let mut statements = said.statements();
+            statements.files.create = Some(created);
+            statements.files.cleanup = Some(cleaned);
+            statements.files.close = Some(closed);
+        }
+        device::create("test", init, &Attributes::default()).unwrap()
+    }
+
+    fn device_init(init: Handle) -> Arc<DeviceInit> {
+        crate::door::wdf::device_init::checked("test", init).unwrap()
+    }
+
+    fn opened(device: Handle) -> (Handle, NtStatus) {
+        let (sender, receiver) = channel();
+        let completed = Box::new(move |answer| sender.send(answer).unwrap());
+        let file = open(device, completed).unwrap();
+        (file, receiver.recv().unwrap().status)
+    }
+
+    #[test]
+    fn a_client_decides_about_files_and_hears_of_their_end() {
+        let client = TestClient::new();
+        let device = new_device(&client, true);
+        let (file, status) = opened(device);
+        assert_eq!(status, NtStatus::NOT_SUPPORTED);
+        assert_eq!(WdfFileObjectGetDevice(null(), file), device);
+        close(file);
+        assert_eq!(CALLS.take(), ["create", "cleanup", "close"]);
+        assert_eq!(object::kind(file), None);
+        WdfFileObjectGetDevice(null(), file);
+        recorded::take_one(WdfFault::InvalidHandle);
+    }
+
+    #[test]
+    fn a_client_without_an_opinion_lets_everybody_in() {
+        let client = TestClient::new();
+        let device = new_device(&client, false);
+        let (file, status) = opened(device);
+        assert_eq!(status, NtStatus::SUCCESS);
+        let name = WdfFileObjectGetFileName(null(), file);
+        // SAFETY: the file lives.
+        assert_eq!(unsafe { (*name).length }, 0);
+        close(file);
+    }
+}
