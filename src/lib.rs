@@ -11,6 +11,7 @@
 pub mod card;
 pub mod cli;
 pub mod client_host;
+mod client_sources;
 pub mod config;
 pub mod control;
 pub mod copy;

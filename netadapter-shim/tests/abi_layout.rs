@@ -206,3 +206,158 @@ fn microsoft_bit_field_rules_give_the_same_layout() {
     };
     assert_eq!(facts, rust_facts());
 }
+
+/// Constants and extension names, as C spells them and as Rust has them.
+const CONSTANTS: &[(&str, i64)] = &[
+    ("NetRingTypePacket", 0),
+    ("NetRingTypeFragment", 1),
+    ("NetExtensionTypePacket", 1),
+    ("NetExtensionTypeFragment", 2),
+    ("NetPacketLayer2TypeEthernet", 2),
+    ("NetPacketLayer3TypeIPv6NoExtensions", 6),
+    ("NetPacketLayer4TypeIPNotFragment", 4),
+    ("NetPacketTxChecksumActionRequired", 2),
+    ("NetPacketRxChecksumEvaluationInvalid", 2),
+    ("NetPacketFilterFlagPromiscuous", 0x20),
+    ("NetAdapterPauseFunctionTypeUnknown", 4),
+    ("NetAdapterOffloadLayer3FlagIPv6WithExtensions", 8),
+    ("NetAdapterOffloadLayer4FlagUdp", 4),
+    ("NetAdapterReceiveScalingProtocolTypeUdp", 0x20),
+    ("NetPacketHashProtocolTypeTcp", 0x10),
+    ("MediaConnectStateDisconnected", 2),
+    ("MediaDuplexStateFull", 2),
+    ("WdfUseDefault", 2),
+    ("STATUS_NOT_SUPPORTED", NtStatus::NOT_SUPPORTED.0 as i64),
+    (
+        "STATUS_INVALID_PARAMETER",
+        NtStatus::INVALID_PARAMETER.0 as i64,
+    ),
+    (
+        "STATUS_OBJECT_NAME_NOT_FOUND",
+        NtStatus::OBJECT_NAME_NOT_FOUND.0 as i64,
+    ),
+    ("sizeof(LONG)", 4),
+    ("sizeof(WCHAR)", 2),
+    ("sizeof(HRESULT)", 4),
+    ("sizeof(NET_ADAPTER_RECEIVE_SCALING_CAPABILITIES)", 88),
+    (
+        "offsetof(NET_ADAPTER_RECEIVE_SCALING_CAPABILITIES, EvtAdapterReceiveScalingEnable)",
+        56,
+    ),
+    ("sizeof(NET_ADAPTER_RECEIVE_SCALING_INDIRECTION_ENTRY)", 16),
+    (
+        "offsetof(NET_ADAPTER_RECEIVE_SCALING_INDIRECTION_ENTRY, Status)",
+        8,
+    ),
+    ("sizeof(NET_ADAPTER_RECEIVE_SCALING_HASH_SECRET_KEY)", 16),
+    ("sizeof(NET_ADAPTER_TX_DEMUX)", 12),
+    ("sizeof(NET_ADAPTER_OFFLOAD_IEEE8021Q_TAG_CAPABILITIES)", 8),
+    ("sizeof(NET_ADAPTER_OFFLOAD_CHECKSUM_CAPABILITIES)", 16),
+    ("sizeof(NET_ADAPTER_POWER_OFFLOAD_ARP_CAPABILITIES)", 16),
+    ("sizeof(NET_ADAPTER_WAKE_BITMAP_CAPABILITIES)", 24),
+    ("sizeof(NET_ADAPTER_WAKE_MAGIC_PACKET_CAPABILITIES)", 8),
+    ("sizeof(NET_EXTENSION_QUERY)", 24),
+    ("sizeof(WDF_OBJECT_ATTRIBUTES)", 56),
+    ("sizeof(WDF_OBJECT_CONTEXT_TYPE_INFO)", 40),
+    ("sizeof(WDF_DRIVER_CONFIG)", 32),
+    ("sizeof(WDF_PNPPOWER_EVENT_CALLBACKS)", 144),
+    ("sizeof(WDF_IO_QUEUE_CONFIG)", 96),
+    ("sizeof(WDF_REQUEST_PARAMETERS)", 40),
+    ("sizeof(CM_PARTIAL_RESOURCE_DESCRIPTOR)", 20),
+    ("sizeof(UNICODE_STRING)", 16),
+    ("sizeof(GUID)", 16),
+];
+
+const NAMES: &[(&str, &str)] = &[
+    ("NET_PACKET_EXTENSION_CHECKSUM_NAME", "ms_packet_checksum"),
+    ("NET_PACKET_EXTENSION_GSO_NAME", "ms_packet_gso"),
+    ("NET_PACKET_EXTENSION_LSO_NAME", "ms_packet_lso"),
+    ("NET_PACKET_EXTENSION_RSC_NAME", "ms_packet_rsc"),
+    (
+        "NET_PACKET_EXTENSION_RSC_TIMESTAMP_NAME",
+        "ms_packet_rsc_timestamp",
+    ),
+    ("NET_PACKET_EXTENSION_IEEE8021Q_NAME", "ms_packet_ieee8021q"),
+    ("NET_PACKET_EXTENSION_HASH_NAME", "ms_packet_hash"),
+    (
+        "NET_FRAGMENT_EXTENSION_VIRTUAL_ADDRESS_NAME",
+        "ms_fragment_virtualaddress",
+    ),
+    (
+        "NET_FRAGMENT_EXTENSION_LOGICAL_ADDRESS_NAME",
+        "ms_fragment_logicaladdress",
+    ),
+    (
+        "NET_FRAGMENT_EXTENSION_RETURN_CONTEXT_NAME",
+        "ms_fragment_returncontext",
+    ),
+];
+
+/// What Rust believes, as assertions that a C++ compiler checks without running anything.
+fn assertions() -> String {
+    let mut text = String::from(
+        "#include <windows.h>\n#include <wdf.h>\n#include <netadaptercx.h>\n#include <net/checksum.h>\n\
+         #include <net/gso.h>\n#include <net/lso.h>\n#include <net/ieee8021q.h>\n#include <net/packethash.h>\n\
+         #include <net/rsc.h>\n#include <net/virtualaddress.h>\n#include <net/logicaladdress.h>\n\
+         constexpr bool same(const wchar_t *a, const wchar_t *b) { return *a == *b && (*a == 0 || same(a + 1, b + 1)); }\n",
+    );
+    for fact in rust_facts() {
+        let words: Vec<&str> = fact.split(' ').collect();
+        let expression = match words[..] {
+            [name, "size", _] => format!("sizeof({name})"),
+            [place, "at", _] => format!("offsetof({})", place.replace('.', ", ")),
+            _ => continue,
+        };
+        text.push_str(&format!(
+            "static_assert({expression} == {}, \"{fact}\");\n",
+            words[2]
+        ));
+    }
+    for (name, value) in CONSTANTS {
+        text.push_str(&format!(
+            "static_assert((long long)({name}) == {value}, \"{name}\");\n"
+        ));
+    }
+    for (name, value) in NAMES {
+        text.push_str(&format!(
+            "static_assert(same({name}, L\"{value}\"), \"{name}\");\n"
+        ));
+    }
+    text
+}
+
+/// The Windows compiler among them stands for Windows: same sizes, offsets, constants, names.
+#[test]
+fn every_compiler_agrees_with_rust_on_layouts_constants_and_names() {
+    let source = Path::new(env!("CARGO_TARGET_TMPDIR")).join("assertions.cpp");
+    std::fs::write(&source, assertions()).unwrap();
+    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
+    let mut asked = 0;
+    for compiler in ["clang++", "g++", "x86_64-w64-mingw32-g++"] {
+        let flags: &[&str] = if compiler.contains("mingw") {
+            &[]
+        } else {
+            &["-fshort-wchar"]
+        };
+        let output = Command::new(compiler)
+            .args([
+                "-std=c++17",
+                "-fms-extensions",
+                "-Wno-invalid-offsetof",
+                "-fsyntax-only",
+                "-I",
+            ])
+            .arg(&include)
+            .args(flags)
+            .arg(&source)
+            .output();
+        let Ok(output) = output else {
+            println!("SKIP: {compiler} is not installed");
+            continue;
+        };
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{compiler}: {complaints}");
+        asked += 1;
+    }
+    println!("asked {asked} compilers");
+}

@@ -6,6 +6,7 @@ use clap::Args;
 use thiserror::Error;
 
 use super::{Failure, output};
+use crate::client_sources;
 use crate::exit::{Exit, Explain};
 
 pub(super) const EXAMPLES: &str = "\
@@ -13,6 +14,7 @@ Examples:
   clang $(umnet client-flags) -o loopback.so loopback.c
   clang++ $(umnet client-flags --cxx) -o wire.so wire.cpp
   clang $(umnet client-flags --cflags) -c driver.c
+  clang++ $(umnet client-flags --cxx --sources driver) -o driver.so driver/*.cpp
   clang -o driver.so driver.o other.o $(umnet client-flags --libs)";
 
 #[derive(Debug, Args)]
@@ -29,6 +31,12 @@ pub(super) struct ClientFlagsArgs {
     /// Folder of the headers, instead of the one that belongs to this umnet
     #[arg(long, value_name = "DIR")]
     include: Option<PathBuf>,
+    /// Folder of sources: makes what they need of trace headers (.tmh) and include spellings
+    #[arg(long, value_name = "DIR")]
+    sources: Vec<PathBuf>,
+    /// Where to put that
+    #[arg(long, value_name = "DIR", default_value = "umnet-include")]
+    out: PathBuf,
 }
 
 /// The header that shows that a folder is the right one.
@@ -45,12 +53,17 @@ enum FlagsError {
     NoHeader(PathBuf),
     #[error("the headers are not beside this umnet ({})", .0.display())]
     NotFound(PathBuf),
+    #[error("cannot prepare the sources' includes in {}: {reason}", .folder.display())]
+    Sources {
+        folder: PathBuf,
+        reason: std::io::Error,
+    },
 }
 
 impl Explain for FlagsError {
     fn exit(&self) -> Exit {
         match self {
-            Self::NoHeader(_) => Exit::Usage,
+            Self::NoHeader(_) | Self::Sources { .. } => Exit::Usage,
             Self::NotFound(_) => Exit::EnvironmentLacks,
         }
     }
@@ -65,13 +78,28 @@ pub(super) fn client_flags(args: &ClientFlagsArgs) -> Result<Exit, Failure> {
         Some(given) => checked(given)?,
         None => beside(&std::env::current_exe().unwrap_or_default())?,
     };
-    output::text(&flags(args, &include))?;
+    let made = made_includes(args, &include)?;
+    output::text(&flags(args, &include, made.as_deref()))?;
     Ok(Exit::Done)
 }
 
-fn flags(args: &ClientFlagsArgs, include: &Path) -> String {
+/// The folder made for `--sources`, if there are any.
+fn made_includes(args: &ClientFlagsArgs, include: &Path) -> Result<Option<PathBuf>, FlagsError> {
+    if args.sources.is_empty() || args.libs {
+        return Ok(None);
+    }
+    let failed = |reason| FlagsError::Sources {
+        folder: args.out.clone(),
+        reason,
+    };
+    client_sources::prepare(&args.sources, include, &args.out).map_err(failed)?;
+    args.out.canonicalize().map(Some).map_err(failed)
+}
+
+fn flags(args: &ClientFlagsArgs, include: &Path, made: Option<&Path>) -> String {
     let standard = if args.cxx { "-std=c++17" } else { "-std=c11" };
-    let compile = format!("{standard} {DIALECT} -isystem {}", include.display());
+    let made = made.map_or(String::new(), |dir| format!(" -I{}", dir.display()));
+    let compile = format!("{standard} {DIALECT} -I{}{made}", include.display());
     match (args.cflags, args.libs) {
         (true, _) => format!("{compile}\n"),
         (_, true) => "-shared\n".to_owned(),
@@ -119,9 +147,11 @@ mod tests {
             libs,
             cxx,
             include: None,
+            sources: Vec::new(),
+            out: PathBuf::new(),
         };
-        let flags = |args| flags(&args, Path::new("/i"));
-        let c = "-std=c11 -fms-extensions -fshort-wchar -fPIC -isystem /i";
+        let flags = |args| flags(&args, Path::new("/i"), None);
+        let c = "-std=c11 -fms-extensions -fshort-wchar -fPIC -I/i";
         assert_eq!(flags(args(true, false, false)), format!("{c}\n"));
         assert_eq!(flags(args(false, false, false)), format!("{c} -shared\n"));
         assert_eq!(flags(args(false, true, false)), "-shared\n");

@@ -137,8 +137,10 @@ UMNET_INLINE SIZE_T RtlCompareMemory(const VOID *a, const VOID *b, SIZE_T length
 #define RtlUlongByteSwap(v) __builtin_bswap32(v)
 #define RtlUlonglongByteSwap(v) __builtin_bswap64(v)
 UMNET_INLINE USHORT _byteswap_ushort(USHORT v) { return __builtin_bswap16(v); }
+#ifndef __MINGW32__
 UMNET_INLINE ULONG _byteswap_ulong(ULONG v) { return __builtin_bswap32(v); }
 UMNET_INLINE ULONG64 _byteswap_uint64(ULONG64 v) { return __builtin_bswap64(v); }
+#endif
 
 UMNET_INLINE UCHAR BitScanForward(ULONG *index, ULONG mask)
 {
@@ -194,15 +196,16 @@ UMNET_EXTERN_C_END
 /* Flag enumerations: C++ needs operators, C has them. */
 #ifdef __cplusplus
 extern "C++" {
+#define UMNET_FLAG_OPERATOR inline __attribute__((visibility("hidden")))
 #define DEFINE_ENUM_FLAG_OPERATORS(ENUM) \
     extern "C++" { \
-    inline constexpr ENUM operator|(ENUM a, ENUM b) { return ENUM((unsigned)a | (unsigned)b); } \
-    inline constexpr ENUM operator&(ENUM a, ENUM b) { return ENUM((unsigned)a & (unsigned)b); } \
-    inline constexpr ENUM operator^(ENUM a, ENUM b) { return ENUM((unsigned)a ^ (unsigned)b); } \
-    inline constexpr ENUM operator~(ENUM a) { return ENUM(~(unsigned)a); } \
-    inline ENUM &operator|=(ENUM &a, ENUM b) { return a = a | b; } \
-    inline ENUM &operator&=(ENUM &a, ENUM b) { return a = a & b; } \
-    inline ENUM &operator^=(ENUM &a, ENUM b) { return a = a ^ b; } \
+    UMNET_FLAG_OPERATOR constexpr ENUM operator|(ENUM a, ENUM b) { return ENUM((unsigned)a | (unsigned)b); } \
+    UMNET_FLAG_OPERATOR constexpr ENUM operator&(ENUM a, ENUM b) { return ENUM((unsigned)a & (unsigned)b); } \
+    UMNET_FLAG_OPERATOR constexpr ENUM operator^(ENUM a, ENUM b) { return ENUM((unsigned)a ^ (unsigned)b); } \
+    UMNET_FLAG_OPERATOR constexpr ENUM operator~(ENUM a) { return ENUM(~(unsigned)a); } \
+    UMNET_FLAG_OPERATOR ENUM &operator|=(ENUM &a, ENUM b) { return a = a | b; } \
+    UMNET_FLAG_OPERATOR ENUM &operator&=(ENUM &a, ENUM b) { return a = a & b; } \
+    UMNET_FLAG_OPERATOR ENUM &operator^=(ENUM &a, ENUM b) { return a = a ^ b; } \
     }
 }
 #else

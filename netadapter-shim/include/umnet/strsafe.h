@@ -180,6 +180,7 @@ UMNET_INLINE HRESULT StringCchVPrintfExW(PWSTR to, size_t cch, PWSTR *end, size_
     return UmnetEnd(StringCchVPrintfW(to, cch, format, arguments), to, cch, end, rest);
 }
 
+#ifndef __MINGW32__
 /* How many characters a format makes. */
 UMNET_INLINE int _vscwprintf(PCWSTR format, va_list arguments)
 {
@@ -192,6 +193,7 @@ UMNET_INLINE int _vscprintf(PCSTR format, va_list arguments)
 {
     return (int)UmnetFormat(0, 0, "", format, arguments);
 }
+#endif
 
 /* A counted string over a terminated one, checked. */
 UMNET_INLINE NTSTATUS RtlUnicodeStringInit(PUNICODE_STRING string, PCWSTR text)

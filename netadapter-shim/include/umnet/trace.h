@@ -53,8 +53,8 @@ UMNET_EXTERN_C_END
 /* The format may be narrow or wide: its type chooses. */
 #ifdef __cplusplus
 extern "C++" {
-inline auto UmnetTracer(const char *) { return UmnetTrace; }
-inline auto UmnetTracer(const wchar_t *) { return UmnetTraceWide; }
+inline __attribute__((visibility("hidden"))) auto UmnetTracer(const char *) { return UmnetTrace; }
+inline __attribute__((visibility("hidden"))) auto UmnetTracer(const wchar_t *) { return UmnetTraceWide; }
 }
 #define UMNET_TRACER(format) UmnetTracer(format)
 #else
