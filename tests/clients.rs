@@ -176,6 +176,30 @@ fn the_loopback_example_gives_every_frame_back() {
 }
 
 #[test]
+fn the_wire_example_carries_large_frames_with_all_its_offloads() {
+    let test = "the_wire_example_carries_large_frames_with_all_its_offloads";
+    let Some(client) = compile("netadapter-shim/examples/wire.cpp", "wire", &[]) else {
+        return;
+    };
+    in_namespace(test, || {
+        let machine = Machine::new();
+        let hosted = Hosted::up(&machine, &client, &BOTH);
+        let elsewhere = connect();
+        let pinged = ping();
+        assert!(pinged.contains(" 0% packet loss"), "{pinged}");
+        digests_agree(&elsewhere, 16 << 20);
+        let stats = machine.umnet(&["stats", "left", "--json"]).json();
+        let total = &stats["devices"][0]["adapters"][0]["total"];
+        let count = |name: &str| total[name].as_u64().unwrap();
+        // Frames larger than the wire's MTU: the client segments and coalesces.
+        assert!(count("tx_bytes") / count("tx_packets") > 1600, "{total}");
+        let ended = hosted.stop();
+        assert_eq!(ended.code, 0, "{ended:?}");
+        nothing_is_left(&machine);
+    });
+}
+
+#[test]
 fn status_shows_which_adapter_has_which_interface() {
     let test = "status_shows_which_adapter_has_which_interface";
     let Some(client) = compile(PAIR, "named", &[]) else {
