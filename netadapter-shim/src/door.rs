@@ -8,7 +8,7 @@
 //!
 //! Nothing that comes from a client is trusted: handles are looked up,
 //! structures are copied once and checked, enumerations are range-checked.
-//! A broken rule ends in its documented status or in [`fail::breach`].
+//! A broken rule ends in its documented status or in `fail::breach`.
 //! The core never imports this module.
 
 pub(crate) mod block;
