@@ -44,8 +44,6 @@ static void BreakRings(NET_RING *packets, NET_RING *fragments)
     UNREFERENCED_PARAMETER(fragments);
     if (Is("InvalidRingImmutable"))
         packets->ElementIndexMask ^= 1;
-    if (Is("InvalidRingBeginIndex"))
-        packets->BeginIndex = NetRingAdvanceIndex(packets, packets->EndIndex, 1);
     if (Is("InvalidRingImmutableFrameworkElement"))
         NetRingGetPacketAtIndex(packets, packets->EndIndex)->FragmentCount ^= 1;
 }
@@ -66,7 +64,13 @@ static void BreakReceived(NET_RING *packets, NET_RING *fragments)
     NET_FRAGMENT *fragment = NetRingGetFragmentAtIndex(fragments, fragments->BeginIndex);
     UINT32 owned = NetRingGetRangeCount(fragments, fragments->BeginIndex, fragments->EndIndex);
     if (Is("InvalidRingModifiedRxPacket")) {
-        packet->FragmentCount = 1;      /* and keeps it */
+        packet->Layout.Reserved0 ^= 1;
+        return;
+    }
+    if (Is("InvalidRingImmutableDriverRxPacketIgnore")) {
+        packet->Ignore = 1;             /* ignored, and written all the same */
+        packet->FragmentCount = 1;
+        packets->BeginIndex = NetRingIncrementIndex(packets, packets->BeginIndex);
         return;
     }
     if (Is("InvalidRingModifiedRxFragment")) {
@@ -84,10 +88,8 @@ static void BreakReceived(NET_RING *packets, NET_RING *fragments)
         packet->FragmentCount = (UINT16)(owned + 1);
     else if (Is("InvalidRingRxPacketFragmentIndexOutOfPreRange"))
         packet->FragmentIndex = fragments->EndIndex;
-    else if (Is("InvalidRingRxPacketFragmentOffsetInvalid"))
-        fragment->Offset = 1023, fragment->Capacity = 60;
     else if (Is("InvalidRingRxPacketFragmentLengthInvalid"))
-        fragment->ValidLength = fragment->Capacity + 1;
+        fragment->Offset = 1000, fragment->ValidLength = 1000;
     else if (Is("InvalidRingRxPacketLayer2LengthInvalid"))
         packet->Layout.Layer2Type = NetPacketLayer2TypeEthernet, packet->Layout.Layer2HeaderLength = 13;
     else if (Is("InvalidRingRxPacketLayer3LengthInvalid"))
@@ -114,7 +116,8 @@ static void ReturnUnwritten(NET_RING *packets, NET_RING *fragments)
 
 static BOOLEAN IsRxFault(void)
 {
-    return strncmp(Fault, "InvalidRingRx", 13) == 0 || strncmp(Fault, "InvalidRingModified", 19) == 0;
+    return strncmp(Fault, "InvalidRingRx", 13) == 0 || strncmp(Fault, "InvalidRingModified", 19) == 0 ||
+           Is("InvalidRingImmutableDriverRxPacketIgnore");
 }
 
 static void TxAdvance(NETPACKETQUEUE queue)
@@ -128,6 +131,8 @@ static void TxAdvance(NETPACKETQUEUE queue)
         for (;;)
             Sleep(1000);
     packets->BeginIndex = packets->EndIndex;
+    if (Is("InvalidRingBeginIndex"))    /* beyond what it was given */
+        packets->BeginIndex = NetRingIncrementIndex(packets, packets->EndIndex);
     fragments->BeginIndex = fragments->EndIndex;
 }
 
@@ -201,7 +206,7 @@ static NTSTATUS CreateTxQueue(NETADAPTER adapter, NETTXQUEUE_INIT *init)
         return STATUS_SUCCESS;
     if (Is("ParentObjectNotNull"))
         attributes.ParentObject = adapter;
-    if (Is("InvalidQueueConfiguration") || Is("NetQueueInvalidConfiguration"))
+    if (Is("InvalidQueueConfiguration"))
         config.EvtAdvance = NULL;
     if (Is("InvalidStructTypeSize"))
         config.Size -= 1;
@@ -256,7 +261,7 @@ static void BreakOffloads(NETADAPTER adapter)
     NET_ADAPTER_OFFLOAD_GSO_CAPABILITIES gso;
     NET_ADAPTER_OFFLOAD_CHECKSUM_CAPABILITIES old;
     NET_ADAPTER_OFFLOAD_TX_CHECKSUM_CAPABILITIES_INIT(&checksum, NetAdapterOffloadLayer3FlagIPv4WithOptions, SetOffload);
-    if (Is("InvalidTxChecksumCapabilities"))
+    if (Is("InvalidTxChecksumHardwareCapabilities"))
         NetAdapterOffloadSetTxChecksumCapabilities(adapter, &checksum);
     checksum.Layer3Flags = NetAdapterOffloadLayer3FlagIPv6NoExtensions;
     if (Is("InvalidTxChecksumIPv6Flags"))

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 
 /// Type bits of a regular file in a cpio mode.
 const REGULAR: u32 = 0o100_000;
+/// Type bits of a folder.
+const FOLDER: u32 = 0o040_000;
 /// Name of the entry that ends an archive.
 const TRAILER: &str = "TRAILER!!!";
 
@@ -22,6 +24,11 @@ impl<W: Write> Archive<W> {
     /// Adds a regular file of root's; its folder has to exist in this or an earlier archive.
     pub(crate) fn file(&mut self, name: &str, permissions: u32, content: &[u8]) -> io::Result<()> {
         self.entry(name, REGULAR | permissions, content)
+    }
+
+    /// Adds a folder of root's.
+    pub(crate) fn folder(&mut self, name: &str) -> io::Result<()> {
+        self.entry(name, FOLDER | 0o755, &[])
     }
 
     /// Ends the archive. More archives may follow in the same stream.

@@ -74,6 +74,7 @@ impl Image {
                 .file(&format!("bin/{name}"), 0o755, &stripped(&binary)?)
                 .map_err(Error::io(what()))?;
         }
+        overlay.folder(APART).map_err(Error::io(what()))?;
         for (name, bytes) in dynamic_umnet()? {
             overlay
                 .file(&name, 0o755, &bytes)

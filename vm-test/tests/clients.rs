@@ -1,7 +1,7 @@
 //! Client drivers in C, in a guest: only a dynamically linked umnet loads them.
 
 use std::time::Duration;
-use vm_test::{Machine, scenario};
+use vm_test::{Machine, scenario, traffic};
 
 const START: Duration = Duration::from_secs(30);
 
@@ -21,12 +21,8 @@ fn a_client_in_c_carries_traffic_between_two_namespaces() {
         guest.ok("ip link set right netns far; ip addr add 10.0.0.1/24 dev left");
         other_side.ok("ip addr add 10.0.0.2/24 dev right && ip link set right up");
         guest.ok("ping -c 3 -W 2 10.0.0.2");
-        let _listener = other_side.spawn("nc -l -p 7 | sha256sum > /tmp/heard")?;
-        other_side.eventually("netstat -ltn | grep -q ':7 '", START);
-        guest.ok("head -c 2000000 /dev/urandom > /tmp/said; nc -w 5 10.0.0.2 7 < /tmp/said");
-        guest.eventually("test -s /tmp/heard", START);
-        let said = guest.ok("sha256sum < /tmp/said");
-        assert_eq!(guest.ok("cat /tmp/heard"), said);
+        traffic::stream(guest, &other_side, "10.0.0.2:5001", 4)?;
+        traffic::datagrams(guest, &other_side, "10.0.0.2:7", Some("1,59,1400"))?;
 
         let ended = job.terminate()?;
         assert_eq!(ended.code(), Some(0), "{}", ended.story());
