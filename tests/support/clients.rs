@@ -110,6 +110,20 @@ impl Hosted {
         self.end()
     }
 
+    /// Asks it to end unless it has, and waits for the end.
+    pub(crate) fn stop_if_running(mut self) -> Outcome {
+        match self.child.try_wait().expect("our child") {
+            Some(_) => self.end(),
+            None => {
+                sleep(Duration::from_millis(200));
+                let pid = rustix::process::Pid::from_child(&self.child);
+                // It may have ended meanwhile; then there is nobody to ask.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                self.end()
+            }
+        }
+    }
+
     /// Waits for the end. A run that was ended by a signal has the code a shell shows.
     pub(crate) fn end(mut self) -> Outcome {
         use std::os::unix::process::ExitStatusExt;
