@@ -256,6 +256,7 @@ impl HostedClient {
 fn forget(client: &globals::Client) {
     globals::unbind(client);
     client_host::install(None);
+    net::init::reset_numbers();
 }
 
 /// The adapters of a device, in the order of their creation.
