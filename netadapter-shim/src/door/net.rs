@@ -19,7 +19,7 @@ mod guard;
 mod indication;
 pub(crate) mod init;
 pub(crate) mod pace;
-mod power;
+pub(crate) mod power;
 mod queue;
 mod scaling;
 mod setters;

@@ -5,4 +5,5 @@ mod frames;
 mod host;
 mod lifecycle;
 mod offloads;
+mod power;
 mod queues;
