@@ -52,7 +52,7 @@ fn deprecated(call: &str, globals: guard::Globals) {
     if guard::client(call, globals).is_ok() {
         super::fail::breach(
             FailureCode::DeprecatedFunction,
-            format_args!("{call} was withdrawn with version 2.2; use the Tx and Rx forms"),
+            format_args!("{call}: withdrawn with version 2.2; use the Tx and Rx forms"),
         );
     }
 }

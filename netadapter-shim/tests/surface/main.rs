@@ -7,3 +7,4 @@ mod lifecycle;
 mod offloads;
 mod power;
 mod queues;
+mod refused;
