@@ -227,11 +227,16 @@ static void Extensions(void)
     CHECK(NetExtensionGetFragmentVirtualAddressOffset(&fragment, &extension, 3) == third + 10);
     NetExtensionGetFragmentLogicalAddress(&extension, 3)->LogicalAddress = 0x1122334455667788;
     CHECK(third[7] == 0x11);
-    CHECK((void *)&NetExtensionGetFragmentMdl(&extension, 3)->Mdl == third);
-    CHECK((void *)&NetExtensionGetFragmentReturnContext(&extension, 3)->Handle == third);
-    CHECK((void *)&NetExtensionGetFragmentDataBuffer(&extension, 3)->Handle == third);
-    CHECK((void *)&NetExtensionGetFragmentNetMemory(&extension, 3)->NetMemory == third);
-    CHECK((void *)&NetExtensionGetFragmentWdfMemory(&extension, 3)->WdfMemory == third);
+    NET_FRAGMENT_LOGICAL_ADDRESS const *logical = NetExtensionGetFragmentLogicalAddress(&extension, 3);
+    NET_FRAGMENT_VIRTUAL_ADDRESS const *address = NetExtensionGetFragmentVirtualAddress(&extension, 3);
+    NET_FRAGMENT_MDL *mdl = NetExtensionGetFragmentMdl(&extension, 3);
+    NET_FRAGMENT_RETURN_CONTEXT *context = NetExtensionGetFragmentReturnContext(&extension, 3);
+    NET_FRAGMENT_DATA_BUFFER *buffer = NetExtensionGetFragmentDataBuffer(&extension, 3);
+    NET_FRAGMENT_NET_MEMORY *memory = NetExtensionGetFragmentNetMemory(&extension, 3);
+    NET_FRAGMENT_WDFMEMORY *wdf = NetExtensionGetFragmentWdfMemory(&extension, 3);
+    CHECK((SIZE_T)address->VirtualAddress == logical->LogicalAddress);
+    CHECK((void *)&mdl->Mdl == third && (void *)&context->Handle == third && (void *)&buffer->Handle == third);
+    CHECK((void *)&memory->NetMemory == third && (void *)&wdf->WdfMemory == third);
     NET_EXTENSION_QUERY query;
     memset(&query, 0xff, sizeof(query));
     NET_EXTENSION_QUERY_INIT(&query, NET_PACKET_EXTENSION_RSC_NAME, NET_PACKET_EXTENSION_RSC_VERSION_2, NetExtensionTypePacket);
@@ -281,7 +286,7 @@ static void LinkStructures(void)
     NET_ADAPTER_LINK_LAYER_ADDRESS address;
     NET_ADAPTER_LINK_STATE link;
     NET_ADAPTER_LINK_LAYER_CAPABILITIES layer;
-    NET_LUID luid;
+    NET_LUID_LH luid;
     NET_EUI48_ADDRESS eui;
     memset(&address, 0xff, sizeof(address));
     NET_ADAPTER_LINK_LAYER_ADDRESS_INIT(&address, 6, mac);
@@ -360,6 +365,35 @@ static void FilledStructures(void)
     CHECK(reset.Size == sizeof(reset) && reset.ResetDiagnosticsGuid.Data4[0] == 4 && reset.EvtNetDeviceCollectResetDiagnostics == NULL);
 }
 
+static void Addresses(void)
+{
+    NET_IPV4_ADDRESS four;
+    NET_IPV6_ADDRESS six;
+    four.Value32 = 0;
+    four.Value8[3] = 1;
+    CHECK(four.Value32 == 0x01000000 && sizeof(four) == 4);
+    memset(six.Value8, 0x20, sizeof(six));
+    CHECK(sizeof(six) == 16 && six.Value8[15] == 0x20);
+}
+
+/* Values that only other media, or the kernel, use. */
+static void RareValues(void)
+{
+    NET_PACKET_LAYOUT layout;
+    NET_PACKET_TX_IEEE8021Q_ACTION_FLAGS both = NetPacketTxIeee8021qActionFlagPriorityRequired | NetPacketTxIeee8021qActionFlagVlanRequired;
+    memset(&layout, 0, sizeof(layout));
+    CHECK(layout.Layer2Type == NetPacketLayer2TypeUnspecified && layout.Layer3Type == NetPacketLayer3TypeUnspecified && layout.Layer4Type == NetPacketLayer4TypeUnspecified);
+    layout.Layer2Type = NetPacketLayer2TypeNull;
+    CHECK(layout.Layer2Type == 1);
+    CHECK(both == 3 && (both & ~NetPacketTxIeee8021qActionFlagPriorityRequired) == NetPacketTxIeee8021qActionFlagVlanRequired);
+    UINT16 const hashed[] = { NetPacketHashProtocolTypeIPv4, NetPacketHashProtocolTypeIPv4Options, NetPacketHashProtocolTypeIPv6, NetPacketHashProtocolTypeIPv6Extensions, NetPacketHashProtocolTypeTcp, NetPacketHashProtocolTypeUdp };
+    UINT32 const asked[] = { NetAdapterReceiveScalingProtocolTypeIPv4, NetAdapterReceiveScalingProtocolTypeIPv4Options, NetAdapterReceiveScalingProtocolTypeIPv6, NetAdapterReceiveScalingProtocolTypeIPv6Extensions, NetAdapterReceiveScalingProtocolTypeTcp, NetAdapterReceiveScalingProtocolTypeUdp };
+    for (int i = 0; i < 6; i++)
+        CHECK(hashed[i] == 1 << i && hashed[i] == asked[i]);
+    CHECK((NetAdapterReceiveScalingEncapsulationTypeNVGre | NetAdapterReceiveScalingEncapsulationTypeVXLan | NetAdapterReceiveScalingEncapsulationTypeVLan) == 7);
+    CHECK(NetAdapterReceiveScalingHashTypeNone == 0 && NetAdapterReceiveScalingUnhashedTargetTypeUnspecified == 0);
+}
+
 static void Probes(void)
 {
     CHECK(NETADAPTER_VERSION_MAJOR == 2 && NETADAPTER_VERSION_MINOR == 5 && NET_MINIMUM_VERSION_REQUIRED == 5);
@@ -390,6 +424,8 @@ int main(void)
     LinkStructures();
     SizedStructures();
     FilledStructures();
+    Addresses();
+    RareValues();
     Probes();
     printf("%d checks, %d failures\n", Checks, Failures);
     return Failures != 0;

@@ -19,6 +19,7 @@ const SET_ADDRESS: u32 = 3;
 const RESTART: u32 = 4;
 const SAY_NUMBER: u32 = 5;
 const DISCONNECT: u32 = 6;
+const HOLD: u32 = 7;
 
 const QUEUES: [&str; 4] = ["created tx 0", "created rx 0", "start tx", "start rx"];
 const STOPPED: [&str; 2] = ["stop tx", "stop rx"];
@@ -77,6 +78,23 @@ fn an_adapter_stops_and_starts_late_with_queues() {
         let expected = [&STOPPED[..], &["stopped"], &QUEUES, &["started late"]].concat();
         assert_eq!(client.said(8), expected);
         assert!(client.seat.link_is_up());
+        client.end();
+    }
+}
+
+/// A device that is not done yet asks to be called again when it is.
+#[test]
+fn what_a_device_holds_is_completed_when_it_notifies() {
+    for language in BOTH {
+        let Some(client) = up(language) else { return };
+        client.command(HOLD, 1);
+        let frame = ethernet(None, 0x88b5, &[1; 60]);
+        assert!(client.seat.send(StackFrame::new(frame.clone())));
+        assert_eq!(client.said(1), ["armed tx"]);
+        assert_eq!(client.seat.receive(), None);
+        client.command(HOLD, 0);
+        assert_eq!(client.seat.wait_receive(PATIENCE).unwrap().bytes, frame);
+        assert_eq!(client.said(1), ["ethernet 14, - 0, - 0"]);
         client.end();
     }
 }

@@ -4,15 +4,20 @@
 #define HAVE_CREATED
 #define HAVE_QUEUE_START
 #define HAVE_SENT
+#define HAVE_HOLD
 #define HAVE_DO
 #include "surface.h"
 
-enum { SetLink = 1, SetMtu = 2, SetAddress = 3, Restart = 4, SayNumber = 5, Disconnect = 6 };
+enum { SetLink = 1, SetMtu = 2, SetAddress = 3, Restart = 4, SayNumber = 5, Disconnect = 6, SetHold = 7 };
+
+static BOOLEAN volatile Holding;
 
 static void State(WDFDEVICE device, NETADAPTER adapter)
 {
     NET_LUID luid = NetAdapterGetNetLuid(adapter);
+    NET_DRIVER_GLOBALS const *globals = (NET_DRIVER_GLOBALS const *)UmnetClient.Globals;
     UNREFERENCED_PARAMETER(device);
+    CHECK(globals);
     CHECK(luid.Info.IfType == IF_TYPE_ETHERNET_CSMACD && luid.Info.NetLuidIndex == 1);
     CHECK(NET_IS_FUNCTION_AVAILABLE(NetAdapterStart) && NET_IS_FUNCTION_AVAILABLE(NetConfigurationClose));
     CHECK(NETADAPTER_VERSION_MAJOR == 2 && NET_MINIMUM_VERSION_REQUIRED <= NETADAPTER_VERSION_MINOR);
@@ -88,6 +93,17 @@ static void QueueStop(NETPACKETQUEUE handle)
     NET_RING const *packets = NetRingCollectionGetPacketRing(queue->Rings);
     CHECK(queue->Cancelled && packets->BeginIndex == packets->EndIndex);
     SAY("stop %s", queue->Tx ? "tx" : "rx");
+}
+
+static BOOLEAN Hold(QUEUE *queue)
+{
+    return Holding && !queue->Cancelled;
+}
+
+static void Armed(QUEUE *queue)
+{
+    if (queue->Tx)
+        SAY("armed tx");
 }
 
 static PCSTR Layer2(NET_PACKET_LAYER2_TYPE type)
@@ -178,6 +194,11 @@ static void Do(ULONG number, ULONG argument)
         break;
     case SayNumber:
         SAY("luid %llx", (unsigned long long)NetAdapterGetNetLuid(Adapter).Value);
+        break;
+    case SetHold:
+        Holding = (BOOLEAN)argument;
+        if (!argument)
+            NetTxQueueNotifyMoreCompletedPacketsAvailable(TxQueues[0]);
         break;
     case Disconnect:
         NET_ADAPTER_LINK_STATE_INIT_DISCONNECTED(&down);

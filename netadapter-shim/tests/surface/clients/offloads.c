@@ -67,7 +67,8 @@ static void State(WDFDEVICE device, NETADAPTER adapter)
 static void Sent(QUEUE *queue, UINT32 index, FRAME *frame)
 {
     NET_PACKET const *packet = NetRingGetPacketAtIndex(NetRingCollectionGetPacketRing(queue->Rings), index);
-    CHECK(queue->Lso.Enabled && NetExtensionGetPacketLso(&queue->Lso, index)->TCP.Mss == 0);
+    NET_PACKET_LSO const *lso = NetExtensionGetPacketLso(&queue->Lso, index);
+    CHECK(queue->Lso.Enabled && lso->TCP.Mss == 0);
     if (!queue->Checksum.Enabled) {
         SAY("sent %u bytes, nothing left to do", frame->Length);
         return;
@@ -83,6 +84,7 @@ static void Sent(QUEUE *queue, UINT32 index, FRAME *frame)
 
 static void Received(QUEUE *queue, UINT32 index, FRAME *frame)
 {
+    static UINT8 const found[] = { NetPacketRxChecksumEvaluationNotChecked, NetPacketRxChecksumEvaluationValid, NetPacketRxChecksumEvaluationInvalid };
     UNREFERENCED_PARAMETER(frame);
     if (!queue->Checksum.Enabled)
         return;
@@ -92,7 +94,7 @@ static void Received(QUEUE *queue, UINT32 index, FRAME *frame)
     CHECK(rsc->TCP.CoalescedSegmentCount == 0 && rsc->TCP.DuplicateAckCount == 0);
     if (Mode == Evaluate) {
         sums->Layer3 = NetPacketRxChecksumEvaluationValid;
-        sums->Layer4 = (UINT8)Argument & 3;
+        sums->Layer4 = found[Argument % 3] & 3;
     }
     if (Mode == Coalesce) {
         rsc->TCP.CoalescedSegmentCount = (UINT16)Argument;

@@ -69,8 +69,8 @@ static void State(WDFDEVICE device, NETADAPTER adapter)
     protocols = (NET_ADAPTER_RECEIVE_SCALING_PROTOCOL_TYPE)(protocols | NetAdapterReceiveScalingProtocolTypeIPv4 | NetAdapterReceiveScalingProtocolTypeIPv6 | NetAdapterReceiveScalingProtocolTypeTcp);
     NET_ADAPTER_RECEIVE_SCALING_CAPABILITIES_INIT(&scaling, Configured(adapter, L"Queues", 4), NetAdapterReceiveScalingUnhashedTargetTypeHashIndex, NetAdapterReceiveScalingHashTypeToeplitz, protocols, EnableScaling, DisableScaling, SetKey, SetEntries);
     CHECK(scaling.IndirectionTableSize == TableSize);
-    scaling.ReceiveScalingEncapsulationTypes.Outer = NetAdapterReceiveScalingEncapsulationTypeNone;
-    scaling.ReceiveScalingEncapsulationTypes.Inner = NetAdapterReceiveScalingEncapsulationTypeVLan;
+    NET_ADAPTER_RECEIVE_SCALING_ENCAPSULATION encapsulation = { NetAdapterReceiveScalingEncapsulationTypeNone, NetAdapterReceiveScalingEncapsulationTypeVLan };
+    scaling.ReceiveScalingEncapsulationTypes = encapsulation;
     scaling.SynchronizeSetIndirectionEntries = TRUE;
     NetAdapterSetReceiveScalingCapabilities(adapter, &scaling);
 }

@@ -8,6 +8,8 @@
  *   Started(adapter)               behind it
  *   Created(handle, queue)         a packet queue that has just been created
  *   QueueStart, QueueStop          EvtStart and EvtStop of all queues
+ *   Hold(queue)                    whether what is sent stays with the device for now
+ *   Armed(queue)                   a queue that is to notify
  *   Sent(queue, index, frame)      a packet that is sent; `frame` is a copy to change freely
  *   Received(queue, index, frame)  a packet that is about to be given back with `frame` in it
  *   PowerUp(device), PowerDown(device)   in EvtDeviceD0Entry and EvtDeviceD0Exit
@@ -124,6 +126,20 @@ static void Sent(QUEUE *queue, UINT32 index, FRAME *frame)
     UNREFERENCED_PARAMETER(frame);
 }
 #endif
+#ifdef HAVE_HOLD
+static BOOLEAN Hold(QUEUE *queue);
+static void Armed(QUEUE *queue);
+#else
+static BOOLEAN Hold(QUEUE *queue)
+{
+    UNREFERENCED_PARAMETER(queue);
+    return FALSE;
+}
+static void Armed(QUEUE *queue)
+{
+    UNREFERENCED_PARAMETER(queue);
+}
+#endif
 #ifdef HAVE_RECEIVED
 static void Received(QUEUE *queue, UINT32 index, FRAME *frame);
 #else
@@ -228,6 +244,8 @@ static void TxAdvance(NETPACKETQUEUE handle)
     QUEUE *queue = GetQueue(handle);
     NET_RING_PACKET_ITERATOR packets = NetRingGetAllPackets(queue->Rings);
     NET_RING_FRAGMENT_ITERATOR fragments = NetRingGetAllFragments(queue->Rings);
+    if (Hold(queue))
+        return;
     WdfSpinLockAcquire(Lock);
     for (; NetPacketIteratorHasAny(&packets); NetPacketIteratorAdvance(&packets)) {
         NET_PACKET const *packet = NetPacketIteratorGetPacket(&packets);
@@ -301,6 +319,7 @@ static EVT_PACKET_QUEUE_SET_NOTIFICATION_ENABLED SetNotification;
 static void SetNotification(NETPACKETQUEUE handle, BOOLEAN enabled)
 {
     CHECK(enabled == TRUE);
+    Armed(GetQueue(handle));
     WdfSpinLockAcquire(Lock);
     BOOLEAN waiting = !GetQueue(handle)->Tx && FrameCount > 0;
     WdfSpinLockRelease(Lock);
@@ -402,114 +421,4 @@ static NTSTATUS CreateRx(NETADAPTER adapter, NETRXQUEUE_INIT *init)
     return status;
 }
 
-#ifndef LINK_SPEED
-#define LINK_SPEED 1000000000ULL
-#endif
-
-static EVT_WDF_DEVICE_PREPARE_HARDWARE PrepareHardware;
-static NTSTATUS PrepareHardware(WDFDEVICE device, WDFCMRESLIST raw, WDFCMRESLIST translated)
-{
-    static UCHAR const mac[6] = { 2, 0, 0, 0, 0x51, 1 };
-    NET_ADAPTER_LINK_LAYER_CAPABILITIES link;
-    NET_ADAPTER_LINK_LAYER_ADDRESS address;
-    NET_ADAPTER_TX_CAPABILITIES tx;
-    NET_ADAPTER_RX_CAPABILITIES rx;
-    NET_ADAPTER_LINK_STATE state;
-    UNREFERENCED_PARAMETER(raw);
-    UNREFERENCED_PARAMETER(translated);
-    NET_ADAPTER_LINK_LAYER_CAPABILITIES_INIT(&link, LINK_SPEED, LINK_SPEED);
-    NetAdapterSetLinkLayerCapabilities(Adapter, &link);
-    NetAdapterSetLinkLayerMtuSize(Adapter, 1500);
-    NET_ADAPTER_LINK_LAYER_ADDRESS_INIT(&address, sizeof(mac), mac);
-    NetAdapterSetPermanentLinkLayerAddress(Adapter, &address);
-    NetAdapterSetCurrentLinkLayerAddress(Adapter, &address);
-    NET_ADAPTER_TX_CAPABILITIES_INIT(&tx, MostQueues);
-    tx.FragmentRingNumberOfElementsHint = 8;
-    NET_ADAPTER_RX_CAPABILITIES_INIT_SYSTEM_MANAGED(&rx, FrameSize, MostQueues);
-    rx.FragmentRingNumberOfElementsHint = 8;
-    NetAdapterSetDataPathCapabilities(Adapter, &tx, &rx);
-    NET_ADAPTER_LINK_STATE_INIT(&state, LINK_SPEED, MediaConnectStateConnected, MediaDuplexStateFull, NetAdapterPauseFunctionTypeUnsupported, NetAdapterAutoNegotiationFlagNone);
-    NetAdapterSetLinkState(Adapter, &state);
-    State(device, Adapter);
-    NTSTATUS status = NetAdapterStart(Adapter);
-    if (NT_SUCCESS(status))
-        Started(Adapter);
-    return status;
-}
-
-static EVT_WDF_DEVICE_D0_ENTRY D0Entry;
-static NTSTATUS D0Entry(WDFDEVICE device, WDF_POWER_DEVICE_STATE previous)
-{
-    UNREFERENCED_PARAMETER(previous);
-    PowerUp(device);
-    return STATUS_SUCCESS;
-}
-
-static EVT_WDF_DEVICE_D0_EXIT D0Exit;
-static NTSTATUS D0Exit(WDFDEVICE device, WDF_POWER_DEVICE_STATE target)
-{
-    UNREFERENCED_PARAMETER(target);
-    PowerDown(device);
-    return STATUS_SUCCESS;
-}
-
-static NTSTATUS CreateAdapter(WDFDEVICE device)
-{
-    NET_ADAPTER_DATAPATH_CALLBACKS callbacks;
-    NETADAPTER_INIT *init = NetAdapterInitAllocate(device);
-    if (!init)
-        return STATUS_INSUFFICIENT_RESOURCES;
-    NET_ADAPTER_DATAPATH_CALLBACKS_INIT(&callbacks, CreateTx, CreateRx);
-    NetAdapterInitSetDatapathCallbacks(init, &callbacks);
-    Create(device, init);
-    NTSTATUS status = NetAdapterCreate(init, WDF_NO_OBJECT_ATTRIBUTES, &Adapter);
-    NetAdapterInitFree(init);
-    return status;
-}
-
-static EVT_WDF_DRIVER_DEVICE_ADD DeviceAdd;
-static NTSTATUS DeviceAdd(WDFDRIVER driver, PWDFDEVICE_INIT init)
-{
-    WDF_PNPPOWER_EVENT_CALLBACKS pnp;
-    UNREFERENCED_PARAMETER(driver);
-    NTSTATUS status = NetDeviceInitConfig(init);
-    if (!NT_SUCCESS(status))
-        return status;
-    WDF_PNPPOWER_EVENT_CALLBACKS_INIT(&pnp);
-    pnp.EvtDevicePrepareHardware = PrepareHardware;
-    pnp.EvtDeviceD0Entry = D0Entry;
-    pnp.EvtDeviceD0Exit = D0Exit;
-    WdfDeviceInitSetPnpPowerEventCallbacks(init, &pnp);
-    Init(init);
-    status = WdfDeviceCreate(&init, WDF_NO_OBJECT_ATTRIBUTES, &Device);
-    return NT_SUCCESS(status) ? CreateAdapter(Device) : status;
-}
-
-#ifdef __cplusplus
-#define FOR_THE_TEST extern "C" __attribute__((visibility("default")))
-#else
-#define FOR_THE_TEST __attribute__((visibility("default")))
-#endif
-
-/* What the test calls, beside what the framework calls. */
-FOR_THE_TEST void Command(ULONG number, ULONG argument)
-{
-    Do(number, argument);
-}
-
-#ifdef __cplusplus
-extern "C"
-#endif
-NTSTATUS DriverEntry(PDRIVER_OBJECT object, PUNICODE_STRING path)
-{
-    WDF_DRIVER_CONFIG config;
-    WDF_OBJECT_ATTRIBUTES attributes;
-    WDFDRIVER driver;
-    WDF_DRIVER_CONFIG_INIT(&config, DeviceAdd);
-    NTSTATUS status = WdfDriverCreate(object, path, WDF_NO_OBJECT_ATTRIBUTES, &config, &driver);
-    if (!NT_SUCCESS(status))
-        return status;
-    WDF_OBJECT_ATTRIBUTES_INIT(&attributes);
-    attributes.ParentObject = driver;
-    return WdfSpinLockCreate(&attributes, &Lock);
-}
+#include "driver.h"
