@@ -71,7 +71,7 @@ type Case = (&'static [(&'static str, u32)], [&'static str; 4]);
 /// Each capability that is left out is missing from what its callback is told, and no other is.
 #[test]
 fn callbacks_follow_the_capabilities_flag_by_flag() {
-    let cases: [Case; 4] = [
+    let cases: [Case; 6] = [
         (
             &[("Layer3", 3), ("Layer4", 3)],
             [
@@ -96,6 +96,24 @@ fn callbacks_follow_the_capabilities_flag_by_flag() {
                 "tx checksum ipv4 1 tcp 0 udp 1",
                 EVERYTHING[1],
                 "lso ipv4 0 ipv6 0 uso ipv4 1 ipv6 1",
+                "rsc ipv4 0 ipv6 0 timestamp 0 udp 1",
+            ],
+        ),
+        (
+            &[("Layer3", 3), ("Layer4", 4)],
+            [
+                "tx checksum ipv4 1 tcp 0 udp 1",
+                EVERYTHING[1],
+                "lso ipv4 0 ipv6 0 uso ipv4 1 ipv6 0",
+                "rsc ipv4 0 ipv6 0 timestamp 0 udp 1",
+            ],
+        ),
+        (
+            &[("Layer3", 12), ("Layer4", 4)],
+            [
+                "tx checksum ipv4 0 tcp 0 udp 1",
+                EVERYTHING[1],
+                "lso ipv4 0 ipv6 0 uso ipv4 0 ipv6 1",
                 "rsc ipv4 0 ipv6 0 timestamp 0 udp 1",
             ],
         ),

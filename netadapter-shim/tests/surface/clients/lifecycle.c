@@ -102,8 +102,10 @@ static BOOLEAN Hold(QUEUE *queue)
 
 static void Armed(QUEUE *queue)
 {
-    if (queue->Tx)
+    static BOOLEAN told;
+    if (queue->Tx && !told)
         SAY("armed tx");
+    told |= queue->Tx;      /* a queue may be asked for one notification more than once */
 }
 
 static PCSTR Layer2(NET_PACKET_LAYER2_TYPE type)
