@@ -27,6 +27,19 @@ typedef struct _NET_RING {
     DECLSPEC_ALIGN(64) UCHAR Buffer[1];
 } NET_RING;
 
+/* One position in both rings of a queue, to be exchanged as one number. */
+typedef struct _NET_RING_INDICES {
+    union {
+        INT64 AsLONG64;
+        struct {
+            UINT32 Packet;
+            UINT32 Fragment;
+        };
+    };
+} NET_RING_INDICES;
+
+UMNET_STATIC_ASSERT(sizeof(NET_RING_INDICES) == 8, "NET_RING_INDICES has 8 bytes");
+
 UMNET_EXTERN_C_BEGIN
 
 UMNET_INLINE void *NetRingGetElementAtIndex(NET_RING const *Ring, UINT32 Index)

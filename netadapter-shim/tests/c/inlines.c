@@ -68,6 +68,9 @@ static void RingArithmetic(void)
 
 static void Collections(void)
 {
+    NET_RING_INDICES both;
+    both.AsLONG64 = 0x0000000700000003;
+    CHECK(both.Packet == 3 && both.Fragment == 7);
     static UCHAR contexts[64];
     CHECK(NetRingCollectionGetPacketRing(&Rings) == &Packets.Ring);
     CHECK(NetRingCollectionGetFragmentRing(&Rings) == &Fragments.Ring);

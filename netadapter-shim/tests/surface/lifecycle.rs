@@ -40,7 +40,7 @@ fn an_adapter_shows_what_it_stated_and_its_queues_live_with_power() {
             return;
         };
         let shown = client.seat.interface();
-        assert_eq!(shown.permanent_address.bytes(), [2, 0, 0, 0, 0x51, 1]);
+        assert_eq!(shown.permanent_address.bytes(), [2, 0, 0, 0, 0x51, 0]);
         assert_eq!(shown.current_address.bytes(), [2, 0, 0, 0, 0x51, 1]);
         assert_eq!(shown.mtu, 1500);
         assert!(client.seat.link_is_up());

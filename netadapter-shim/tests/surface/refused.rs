@@ -85,7 +85,7 @@ const CALLS: [(&str, &str); 28] = [
 
 /// Kinds of capabilities, by the client's numbers: the code, and how NetAdapterStart ends without
 /// the verifier.
-const CAPABILITIES: [(u32, &str, &str); 7] = [
+const CAPABILITIES: [(u32, &str, &str); 9] = [
     (1, "InvalidAdapterTxCapabilities", "STATUS_NOT_SUPPORTED"),
     (2, "InvalidAdapterRxCapabilities", "STATUS_NOT_SUPPORTED"),
     (3, "InvalidAdapterRxCapabilities", "STATUS_NOT_SUPPORTED"),
@@ -97,6 +97,8 @@ const CAPABILITIES: [(u32, &str, &str); 7] = [
         "InvalidAdapterTxCapabilities",
         "STATUS_INVALID_PARAMETER",
     ),
+    (8, "InvalidAdapterTxCapabilities", "STATUS_NOT_SUPPORTED"),
+    (9, "InvalidAdapterRxCapabilities", "STATUS_NOT_SUPPORTED"),
 ];
 
 fn setting(case: u32, verifier_off: bool) -> Setting {

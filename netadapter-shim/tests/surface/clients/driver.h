@@ -4,7 +4,7 @@ enum { LinkSpeed = 1000000000 };
 static EVT_WDF_DEVICE_PREPARE_HARDWARE PrepareHardware;
 static NTSTATUS PrepareHardware(WDFDEVICE device, WDFCMRESLIST raw, WDFCMRESLIST translated)
 {
-    static UCHAR const mac[6] = { 2, 0, 0, 0, 0x51, 1 };
+    static UCHAR const born[6] = { 2, 0, 0, 0, 0x51, 0 }, mac[6] = { 2, 0, 0, 0, 0x51, 1 };
     NET_ADAPTER_LINK_LAYER_CAPABILITIES link;
     NET_ADAPTER_LINK_LAYER_ADDRESS address;
     NET_ADAPTER_TX_CAPABILITIES tx;
@@ -15,8 +15,9 @@ static NTSTATUS PrepareHardware(WDFDEVICE device, WDFCMRESLIST raw, WDFCMRESLIST
     NET_ADAPTER_LINK_LAYER_CAPABILITIES_INIT(&link, LinkSpeed, LinkSpeed);
     NetAdapterSetLinkLayerCapabilities(Adapter, &link);
     NetAdapterSetLinkLayerMtuSize(Adapter, 1500);
-    NET_ADAPTER_LINK_LAYER_ADDRESS_INIT(&address, sizeof(mac), mac);
+    NET_ADAPTER_LINK_LAYER_ADDRESS_INIT(&address, sizeof(born), born);
     NetAdapterSetPermanentLinkLayerAddress(Adapter, &address);
+    NET_ADAPTER_LINK_LAYER_ADDRESS_INIT(&address, sizeof(mac), mac);
     NetAdapterSetCurrentLinkLayerAddress(Adapter, &address);
     NET_ADAPTER_TX_CAPABILITIES_INIT(&tx, MostQueues);
     tx.FragmentRingNumberOfElementsHint = 8;

@@ -96,9 +96,9 @@ static void Received(QUEUE *queue, UINT32 index, FRAME *frame)
         sums->Layer3 = NetPacketRxChecksumEvaluationValid;
         sums->Layer4 = found[Argument % 3] & 3;
     }
-    if (Mode == Coalesce) {
+    if (Mode == Coalesce)
         rsc->TCP.CoalescedSegmentCount = (UINT16)Argument;
-        CHECK(queue->Timestamp.Enabled);
+    if (Mode == Coalesce && queue->Timestamp.Enabled) {
         NET_PACKET_RSC_TIMESTAMP *timestamp = NetExtensionGetPacketRscTimestamp(&queue->Timestamp, index);
         SAY("timestamp was %u", timestamp->TCP.RscTcpTimestampDelta);
         timestamp->TCP.RscTcpTimestampDelta = 77;

@@ -215,7 +215,7 @@ static void Do(ULONG number, ULONG argument)
         SAY("%u calls", (ULONG)RTL_NUMBER_OF(Calls));
 }
 
-enum { TxDma = 1, RxDma = 2, DriverManaged = 3, DriverAllocated = 4, DriverAttached = 5, DriverV2 = 6, Mapped = 7 };
+enum { TxDma = 1, RxDma = 2, DriverManaged = 3, DriverAllocated = 4, DriverAttached = 5, DriverV2 = 6, Mapped = 7, TxDmaAlone = 8, RxDmaAlone = 9 };
 
 /* The capabilities that are stated before were right; one of them is stated again. */
 static void State(WDFDEVICE device, NETADAPTER adapter)
@@ -244,5 +244,9 @@ static void State(WDFDEVICE device, NETADAPTER adapter)
         rx.AllocationMode = NetRxFragmentBufferAllocationModeDriverV2;
     if (wrong == Mapped)
         tx.MappingRequirement = NetMemoryMappingRequirementDmaMapped;
+    if (wrong == TxDmaAlone)
+        tx.DmaCapabilities = &dma;
+    if (wrong == RxDmaAlone)
+        rx.DmaCapabilities = &dma;
     NetAdapterSetDataPathCapabilities(adapter, &tx, &rx);
 }

@@ -96,6 +96,8 @@ static void Sent(QUEUE *queue, UINT32 index, FRAME *frame)
 
 static void Received(QUEUE *queue, UINT32 index, FRAME *frame)
 {
+    if (!queue->Hash.Enabled)
+        return;
     NET_PACKET_HASH *hash = NetExtensionGetPacketHash(&queue->Hash, index);
     CHECK(hash->HashValue == 0 && hash->ProtocolType == NetPacketHashProtocolTypeNone);
     hash->HashValue = HashOf(frame);
