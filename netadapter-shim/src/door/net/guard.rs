@@ -62,7 +62,7 @@ pub(super) fn adapter(
     client(call, globals)?;
     object::payload(handle, Kind::Adapter).map_err(|bad| {
         breach(
-            FailureCode::InvalidObjectHandle,
+            FailureCode::ShimInvalidObjectHandle,
             format_args!("{call}: {bad}"),
         );
         NtStatus::INVALID_HANDLE

@@ -212,7 +212,7 @@ pub(super) fn offload(
         let text = format_args!(
             "{call}: {wanted:#x} means something only inside an EvtAdapterOffloadSet callback"
         );
-        breach(FailureCode::InvalidObjectHandle, text);
+        breach(FailureCode::ShimInvalidObjectHandle, text);
     }
     found.unwrap_or(false)
 }

@@ -83,7 +83,7 @@ pub(super) fn allocate(globals: Globals, device: Handle) -> usize {
     }
     if object::kind(device) != Some(Kind::Device) {
         breach(
-            FailureCode::InvalidObjectHandle,
+            FailureCode::ShimInvalidObjectHandle,
             format_args!("{CALL}: {device} is no WDFDEVICE"),
         );
         return 0;

@@ -263,7 +263,7 @@ fn complete_config(call: &str, raw: &NetPacketQueueConfig) -> Result<QueueCallba
     );
     let (Some(advance), Some(set_notification_enabled), Some(cancel)) = mandatory else {
         return refuse(
-            FailureCode::InvalidQueueConfiguration,
+            FailureCode::NetQueueInvalidConfiguration,
             call,
             format_args!("EvtAdvance, EvtSetNotificationEnabled and EvtCancel must all be given"),
         );
@@ -343,11 +343,11 @@ pub(super) unsafe fn extension(
     let query = unsafe { guard::read(call, query) }?;
     // SAFETY: passed on from the caller.
     let name = unsafe { wide_string(query.name) };
-    let Some(name) = name else {
+    let Some(name) = name.filter(|name| !name.is_empty()) else {
         return refuse(
-            FailureCode::ParameterCantBeNull,
+            FailureCode::InvalidNetExtensionName,
             call,
-            format_args!("the extension's name is NULL or without end"),
+            format_args!("the extension's name is NULL, empty or without end"),
         );
     };
     let name = String::from_utf16_lossy(&name);

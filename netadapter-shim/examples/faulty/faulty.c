@@ -90,11 +90,11 @@ static void BreakReceived(NET_RING *packets, NET_RING *fragments)
         packet->FragmentIndex = fragments->EndIndex;
     else if (Is("InvalidRingRxPacketFragmentLengthInvalid"))
         fragment->Offset = 1000, fragment->ValidLength = 1000;
-    else if (Is("InvalidRingRxPacketLayer2LengthInvalid"))
+    else if (Is("InvalidRingRxPacketLayer2TypeEthernetLengthInvalid"))
         packet->Layout.Layer2Type = NetPacketLayer2TypeEthernet, packet->Layout.Layer2HeaderLength = 13;
-    else if (Is("InvalidRingRxPacketLayer3LengthInvalid"))
+    else if (Is("InvalidRingRxPacketLayer3TypeIPv4LengthInvalid"))
         packet->Layout.Layer3Type = NetPacketLayer3TypeIPv4NoOptions, packet->Layout.Layer3HeaderLength = 19;
-    else if (Is("InvalidRingRxPacketLayer4LengthInvalid"))
+    else if (Is("InvalidRingRxPacketLayer4TypeTcpLengthInvalid"))
         packet->Layout.Layer4Type = NetPacketLayer4TypeTcp, packet->Layout.Layer4HeaderLength = 21;
     packets->BeginIndex = NetRingIncrementIndex(packets, packets->BeginIndex);
     if (!Is("InvalidRingRxPacketFragmentIndexOutOfPostRange"))
@@ -206,7 +206,7 @@ static NTSTATUS CreateTxQueue(NETADAPTER adapter, NETTXQUEUE_INIT *init)
         return STATUS_SUCCESS;
     if (Is("ParentObjectNotNull"))
         attributes.ParentObject = adapter;
-    if (Is("InvalidQueueConfiguration"))
+    if (Is("NetQueueInvalidConfiguration"))
         config.EvtAdvance = NULL;
     if (Is("InvalidStructTypeSize"))
         config.Size -= 1;
@@ -261,7 +261,7 @@ static void BreakOffloads(NETADAPTER adapter)
     NET_ADAPTER_OFFLOAD_GSO_CAPABILITIES gso;
     NET_ADAPTER_OFFLOAD_CHECKSUM_CAPABILITIES old;
     NET_ADAPTER_OFFLOAD_TX_CHECKSUM_CAPABILITIES_INIT(&checksum, NetAdapterOffloadLayer3FlagIPv4WithOptions, SetOffload);
-    if (Is("InvalidTxChecksumHardwareCapabilities"))
+    if (Is("InvalidTxChecksumCapabilities"))
         NetAdapterOffloadSetTxChecksumCapabilities(adapter, &checksum);
     checksum.Layer3Flags = NetAdapterOffloadLayer3FlagIPv6NoExtensions;
     if (Is("InvalidTxChecksumIPv6Flags"))
@@ -309,7 +309,7 @@ static void BreakDatapath(NET_ADAPTER_TX_CAPABILITIES *tx, NET_ADAPTER_RX_CAPABI
     if (Is("Mapping"))
         rx->MappingRequirement = NetMemoryMappingRequirementDmaMapped;
     if (Is("NotPowerOfTwo"))
-        tx->FragmentBufferAlignment = 3;
+        rx->FragmentBufferAlignment = 3;
 }
 
 static NTSTATUS PrepareHardware(WDFDEVICE device, WDFCMRESLIST raw, WDFCMRESLIST translated)
