@@ -41,6 +41,9 @@ pub struct HostOptions {
     pub on_failed: Arc<dyn Fn() + Send + Sync>,
 }
 
+/// Longest time in a queue's callback before it counts as stuck.
+const QUEUE_DEADLINE: Duration = Duration::from_secs(10);
+
 /// Why a client does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum HostedError {
@@ -115,6 +118,8 @@ impl HostedClient {
     ) -> Result<Self, HostedError> {
         fail::set_verifier(options.verifier);
         fail::on_fatal(options.on_breach);
+        let stuck = options.deadline.min(QUEUE_DEADLINE);
+        net::pace::set_limits(stuck / 5, stuck);
         let watchdog = Watchdog::new(options.deadline, options.on_stuck);
         let watchdog = Arc::new(watchdog.map_err(HostedError::Watchdog)?);
         let Loaded { client, entry } = loader::load(file)?;

@@ -22,7 +22,7 @@ use super::guard::report;
 use super::indication::Outbox;
 use crate::abi::{FailureCode, NtStatus};
 use crate::adapter::{Adapter, AdapterError, ReceiveFilter};
-use crate::door::fail::breach;
+use crate::door::fail::{advise, breach, verifier};
 use crate::door::object::Handle;
 
 /// Longest wait for another thread that works with the core: longer than the
@@ -46,6 +46,8 @@ pub(crate) struct AdapterObject {
     started: AtomicBool,
     paused: AtomicBool,
     removed: AtomicBool,
+    /// NetAdapterSetLinkState was called.
+    link_stated: AtomicBool,
     /// Queues and callbacks that wait for threads refuse what would wait for
     /// the core.
     fault: Mutex<Option<NtStatus>>,
@@ -104,6 +106,7 @@ impl AdapterObject {
             started: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             removed: AtomicBool::new(false),
+            link_stated: AtomicBool::new(false),
             fault: Mutex::new(None),
             outbox: Outbox::default(),
         }
@@ -133,6 +136,11 @@ impl AdapterObject {
     /// Offloads are paused or resumed; tells what they were before.
     pub(super) fn set_paused(&self, paused: bool) -> bool {
         self.paused.swap(paused, Ordering::AcqRel)
+    }
+
+    /// The client has said what its link does.
+    pub(super) fn set_link_stated(&self) {
+        self.link_stated.store(true, Ordering::Release);
     }
 
     /// The device is gone for good.
@@ -351,9 +359,18 @@ pub(crate) fn set_receive_filter(
 /// The device is about to lose power: the adapter's queues end.
 pub(super) fn io_stop(adapter: &AdapterObject) {
     const CALL: &str = "ending the queues";
-    adapter.set_powered(false);
+    let had_power = adapter.set_powered(false);
     if let Ok(Err(error)) = adapter.with(CALL, Adapter::io_stop) {
         not_ended(CALL, adapter, &error);
+    }
+    let unstated = had_power && adapter.is_started() && verifier();
+    if unstated && !adapter.link_stated.load(Ordering::Acquire) {
+        let text = format_args!(
+            "{}: it had power and never stated its link; call NetAdapterSetLinkState, if only to \
+             say that there is none",
+            adapter.handle()
+        );
+        advise(FailureCode::ShimLinkStateNeverSet, text);
     }
 }
 

@@ -136,6 +136,7 @@ pub(super) unsafe fn link_state(
     if let Err(error) = check_link_state(&link) {
         return Err(report(CALL, handle, &error));
     }
+    adapter.set_link_stated();
     adapter.soon(CALL, move |core| core.set_link_state(link));
     Ok(())
 }
