@@ -67,7 +67,7 @@ fn check_range(index: u32, packet: NetPacket, fragments: Owned, taken: u32) -> C
         return violated(
             code,
             index,
-            "FragmentCount is 0; return it with Ignore set instead",
+            "FragmentCount must not be 0; return it with Ignore set instead",
         );
     }
     if count > fragments.count() {
@@ -75,11 +75,17 @@ fn check_range(index: u32, packet: NetPacket, fragments: Owned, taken: u32) -> C
         return violated(
             code,
             index,
-            format!("FragmentCount {count} is more than were owned"),
+            format!(
+                "FragmentCount is {count}; it must not be more than the {} that were owned",
+                fragments.count()
+            ),
         );
     }
     let last = fragments.advance(first, count - 1);
-    let why = format!("its fragments are {first} to {last}");
+    let why = format!(
+        "its fragments are {first} to {last}; they must have been owned, be returned with it, \
+         and follow those of the packet before"
+    );
     let before = |index| fragments.contains(index);
     let returned = |index| fragments.returned(index);
     if !before(first) {
@@ -136,11 +142,11 @@ fn check_fragment(index: u32, fragment: NetFragment) -> Check {
     }
     if fragment.offset() > fragment.capacity() {
         let code = FailureCode::InvalidRingRxPacketFragmentOffsetInvalid;
-        return seen(code, "Offset is beyond Capacity");
+        return seen(code, "Offset must not be beyond Capacity");
     }
     if fragment.offset() + fragment.valid_length() > fragment.capacity() {
         let code = FailureCode::InvalidRingRxPacketFragmentLengthInvalid;
-        return seen(code, "Offset + ValidLength is beyond Capacity");
+        return seen(code, "Offset + ValidLength must not be beyond Capacity");
     }
     Ok(())
 }
@@ -163,13 +169,22 @@ type Breach = Option<(FailureCode, &'static str)>;
 fn broken_type(layout: NetPacketLayout) -> Breach {
     type Code = FailureCode;
     if layout.layer2_type().0 > L2::IEEE80211.0 {
-        return Some((Code::InvalidRingRxPacketLayer2Type, "Layer2Type is 0 to 3"));
+        return Some((
+            Code::InvalidRingRxPacketLayer2Type,
+            "Layer2Type must be 0 to 3",
+        ));
     }
     if layout.layer3_type().0 > L3::IPV6_NO_EXTENSIONS.0 {
-        return Some((Code::InvalidRingRxPacketLayer3Type, "Layer3Type is 0 to 6"));
+        return Some((
+            Code::InvalidRingRxPacketLayer3Type,
+            "Layer3Type must be 0 to 6",
+        ));
     }
     if layout.layer4_type().0 > L4::IP_NOT_FRAGMENT.0 {
-        return Some((Code::InvalidRingRxPacketLayer4Type, "Layer4Type is 0 to 4"));
+        return Some((
+            Code::InvalidRingRxPacketLayer4Type,
+            "Layer4Type must be 0 to 4",
+        ));
     }
     None
 }
@@ -182,11 +197,11 @@ fn layer2_breach(kind: L2, length: u32) -> Breach {
         (_, 0) => None,
         (L2::NULL, _) => Some((
             Code::InvalidRingRxPacketLayer2TypeNullLengthNonZero,
-            "Layer2HeaderLength of the type Null is 0",
+            "Layer2HeaderLength of the type Null must be 0",
         )),
         (L2::ETHERNET, ..14) => Some((
             Code::InvalidRingRxPacketLayer2TypeEthernetLengthInvalid,
-            "Layer2HeaderLength of Ethernet is 0, or 14 and more",
+            "Layer2HeaderLength of Ethernet must be 0, or 14 and more",
         )),
         _ => None,
     }
@@ -197,11 +212,11 @@ fn layer3_breach(kind: L3, length: u32) -> Breach {
     match length {
         1..20 if kind.is_ipv4() => Some((
             Code::InvalidRingRxPacketLayer3TypeIPv4LengthInvalid,
-            "Layer3HeaderLength of IPv4 is 0, or 20 and more",
+            "Layer3HeaderLength of IPv4 must be 0, or 20 and more",
         )),
         1..40 if kind.is_ipv6() => Some((
             Code::InvalidRingRxPacketLayer3TypeIPv6LengthInvalid,
-            "Layer3HeaderLength of IPv6 is 0, or 40 and more",
+            "Layer3HeaderLength of IPv6 must be 0, or 40 and more",
         )),
         _ => None,
     }
@@ -213,11 +228,11 @@ fn layer4_breach(kind: L4, length: u32) -> Breach {
     match kind {
         L4::TCP if !tcp => Some((
             Code::InvalidRingRxPacketLayer4TypeTcpLengthInvalid,
-            "Layer4HeaderLength of TCP is 0, or a multiple of 4 from 20 to 60",
+            "Layer4HeaderLength of TCP must be 0, or a multiple of 4 from 20 to 60",
         )),
         L4::UDP if (1..8).contains(&length) => Some((
             Code::InvalidRingRxPacketLayer4TypeUdpLengthInvalid,
-            "Layer4HeaderLength of UDP is 0, or 8 and more",
+            "Layer4HeaderLength of UDP must be 0, or 8 and more",
         )),
         _ => None,
     }
