@@ -2,6 +2,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::clients::Hosted;
+use super::machine::{Machine, Outcome};
+use super::namespace::sh;
+
+/// Runs at a time; each mostly waits.
+const LANES: usize = 4;
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The sources of the client.
 pub(crate) const FAULTY: [&str; 6] = [
@@ -18,6 +31,63 @@ pub(crate) struct Fault {
     pub(crate) name: String,
     source: &'static str,
     moments: Vec<String>,
+}
+
+/// A run that has ended.
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    /// It left files in the run folder.
+    pub(crate) left: bool,
+}
+
+/// Hosts the client with each fault until the run ends, or, once it is up or `is_over` by what it
+/// said, is asked to. Returns what `judge` has to say.
+pub(crate) fn host_all(
+    client: &Path,
+    args: &[&str],
+    faults: &[Fault],
+    is_over: fn(&Fault, &str) -> bool,
+    judge: impl Fn(&Fault, &Ended) -> Option<String> + Sync,
+) -> Vec<String> {
+    let (next, complaints) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for lane in 0..LANES {
+            let (next, complaints, judge) = (&next, &complaints, &judge);
+            scope.spawn(move || {
+                while let Some(fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let ended = fault.host(client, args, lane, is_over);
+                    if let Some(why) = judge(fault, &ended) {
+                        let mut complaints = complaints.lock().unwrap();
+                        complaints.push(format!("FAULT {}: {why}", fault.name));
+                    }
+                }
+            });
+        }
+    });
+    complaints.into_inner().unwrap()
+}
+
+/// Whether all devices run, or the run has failed.
+pub(crate) fn is_up_or_failed(said: &str) -> bool {
+    [" device(s) with ", "umnet: "]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
+fn wait_until(mut come: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !come() && Instant::now() < end {
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Sends enough frames to go round the ring; the interface may go away meanwhile.
+pub(crate) fn send_frames(ifname: &str, lane: usize) {
+    sh(&format!(
+        "(ip link set {ifname} up; ip addr add 10.9.{lane}.1/24 dev {ifname}; \
+          ip neigh add 10.9.{lane}.2 lladdr 02:00:00:00:00:02 dev {ifname}; \
+          ping -q -c 100 -i 0.002 -W 0.1 10.9.{lane}.2) >/dev/null 2>&1 || true"
+    ));
 }
 
 /// All of them, each once.
@@ -57,6 +127,38 @@ impl Fault {
             true => name.to_owned(),
             false => format!("FailureCode_{name}"),
         }
+    }
+
+    fn host(
+        &self,
+        client: &Path,
+        args: &[&str],
+        lane: usize,
+        is_over: fn(&Fault, &str) -> bool,
+    ) -> Ended {
+        let machine = Machine::new();
+        let stem = client.file_stem().unwrap_or_default().display();
+        let text = format!("[client.{stem}]\nFault = \"{}\"\n", self.name);
+        machine.file("umnet.toml", &text);
+        let config = machine.path("umnet.toml").display().to_string();
+        let ifname = format!("faulty{lane}");
+        let own = [
+            "--ifname",
+            &ifname,
+            "--config",
+            &config,
+            "--client-timeout",
+            "2",
+        ];
+        let hosted = Hosted::start(&machine, client, &[&own[..], args].concat());
+        if self.needs_frames() {
+            wait_until(|| is_up_or_failed(&hosted.said()));
+            send_frames(&ifname, lane);
+        }
+        wait_until(|| is_over(self, &hosted.said()));
+        let outcome = hosted.stop_if_running();
+        let left = machine.path("run/umnet").exists();
+        Ended { outcome, left }
     }
 
     /// Some faults are answered with a status only.

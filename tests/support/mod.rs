@@ -5,3 +5,4 @@ pub(crate) mod clients;
 pub(crate) mod faults;
 pub(crate) mod machine;
 pub(crate) mod namespace;
+pub(crate) mod rules;

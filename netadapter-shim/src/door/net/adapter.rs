@@ -50,7 +50,7 @@ pub(crate) struct AdapterObject {
     link_stated: AtomicBool,
     /// Queues and callbacks that wait for threads refuse what would wait for
     /// the core.
-    fault: Mutex<Option<NtStatus>>,
+    refused: Mutex<Vec<(&'static str, NtStatus)>>,
     /// What the client is yet to be told.
     pub(super) outbox: Outbox,
 }
@@ -107,7 +107,7 @@ impl AdapterObject {
             paused: AtomicBool::new(false),
             removed: AtomicBool::new(false),
             link_stated: AtomicBool::new(false),
-            fault: Mutex::new(None),
+            refused: Mutex::default(),
             outbox: Outbox::default(),
         }
     }
@@ -155,9 +155,14 @@ impl AdapterObject {
         ETHERNET << 48 | (self.number as u64 + 1) << 24
     }
 
-    /// Remembers a broken rule of the capabilities: the adapter will not start.
-    pub(super) fn remember(&self, status: NtStatus) {
-        lock(&self.fault).get_or_insert(status);
+    /// Remembers how a statement ended. The adapter does not start while one
+    /// is refused; the last of a kind counts.
+    pub(super) fn remember(&self, call: &'static str, stated: Result<(), NtStatus>) {
+        let mut refused = lock(&self.refused);
+        refused.retain(|(earlier, _)| *earlier != call);
+        if let Err(status) = stated {
+            refused.push((call, status));
+        }
     }
 
     /// Works with the core, waiting for it if another thread has it.
@@ -295,11 +300,8 @@ pub(super) fn start(adapter: &AdapterObject) -> Result<(), NtStatus> {
         log::error!("{CALL}: adapter {}: its device was removed", adapter.number);
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
     }
-    if let Some(status) = *lock(&adapter.fault) {
-        log::error!(
-            "{CALL}: adapter {}: its capabilities were refused",
-            adapter.number
-        );
+    if let Some((call, status)) = lock(&adapter.refused).first().copied() {
+        log::error!("{CALL}: adapter {}: {call} was refused", adapter.number);
         return Err(status);
     }
     // Before the core starts, so that callbacks find the phase it tells of.

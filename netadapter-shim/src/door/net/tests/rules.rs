@@ -95,6 +95,11 @@ fn init_objects_are_checked_and_used_once() {
     recorded::take_one(Code::ParameterCantBeNull);
 
     let mut adapter = Handle::NULL;
+    let status = call!(client, NetAdapterCreate(usize = init, *const c_void = null(),
+        *mut Handle = &mut adapter) -> i32);
+    assert_eq!(NtStatus(status), NtStatus::INVALID_PARAMETER, "refused");
+    call!(client, NetAdapterInitSetDatapathCallbacks(usize = init,
+        *const NetAdapterDatapathCallbacks = &callbacks));
     for expected in [NtStatus::SUCCESS, NtStatus::INVALID_PARAMETER] {
         let status = call!(client, NetAdapterCreate(usize = init, *const c_void = null(),
             *mut Handle = &mut adapter) -> i32);
