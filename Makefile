@@ -42,10 +42,11 @@ build: prepare static
 static:
 	$(STATIC) -p umnet -p guest-runner
 
-# Every source of the examples is one client; the compiler's flags are those that umnet prints.
+# Every source of the examples is one client, but for the folder faulty; the compiler's flags are those that umnet prints.
 EXAMPLES := netadapter-shim/examples
 CLIENTS := $(patsubst $(EXAMPLES)/%.c,target/clients/%.so,$(wildcard $(EXAMPLES)/*.c)) \
-           $(patsubst $(EXAMPLES)/%.cpp,target/clients/%.so,$(wildcard $(EXAMPLES)/*.cpp))
+           $(patsubst $(EXAMPLES)/%.cpp,target/clients/%.so,$(wildcard $(EXAMPLES)/*.cpp)) \
+           target/clients/faulty.so
 HEADERS := $(shell find netadapter-shim/include -name '*.h')
 
 clients: target/release/umnet
@@ -57,6 +58,11 @@ target/release/umnet:
 target/clients/%.so: $(EXAMPLES)/%.c $(HEADERS)
 	@mkdir -p $(@D)
 	clang -O2 -Wall $$(target/release/umnet client-flags) -o $@ $<
+
+# One client of several sources.
+target/clients/faulty.so: $(wildcard $(EXAMPLES)/faulty/*) $(HEADERS)
+	@mkdir -p $(@D)
+	clang -O2 -Wall $$(target/release/umnet client-flags) -o $@ $(filter %.c,$^)
 
 target/clients/%.so: $(EXAMPLES)/%.cpp $(HEADERS)
 	@mkdir -p $(@D)

@@ -50,6 +50,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// More devices than anybody wants from one client.
 const MOST_DEVICES: usize = 64;
 
+/// Held by whoever makes files in the run folder, and for good by whoever takes them away because
+/// the process ends: a client may break a rule while the main thread still sets up.
+static FILES: Mutex<()> = Mutex::new(());
+
 /// What a run of a client is told.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
@@ -129,6 +133,7 @@ fn options(config: &ClientConfig, given_up: EventFd) -> HostOptions {
 fn tidying(config: &ClientConfig) -> impl Fn() + Send + Sync + use<> {
     let socket = socket_path(&config.host, &config.stem());
     move || {
+        std::mem::forget(FILES.lock());
         let _ = std::fs::remove_file(&socket);
         let _ = std::fs::remove_file(socket.with_extension("lock"));
         for device in 0..MOST_DEVICES {
@@ -197,7 +202,8 @@ impl ClientHost for Seats {
         AdapterConfig {
             execution: ExecutionConfig::default(),
             verifier: self.verifier,
-            deadline: self.deadline.min(Duration::from_secs(10)),
+            // Before the callback that waits for the queues counts as one that does not return.
+            deadline: (self.deadline / 2).min(Duration::from_secs(10)),
             ..AdapterConfig::default()
         }
     }
@@ -258,6 +264,7 @@ impl Session {
             (adapter, seat)
         });
         let reporter = Reporter::new(config, seated.collect());
+        let _files = FILES.lock();
         Ok(Server::start(
             &config.host,
             &config.stem(),

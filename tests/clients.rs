@@ -427,7 +427,7 @@ const RULES: [(&str, &str, &str); 8] = [
     ),
     ("SET_AFTER_START", "AdapterAlreadyStarted", ""),
     ("NO_CREATE_RX", "InvalidDatapathCallbacks", ""),
-    ("NO_CANCEL", "InvalidQueueConfiguration", ""),
+    ("NO_CANCEL", "NetQueueInvalidConfiguration", ""),
     ("WRONG_SIZE", "InvalidStructTypeSize", ""),
     ("NO_MTU", "", "STATUS_INVALID_PARAMETER"),
 ];

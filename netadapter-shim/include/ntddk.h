@@ -71,8 +71,6 @@ UMNET_INLINE PVOID ExAllocatePoolZero(POOL_TYPE type, SIZE_T bytes, ULONG tag)
 
 #define KeAcquireSpinLockAtDpcLevel(lock) do { KIRQL umnetIrql; KeAcquireSpinLock(lock, &umnetIrql); } while (0)
 #define KeReleaseSpinLockFromDpcLevel(lock) KeReleaseSpinLock(lock, DISPATCH_LEVEL)
-#define KeRaiseIrql(level, old) ((void)(*(old) = KeGetCurrentIrql()))
-#define KeLowerIrql(level) ((void)(level))
 UMNET_INLINE VOID KeQuerySystemTime(PLARGE_INTEGER time) { KeQuerySystemTimePrecise(time); }
 UMNET_INLINE VOID KeEnterCriticalRegion(void) {}
 UMNET_INLINE VOID KeLeaveCriticalRegion(void) {}

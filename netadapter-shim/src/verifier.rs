@@ -106,14 +106,16 @@ impl Verifier {
         };
         if let Some(word) = copy.changed_head(memory) {
             let detail = format!(
-                "the first 48 bytes of the {name} ring changed at {}",
+                "the first 48 bytes of the {name} ring changed at {}; they are the framework's, \
+                 EndIndex too",
                 word * 4
             );
             return Err(Violation::new(FailureCode::InvalidRingImmutable, detail));
         }
         let owned = copy.owned(memory).map_err(|begin| {
             let detail = format!(
-                "BeginIndex of the {name} ring is {begin}, outside the range {} to {} it owned",
+                "BeginIndex of the {name} ring is {begin}; it must stay in what the client owned, \
+                 {} to {}",
                 copy.begin(),
                 copy.end()
             );
@@ -122,7 +124,12 @@ impl Verifier {
         match copy.changed_outside(memory, owned) {
             None => Ok(owned),
             Some(index) => {
-                let detail = format!("element {index} of the {name} ring is the framework's");
+                let detail = format!(
+                    "element {index} of the {name} ring changed; it is the framework's, the \
+                     client owned {} to {}",
+                    copy.begin(),
+                    copy.end()
+                );
                 let code = FailureCode::InvalidRingImmutableFrameworkElement;
                 Err(Violation::new(code, detail))
             }
@@ -142,17 +149,22 @@ impl Verifier {
         let same_but_scratch = after.with_scratch(false) == before.with_scratch(false);
         let same_but_ignore =
             after.with_scratch(false).with_ignore(before.ignore()) == before.with_scratch(false);
-        let seen = || format!("packet {index} was {before:x?} and is {after:x?}");
-        let violated = |code| Err(Violation::new(code, seen()));
+        let violated = |code, rule| {
+            let detail = format!("packet {index} was {before:x?} and is {after:x?}; {rule}");
+            Err(Violation::new(code, detail))
+        };
         match direction {
             Direction::Tx if !same_but_scratch => {
-                violated(FailureCode::InvalidRingImmutableDriverTxPacket)
+                let rule = "only Scratch may change";
+                violated(FailureCode::InvalidRingImmutableDriverTxPacket, rule)
             }
             Direction::Rx if returned && after.ignore() && !same_but_ignore => {
-                violated(FailureCode::InvalidRingImmutableDriverRxPacketIgnore)
+                let rule = "beside Ignore nothing may be written";
+                violated(FailureCode::InvalidRingImmutableDriverRxPacketIgnore, rule)
             }
             Direction::Rx if reserved(after) != reserved(before) => {
-                violated(FailureCode::InvalidRingModifiedRxPacket)
+                let rule = "reserved bits may not change";
+                violated(FailureCode::InvalidRingModifiedRxPacket, rule)
             }
             _ => Ok(()),
         }
@@ -167,20 +179,22 @@ impl Verifier {
     ) -> Result<(), Violation> {
         let before = NetFragment(self.fragments.double_word(index));
         let after = NetRings::new(set).fragment(index);
-        let (code, same) = match direction {
+        let (code, rule, same) = match direction {
             Direction::Tx => (
                 FailureCode::InvalidRingImmutableDriverTxFragment,
+                "only Scratch may change",
                 after.without_scratch() == before.without_scratch(),
             ),
             Direction::Rx => (
                 FailureCode::InvalidRingModifiedRxFragment,
+                "Capacity, the address and the framework's bit may not change",
                 after.framework_bits() == before.framework_bits(),
             ),
         };
         if same && !self.fragments.changed_behind_core(&set.fragments, index) {
             return Ok(());
         }
-        let detail = format!("fragment {index} was {before:?} and is {after:?}");
+        let detail = format!("fragment {index} was {before:?} and is {after:?}; {rule}");
         Err(Violation::new(code, detail))
     }
 }

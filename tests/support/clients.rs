@@ -15,13 +15,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Compiles a client with the flags that the command prints. `None`, after saying SKIP, where
 /// there is no clang.
 pub(crate) fn compile(source: &str, name: &str, defines: &[&str]) -> Option<PathBuf> {
-    let cxx = source.ends_with(".cpp");
+    compile_all(&[source], name, defines)
+}
+
+/// The same for a client of several sources.
+pub(crate) fn compile_all(sources: &[&str], name: &str, defines: &[&str]) -> Option<PathBuf> {
+    let cxx = sources.iter().any(|source| source.ends_with(".cpp"));
     let compiler = if cxx { "clang++" } else { "clang" };
     if Command::new(compiler).arg("--version").output().is_err() {
-        println!("SKIP: {source}: no {compiler} to compile it (package clang)");
+        println!("SKIP: {sources:?}: no {compiler} to compile it (package clang)");
         return None;
     }
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
+    let here = |source: &&str| Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
     fs::create_dir_all(&folder).expect("folder");
     let client = folder.join(format!("{name}.so"));
@@ -30,7 +35,7 @@ pub(crate) fn compile(source: &str, name: &str, defines: &[&str]) -> Option<Path
         .args(["-Wall", "-O1", "-o"])
         .arg(&client)
         .args(defines.iter().map(|define| format!("-D{define}")))
-        .arg(source)
+        .args(sources.iter().map(here))
         .output()
         .expect("it was there a moment ago");
     let complaints = String::from_utf8_lossy(&output.stderr);

@@ -89,6 +89,8 @@
     X(NTSTATUS, KeDelayExecutionThread, (KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Interval), (WaitMode, Alertable, Interval)) \
     X(VOID, KeStallExecutionProcessor, (ULONG MicroSeconds), (MicroSeconds)) \
     X(KIRQL, KeGetCurrentIrql, (), ()) \
+    X(VOID, KeRaiseIrql, (KIRQL NewIrql, PKIRQL OldIrql), (NewIrql, OldIrql)) \
+    X(VOID, KeLowerIrql, (KIRQL NewIrql), (NewIrql)) \
     X(VOID, KeInitializeSpinLock, (PKSPIN_LOCK SpinLock), (SpinLock)) \
     X(VOID, KeAcquireSpinLock, (PKSPIN_LOCK SpinLock, PKIRQL OldIrql), (SpinLock, OldIrql)) \
     X(VOID, KeReleaseSpinLock, (PKSPIN_LOCK SpinLock, KIRQL NewIrql), (SpinLock, NewIrql)) \

@@ -124,14 +124,28 @@ impl fmt::Debug for NtStatus {
     }
 }
 
-/// Names of contract violations, without Microsoft's `FailureCode_` prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // each name is Microsoft's and says itself what was wrong
-#[non_exhaustive]
-pub enum FailureCode {
+/// Declares the enumeration and the list of all that is in it.
+macro_rules! failure_codes {
+    ($($(#[$meta:meta])* $name:ident,)+) => {
+        /// Names of contract violations, without Microsoft's `FailureCode_` prefix;
+        /// those that begin with Shim are this framework's own.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(missing_docs)] // each name is Microsoft's and says itself what was wrong
+        #[non_exhaustive]
+        pub enum FailureCode {
+            $($(#[$meta])* $name,)+
+        }
+
+        impl FailureCode {
+            /// Every code there is.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+failure_codes! {
     // API use (5.1). Codes of what user mode does not have are named for
-    // completeness and never raised: IRQLs, private and extension calls, media
-    // extensions, execution contexts' tasks, resets of the platform.
+    // completeness and never raised; docs/verifier.md says which and why.
     CorruptedPrivateGlobals,
     IllegalPrivateApiCall,
     IrqlIsNotPassive,
@@ -173,7 +187,6 @@ pub enum FailureCode {
     InvalidTxChecksumLayer4Capabilities,
     InvalidGsoCapabilities,
     InvalidGsoHardwareCapabilities,
-    InvalidRscCapabilities,
     InvalidReceiveScalingHashType,
     InvalidReceiveScalingProtocolType,
     InvalidReceiveScalingEncapsulationType,
@@ -218,15 +231,18 @@ pub enum FailureCode {
     InvalidRingRxPacketFragmentCountOverlap,
     InvalidRingRxPacketFragmentOffsetInvalid,
     InvalidRingRxPacketFragmentLengthInvalid,
-    InvalidRingRxPacketLayer2TypeInvalid,
-    InvalidRingRxPacketLayer2LengthInvalid,
-    InvalidRingRxPacketLayer3TypeInvalid,
-    InvalidRingRxPacketLayer3LengthInvalid,
-    InvalidRingRxPacketLayer4TypeInvalid,
-    InvalidRingRxPacketLayer4LengthInvalid,
+    InvalidRingRxPacketLayer2Type,
+    InvalidRingRxPacketLayer2TypeNullLengthNonZero,
+    InvalidRingRxPacketLayer2TypeEthernetLengthInvalid,
+    InvalidRingRxPacketLayer3Type,
+    InvalidRingRxPacketLayer3TypeIPv4LengthInvalid,
+    InvalidRingRxPacketLayer3TypeIPv6LengthInvalid,
+    InvalidRingRxPacketLayer4Type,
+    InvalidRingRxPacketLayer4TypeTcpLengthInvalid,
+    InvalidRingRxPacketLayer4TypeUdpLengthInvalid,
     // What this framework watches beyond Microsoft's verifier (5.3)
     /// A handle that is no object of the kind expected.
-    InvalidObjectHandle,
+    ShimInvalidObjectHandle,
     /// An Advance, or another queue callback, took longer than its budget.
     ShimCallbackOverBudget,
     /// A queue callback does not return.
@@ -239,6 +255,16 @@ pub enum FailureCode {
     ShimBufferOverrun,
     /// A system buffer was written after it had been given back.
     ShimUseAfterCompletion,
+    /// Rx capabilities with a MaximumFrameSize of 0, or beyond any buffer.
+    ShimMaximumFrameSize,
+    /// A notification that was asked for never came, although there was news.
+    ShimArmedNeverNotified,
+    /// Notify outside EvtStart to EvtStop.
+    ShimNotifyOutsideStart,
+    /// An indirection entry would name a queue that the client has deleted.
+    ShimScalingDeadQueue,
+    /// The adapter had power, but its link state was never stated.
+    ShimLinkStateNeverSet,
 }
 
 impl fmt::Display for FailureCode {

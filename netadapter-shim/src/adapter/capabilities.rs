@@ -50,7 +50,8 @@ impl TxCapabilities {
             self.mapping_requirement,
         )?;
         check_queues(code, "Tx", self.maximum_number_of_queues)?;
-        check_alignment("Tx", self.fragment_buffer_alignment)?;
+        // Of the two directions only Rx has the general code for this.
+        check_alignment(code, "Tx", self.fragment_buffer_alignment)?;
         check_hint("Tx", self.fragment_ring_number_of_elements_hint)
     }
 }
@@ -112,17 +113,16 @@ impl RxCapabilities {
             self.mapping_requirement,
         )?;
         check_queues(code, "Rx", self.maximum_number_of_queues)?;
-        check_alignment("Rx", self.fragment_buffer_alignment)?;
+        let odd = FailureCode::NotPowerOfTwo;
+        check_alignment(odd, "Rx", self.fragment_buffer_alignment)?;
         check_hint("Rx", self.fragment_ring_number_of_elements_hint)?;
         let largest = crate::abi::NetFragment::MAX_LENGTH as usize;
         if self.maximum_frame_size == 0 || self.maximum_frame_size > largest {
-            return Err(invalid(
-                code,
-                format!(
-                    "Rx MaximumFrameSize is {}; it must be 1 to {largest} bytes",
-                    self.maximum_frame_size
-                ),
-            ));
+            let why = format!(
+                "Rx MaximumFrameSize is {}; it must be 1 to {largest} bytes",
+                self.maximum_frame_size
+            );
+            return Err(invalid(FailureCode::ShimMaximumFrameSize, why));
         }
         Ok(())
     }
@@ -186,12 +186,12 @@ fn check_queues(code: FailureCode, side: &str, queues: usize) -> Result<(), Adap
     Ok(())
 }
 
-fn check_alignment(side: &str, alignment: usize) -> Result<(), AdapterError> {
+fn check_alignment(code: FailureCode, side: &str, alignment: usize) -> Result<(), AdapterError> {
     if !alignment.is_power_of_two() || alignment > 4096 {
         let why = format!(
             "{side} FragmentBufferAlignment is {alignment}; it must be a power of two up to 4096"
         );
-        return Err(invalid(FailureCode::NotPowerOfTwo, why));
+        return Err(invalid(code, why));
     }
     Ok(())
 }
@@ -230,6 +230,10 @@ impl ReceiveFilterCapabilities {
         if !NetPacketFilterFlags::ALL.contains(filters) {
             let why = format!("receive filter flags {:#x} have unknown bits", filters.0);
             return Err(invalid(code, why));
+        }
+        if filters.0 == 0 && self.maximum_multicast_addresses == 0 {
+            let why = "no receive filter is supported; leave the capabilities unset instead";
+            return Err(invalid(code, why.to_owned()));
         }
         let multicast = filters.contains(NetPacketFilterFlags::MULTICAST);
         if multicast != (self.maximum_multicast_addresses > 0) {

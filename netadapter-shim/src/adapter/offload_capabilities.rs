@@ -27,30 +27,30 @@ impl OffloadTxChecksumCapabilities {
     }
 
     pub(crate) fn check(&self) -> Result<(), AdapterError> {
+        type Code = FailureCode;
+        check_layer3_options(Code::InvalidTxChecksumCapabilities, self.layer3)?;
+        check_tcp_options(Code::InvalidTxChecksumCapabilities, self.layer4)?;
+        let refuse = |code, why: &str| Err(invalid(code, format!("Tx checksum: {why}")));
+        match (self.layer3.0, self.layer4.0) {
+            (0, 0) => refuse(
+                Code::InvalidTxChecksumHardwareCapabilities,
+                "no flag is set; leave the capabilities unset instead",
+            ),
+            (0, _) => refuse(
+                Code::InvalidTxChecksumLayer4Capabilities,
+                "Layer4Flags are set but no Layer3Flags",
+            ),
+            (_, 0) if self.is_ipv6_alone() => refuse(
+                Code::InvalidTxChecksumIPv6Flags,
+                "IPv6 alone has no checksum of its own; Layer4Flags must be set",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_ipv6_alone(&self) -> bool {
         type L3 = NetOffloadLayer3Flags;
-        let l4 = FailureCode::InvalidTxChecksumLayer4Capabilities;
-        let hardware = FailureCode::InvalidTxChecksumHardwareCapabilities;
-        let ipv6 = L3::IPV6_NO_EXTENSIONS | L3::IPV6_WITH_EXTENSIONS;
-        check_options(hardware, "Tx checksum", self.layer3, self.layer4)?;
-        if self.layer4.0 != 0 && self.layer3.0 == 0 {
-            let why = "Tx checksum Layer4Flags are set but no Layer3Flags";
-            return Err(invalid(l4, why.to_owned()));
-        }
-        if self.layer4.0 == 0 && self.layer3.intersects(ipv6) {
-            let why = "Tx checksum of IPv6 is set without Layer4Flags; IPv6 has no checksum itself";
-            return Err(invalid(
-                FailureCode::InvalidTxChecksumIPv6Flags,
-                why.to_owned(),
-            ));
-        }
-        if self.layer3.0 == 0 {
-            let why = "Tx checksum capabilities name no header at all; do not set them instead";
-            return Err(invalid(
-                FailureCode::InvalidTxChecksumCapabilities,
-                why.to_owned(),
-            ));
-        }
-        Ok(())
+        self.layer3.contains(L3::IPV6_NO_EXTENSIONS) && !self.layer3.contains(L3::IPV4_NO_OPTIONS)
     }
 }
 
@@ -87,6 +87,14 @@ impl OffloadGsoCapabilities {
 
     pub(crate) fn check(&self) -> Result<(), AdapterError> {
         let code = FailureCode::InvalidGsoCapabilities;
+        if self.layer3.0 == 0 && self.layer4.0 == 0 {
+            let why = "GSO: no flag is set; leave the capabilities unset instead";
+            return Err(invalid(
+                FailureCode::InvalidGsoHardwareCapabilities,
+                why.to_owned(),
+            ));
+        }
+        check_tcp_options(code, self.layer4)?;
         if self.maximum_offload_size == 0 || self.minimum_segment_count == 0 {
             let why = "GSO MaximumOffloadSize and MinimumSegmentCount must not be 0";
             return Err(invalid(code, why.to_owned()));
@@ -98,19 +106,7 @@ impl OffloadGsoCapabilities {
             );
             return Err(invalid(code, why));
         }
-        if self.layer3.0 == 0 || self.layer4.0 == 0 {
-            let why = "GSO capabilities must name a layer 3 and a layer 4 header";
-            return Err(invalid(
-                FailureCode::InvalidGsoHardwareCapabilities,
-                why.to_owned(),
-            ));
-        }
-        check_options(
-            FailureCode::InvalidGsoHardwareCapabilities,
-            "GSO",
-            self.layer3,
-            self.layer4,
-        )
+        Ok(())
     }
 }
 
@@ -129,40 +125,35 @@ pub struct OffloadRscCapabilities {
 }
 
 impl OffloadRscCapabilities {
-    pub(crate) fn check(&self) -> Result<(), AdapterError> {
-        if self.layer3.0 == 0 || self.layer4.0 == 0 {
-            let why = "RSC capabilities must name a layer 3 and a layer 4 header";
-            return Err(invalid(FailureCode::InvalidRscCapabilities, why.to_owned()));
-        }
-        Ok(())
+    /// Without a header of both layers nothing can be coalesced: the same as
+    /// no statement.
+    pub(crate) fn any(self) -> Option<Self> {
+        (self.layer3.0 != 0 && self.layer4.0 != 0).then_some(self)
     }
 }
 
-/// "With options" without "no options" makes no sense for any device.
-fn check_options(
+/// IP "with options" without "no options" makes no sense for any device.
+fn check_layer3_options(
     code: FailureCode,
-    what: &str,
-    layer3: NetOffloadLayer3Flags,
-    layer4: NetOffloadLayer4Flags,
+    flags: NetOffloadLayer3Flags,
 ) -> Result<(), AdapterError> {
     type L3 = NetOffloadLayer3Flags;
+    let lone = |with, without| flags.contains(with) && !flags.contains(without);
+    if lone(L3::IPV4_WITH_OPTIONS, L3::IPV4_NO_OPTIONS)
+        || lone(L3::IPV6_WITH_EXTENSIONS, L3::IPV6_NO_EXTENSIONS)
+    {
+        let why = "Layer3Flags name headers with options but not those without";
+        return Err(invalid(code, why.to_owned()));
+    }
+    Ok(())
+}
+
+/// The same for TCP.
+fn check_tcp_options(code: FailureCode, flags: NetOffloadLayer4Flags) -> Result<(), AdapterError> {
     type L4 = NetOffloadLayer4Flags;
-    let lone = |with: bool, without: bool| with && !without;
-    let ipv4 = lone(
-        layer3.contains(L3::IPV4_WITH_OPTIONS),
-        layer3.contains(L3::IPV4_NO_OPTIONS),
-    );
-    let ipv6 = lone(
-        layer3.contains(L3::IPV6_WITH_EXTENSIONS),
-        layer3.contains(L3::IPV6_NO_EXTENSIONS),
-    );
-    let tcp = lone(
-        layer4.contains(L4::TCP_WITH_OPTIONS),
-        layer4.contains(L4::TCP_NO_OPTIONS),
-    );
-    if ipv4 || ipv6 || tcp {
-        let why = format!("{what} flags name headers with options but not those without");
-        return Err(invalid(code, why));
+    if flags.contains(L4::TCP_WITH_OPTIONS) && !flags.contains(L4::TCP_NO_OPTIONS) {
+        let why = "Layer4Flags name TCP with options but not without";
+        return Err(invalid(code, why.to_owned()));
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ impl ReceiveScalingCapabilities {
                  powers of two, the table at most {LARGEST_TABLE}",
                 sizes[0], sizes[1]
             );
-            return Err(invalid(FailureCode::InvalidRSSConfiguration, why));
+            return Err(invalid(FailureCode::NotPowerOfTwo, why));
         }
         let ranges = [
             (
@@ -192,10 +192,10 @@ mod tests {
         assert_eq!(code(sound), None);
         let mut odd = sound;
         odd.number_of_queues = 3;
-        assert_eq!(code(odd), Some(FailureCode::InvalidRSSConfiguration));
+        assert_eq!(code(odd), Some(FailureCode::NotPowerOfTwo));
         let mut table = sound;
         table.indirection_table_size = 0;
-        assert_eq!(code(table), Some(FailureCode::InvalidRSSConfiguration));
+        assert_eq!(code(table), Some(FailureCode::NotPowerOfTwo));
         let mut hash = sound;
         hash.hash_types = Hash(2);
         assert_eq!(code(hash), Some(FailureCode::InvalidReceiveScalingHashType));

@@ -163,14 +163,13 @@ impl Adapter {
     /// `NetAdapterOffloadSetRscCapabilities`
     ///
     /// # Errors
-    /// `InvalidRscCapabilities`, `AdapterAlreadyStarted`
+    /// `AdapterAlreadyStarted`
     pub fn offload_set_rsc_capabilities(
         &mut self,
         capabilities: OffloadRscCapabilities,
     ) -> Result<(), AdapterError> {
         self.before_start("NetAdapterOffloadSetRscCapabilities")?;
-        capabilities.check()?;
-        self.settings.rsc = Some(capabilities);
+        self.settings.rsc = capabilities.any();
         Ok(())
     }
 

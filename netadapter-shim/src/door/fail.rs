@@ -3,7 +3,7 @@
 //! With the verifier on, one line says what was wrong and the process ends by
 //! SIGABRT (a shell shows exit code 134), as WUDFHost ends on a verifier stop.
 //! With the verifier off, each rule is logged once and remembered, and the
-//! call that found it returns a status.
+//! call that found it returns a status. A few rules of our own are only told of.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,6 +81,8 @@ impl From<WdfFault> for Code {
 }
 
 static VERIFIER: AtomicBool = AtomicBool::new(true);
+#[cfg(not(test))]
+static ENDING: AtomicBool = AtomicBool::new(false);
 static REMEMBERED: Mutex<Vec<Code>> = Mutex::new(Vec::new());
 
 static ON_FATAL: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
@@ -108,6 +110,10 @@ pub(crate) fn breach(code: impl Into<Code>, what: fmt::Arguments<'_>) {
     recorded::record(code, what);
     #[cfg(not(test))]
     if verifier() {
+        // Whoever comes second while the process ends has nothing to add.
+        while ENDING.swap(true, Ordering::AcqRel) {
+            std::thread::park();
+        }
         eprintln!("umnet: client driver broke a rule: {code}: {what}");
         if let Some(last_words) = ON_FATAL.get() {
             last_words();
@@ -118,6 +124,17 @@ pub(crate) fn breach(code: impl Into<Code>, what: fmt::Arguments<'_>) {
         log::error!(
             "client driver broke a rule: {code}: {what}; later ones of its kind are not logged"
         );
+    }
+}
+
+/// Reports what a sound client does not do, but what harms nobody: the run goes
+/// on, with one line for each rule.
+pub(crate) fn advise(code: impl Into<Code>, what: fmt::Arguments<'_>) {
+    let code = code.into();
+    #[cfg(test)]
+    recorded::record(code, what);
+    if remember(code) {
+        log::warn!("client driver: {code}: {what}");
     }
 }
 

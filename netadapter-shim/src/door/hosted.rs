@@ -21,10 +21,10 @@ use super::object::{self, Handle, Kind};
 use super::pnp::device_calls::DeviceCalls;
 use super::pnp::{Pnp, PnpError};
 use super::types::UnicodeString;
-use super::watchdog::Watchdog;
+use super::watchdog::{OnExpiry, Watchdog};
 use super::wdf::{self, io_socket::IoSocket};
 use super::{fail, globals};
-use crate::abi::{NetPacketFilterFlags as Flags, NtStatus};
+use crate::abi::{FailureCode, NetPacketFilterFlags as Flags, NtStatus};
 use crate::{Adapter, ReceiveFilter};
 
 /// How a client is hosted.
@@ -41,6 +41,9 @@ pub struct HostOptions {
     /// Called, on a thread of the client, when it gives a device up (`WdfDeviceSetFailed`).
     pub on_failed: Arc<dyn Fn() + Send + Sync>,
 }
+
+/// Longest time in a queue's callback before it counts as stuck.
+const QUEUE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why a client does not run.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +119,10 @@ impl HostedClient {
     ) -> Result<Self, HostedError> {
         fail::set_verifier(options.verifier);
         fail::on_fatal(options.on_breach);
-        let watchdog = Watchdog::new(options.deadline, options.on_stuck);
+        // Before anybody who waits for a queue loses patience.
+        let patience = (options.deadline / 2).min(QUEUE_DEADLINE) * 9 / 10;
+        net::pace::set_limits(patience / 5, patience);
+        let watchdog = Watchdog::new(options.deadline, stuck(options.on_stuck));
         let watchdog = Arc::new(watchdog.map_err(HostedError::Watchdog)?);
         let Loaded { client, entry } = loader::load(file)?;
         client_host::install(Some(Arc::clone(&host)));
@@ -252,6 +258,17 @@ impl HostedClient {
         let delete = || object::delete(device);
         self.watchdog.watch("the cleanup callbacks", delete);
     }
+}
+
+/// A callback that does not return is a breach; without the verifier the host decides.
+fn stuck(on_stuck: Box<dyn Fn(&'static str, Duration) + Send>) -> OnExpiry {
+    Box::new(move |callback, patience| {
+        fail::breach(
+            FailureCode::ShimCallbackStuck,
+            format_args!("{callback} has not returned for {patience:?}; it must not wait for ever"),
+        );
+        on_stuck(callback, patience);
+    })
 }
 
 fn forget(client: &globals::Client) {

@@ -7,6 +7,7 @@
 //! `indication`). `device` is what the PnP sequence calls.
 
 pub(crate) mod adapter;
+mod attention;
 mod callbacks;
 pub(crate) mod configuration;
 pub(crate) mod device;

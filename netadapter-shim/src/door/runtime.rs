@@ -7,6 +7,7 @@
 pub(crate) mod clock;
 mod clock_api;
 mod dispatcher;
+pub(crate) mod irql;
 mod kernel;
 mod kernel_lock;
 mod last_error;

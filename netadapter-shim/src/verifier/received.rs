@@ -4,7 +4,7 @@ use super::snapshot::Owned;
 use super::{POISON_LAYOUT, Violation};
 use crate::abi::{
     FailureCode, NetFragment, NetPacket, NetPacketLayer2Type as L2, NetPacketLayer3Type as L3,
-    NetPacketLayer4Type as L4,
+    NetPacketLayer4Type as L4, NetPacketLayout,
 };
 use crate::ring::NetRings;
 
@@ -67,7 +67,7 @@ fn check_range(index: u32, packet: NetPacket, fragments: Owned, taken: u32) -> C
         return violated(
             code,
             index,
-            "FragmentCount is 0; return it with Ignore set instead",
+            "FragmentCount must not be 0; return it with Ignore set instead",
         );
     }
     if count > fragments.count() {
@@ -75,11 +75,17 @@ fn check_range(index: u32, packet: NetPacket, fragments: Owned, taken: u32) -> C
         return violated(
             code,
             index,
-            format!("FragmentCount {count} is more than were owned"),
+            format!(
+                "FragmentCount is {count}; it must not be more than the {} that were owned",
+                fragments.count()
+            ),
         );
     }
     let last = fragments.advance(first, count - 1);
-    let why = format!("its fragments are {first} to {last}");
+    let why = format!(
+        "its fragments are {first} to {last}; they must have been owned, be returned with it, \
+         and follow those of the packet before"
+    );
     let before = |index| fragments.contains(index);
     let returned = |index| fragments.returned(index);
     if !before(first) {
@@ -136,81 +142,98 @@ fn check_fragment(index: u32, fragment: NetFragment) -> Check {
     }
     if fragment.offset() > fragment.capacity() {
         let code = FailureCode::InvalidRingRxPacketFragmentOffsetInvalid;
-        return seen(code, "Offset is beyond Capacity");
+        return seen(code, "Offset must not be beyond Capacity");
     }
     if fragment.offset() + fragment.valid_length() > fragment.capacity() {
         let code = FailureCode::InvalidRingRxPacketFragmentLengthInvalid;
-        return seen(code, "Offset + ValidLength is beyond Capacity");
+        return seen(code, "Offset + ValidLength must not be beyond Capacity");
     }
     Ok(())
 }
 
 fn check_layout(index: u32, packet: NetPacket) -> Check {
-    type Code = FailureCode;
     let layout = packet.layout;
-    let (l2, l3, l4) = (
-        layout.layer2_type(),
-        layout.layer3_type(),
-        layout.layer4_type(),
-    );
-    let types = [
-        (
-            l2.0 <= L2::IEEE80211.0,
-            Code::InvalidRingRxPacketLayer2TypeInvalid,
-        ),
-        (
-            l3.0 <= L3::IPV6_NO_EXTENSIONS.0,
-            Code::InvalidRingRxPacketLayer3TypeInvalid,
-        ),
-        (
-            l4.0 <= L4::IP_NOT_FRAGMENT.0,
-            Code::InvalidRingRxPacketLayer4TypeInvalid,
-        ),
-    ];
-    let layer2 = layout.layer2_header_length();
-    let layer3 = layout.layer3_header_length();
-    let layer4 = layout.layer4_header_length();
-    let lengths = [
-        (
-            layer2_fits(l2, layer2),
-            Code::InvalidRingRxPacketLayer2LengthInvalid,
-        ),
-        (
-            layer3_fits(l3, layer3),
-            Code::InvalidRingRxPacketLayer3LengthInvalid,
-        ),
-        (
-            layer4_fits(l4, layer4),
-            Code::InvalidRingRxPacketLayer4LengthInvalid,
-        ),
-    ];
-    match types.into_iter().chain(lengths).find(|(sound, _)| !sound) {
-        Some((_, code)) => violated(code, index, format!("{layout:?}")),
+    let broken = broken_type(layout)
+        .or_else(|| layer2_breach(layout.layer2_type(), layout.layer2_header_length()))
+        .or_else(|| layer3_breach(layout.layer3_type(), layout.layer3_header_length()))
+        .or_else(|| layer4_breach(layout.layer4_type(), layout.layer4_header_length()));
+    match broken {
+        Some((code, expected)) => violated(code, index, format!("{expected}: {layout:?}")),
         None => Ok(()),
     }
 }
 
-fn layer2_fits(kind: L2, length: u32) -> bool {
-    match kind {
-        L2::NULL => length == 0,
-        L2::ETHERNET => length == 0 || length >= 14,
-        _ => true,
+/// A rule of the layout that was broken, and what it asks for.
+type Breach = Option<(FailureCode, &'static str)>;
+
+fn broken_type(layout: NetPacketLayout) -> Breach {
+    type Code = FailureCode;
+    if layout.layer2_type().0 > L2::IEEE80211.0 {
+        return Some((
+            Code::InvalidRingRxPacketLayer2Type,
+            "Layer2Type must be 0 to 3",
+        ));
+    }
+    if layout.layer3_type().0 > L3::IPV6_NO_EXTENSIONS.0 {
+        return Some((
+            Code::InvalidRingRxPacketLayer3Type,
+            "Layer3Type must be 0 to 6",
+        ));
+    }
+    if layout.layer4_type().0 > L4::IP_NOT_FRAGMENT.0 {
+        return Some((
+            Code::InvalidRingRxPacketLayer4Type,
+            "Layer4Type must be 0 to 4",
+        ));
+    }
+    None
+}
+
+/// A length of 0 leaves the header to the framework; it is what the layer-2
+/// type Null must have.
+fn layer2_breach(kind: L2, length: u32) -> Breach {
+    type Code = FailureCode;
+    match (kind, length) {
+        (_, 0) => None,
+        (L2::NULL, _) => Some((
+            Code::InvalidRingRxPacketLayer2TypeNullLengthNonZero,
+            "Layer2HeaderLength of the type Null must be 0",
+        )),
+        (L2::ETHERNET, ..14) => Some((
+            Code::InvalidRingRxPacketLayer2TypeEthernetLengthInvalid,
+            "Layer2HeaderLength of Ethernet must be 0, or 14 and more",
+        )),
+        _ => None,
     }
 }
 
-fn layer3_fits(kind: L3, length: u32) -> bool {
-    let minimum = match kind {
-        kind if kind.is_ipv4() => 20,
-        kind if kind.is_ipv6() => 40,
-        _ => 0,
-    };
-    length == 0 || length >= minimum
+fn layer3_breach(kind: L3, length: u32) -> Breach {
+    type Code = FailureCode;
+    match length {
+        1..20 if kind.is_ipv4() => Some((
+            Code::InvalidRingRxPacketLayer3TypeIPv4LengthInvalid,
+            "Layer3HeaderLength of IPv4 must be 0, or 20 and more",
+        )),
+        1..40 if kind.is_ipv6() => Some((
+            Code::InvalidRingRxPacketLayer3TypeIPv6LengthInvalid,
+            "Layer3HeaderLength of IPv6 must be 0, or 40 and more",
+        )),
+        _ => None,
+    }
 }
 
-fn layer4_fits(kind: L4, length: u32) -> bool {
+fn layer4_breach(kind: L4, length: u32) -> Breach {
+    type Code = FailureCode;
+    let tcp = length == 0 || ((20..=60).contains(&length) && length.is_multiple_of(4));
     match kind {
-        L4::TCP => length == 0 || ((20..=60).contains(&length) && length.is_multiple_of(4)),
-        L4::UDP => length == 0 || length >= 8,
-        _ => true,
+        L4::TCP if !tcp => Some((
+            Code::InvalidRingRxPacketLayer4TypeTcpLengthInvalid,
+            "Layer4HeaderLength of TCP must be 0, or a multiple of 4 from 20 to 60",
+        )),
+        L4::UDP if (1..8).contains(&length) => Some((
+            Code::InvalidRingRxPacketLayer4TypeUdpLengthInvalid,
+            "Layer4HeaderLength of UDP must be 0, or 8 and more",
+        )),
+        _ => None,
     }
 }

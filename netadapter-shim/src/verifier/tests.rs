@@ -289,21 +289,25 @@ fn impossible_layouts_are_seen() {
         (L4::TCP, 60),
     );
     assert_eq!(of(good.0, good.1, good.2), None);
-    let l2_type = Some(Code::InvalidRingRxPacketLayer2TypeInvalid);
+    let l2_type = Some(Code::InvalidRingRxPacketLayer2Type);
     assert_eq!(of((L2(4), 0), none.1, none.2), l2_type);
-    let l3_type = Some(Code::InvalidRingRxPacketLayer3TypeInvalid);
+    let l3_type = Some(Code::InvalidRingRxPacketLayer3Type);
     assert_eq!(of(none.0, (L3(7), 0), none.2), l3_type);
-    let l4_type = Some(Code::InvalidRingRxPacketLayer4TypeInvalid);
+    let l4_type = Some(Code::InvalidRingRxPacketLayer4Type);
     assert_eq!(of(none.0, none.1, (L4(5), 0)), l4_type);
-    let l2_length = Some(Code::InvalidRingRxPacketLayer2LengthInvalid);
-    assert_eq!(of((L2::ETHERNET, 13), none.1, none.2), l2_length);
-    assert_eq!(of((L2::NULL, 14), none.1, none.2), l2_length);
-    let l3_length = Some(Code::InvalidRingRxPacketLayer3LengthInvalid);
-    assert_eq!(of(none.0, (L3::IPV4_NO_OPTIONS, 19), none.2), l3_length);
-    assert_eq!(of(none.0, (L3::IPV6_NO_EXTENSIONS, 39), none.2), l3_length);
-    let l4_length = Some(Code::InvalidRingRxPacketLayer4LengthInvalid);
+    let null = Some(Code::InvalidRingRxPacketLayer2TypeNullLengthNonZero);
+    assert_eq!(of((L2::NULL, 14), none.1, none.2), null);
+    assert_eq!(of((L2::NULL, 0), none.1, none.2), None);
+    let ethernet = Some(Code::InvalidRingRxPacketLayer2TypeEthernetLengthInvalid);
+    assert_eq!(of((L2::ETHERNET, 13), none.1, none.2), ethernet);
+    let ipv4 = Some(Code::InvalidRingRxPacketLayer3TypeIPv4LengthInvalid);
+    assert_eq!(of(none.0, (L3::IPV4_NO_OPTIONS, 19), none.2), ipv4);
+    let ipv6 = Some(Code::InvalidRingRxPacketLayer3TypeIPv6LengthInvalid);
+    assert_eq!(of(none.0, (L3::IPV6_NO_EXTENSIONS, 39), none.2), ipv6);
+    let tcp = Some(Code::InvalidRingRxPacketLayer4TypeTcpLengthInvalid);
     for length in [19, 22, 64] {
-        assert_eq!(of(none.0, none.1, (L4::TCP, length)), l4_length, "{length}");
+        assert_eq!(of(none.0, none.1, (L4::TCP, length)), tcp, "{length}");
     }
-    assert_eq!(of(none.0, none.1, (L4::UDP, 7)), l4_length);
+    let udp = Some(Code::InvalidRingRxPacketLayer4TypeUdpLengthInvalid);
+    assert_eq!(of(none.0, none.1, (L4::UDP, 7)), udp);
 }

@@ -23,7 +23,7 @@ use super::indication::Outbox;
 use super::power::AdapterPower;
 use crate::abi::{FailureCode, NtStatus};
 use crate::adapter::{Adapter, AdapterError, ReceiveFilter};
-use crate::door::fail::breach;
+use crate::door::fail::{advise, breach, verifier};
 use crate::door::object::Handle;
 
 /// Longest wait for another thread that works with the core: longer than the
@@ -47,9 +47,11 @@ pub(crate) struct AdapterObject {
     started: AtomicBool,
     paused: AtomicBool,
     removed: AtomicBool,
+    /// NetAdapterSetLinkState was called.
+    link_stated: AtomicBool,
     /// Queues and callbacks that wait for threads refuse what would wait for
     /// the core.
-    fault: Mutex<Option<NtStatus>>,
+    refused: Mutex<Vec<(&'static str, NtStatus)>>,
     /// What the client is yet to be told.
     pub(super) outbox: Outbox,
     pub(super) power: AdapterPower,
@@ -106,7 +108,8 @@ impl AdapterObject {
             started: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             removed: AtomicBool::new(false),
-            fault: Mutex::new(None),
+            link_stated: AtomicBool::new(false),
+            refused: Mutex::default(),
             outbox: Outbox::default(),
             power: AdapterPower::default(),
         }
@@ -138,6 +141,11 @@ impl AdapterObject {
         self.paused.swap(paused, Ordering::AcqRel)
     }
 
+    /// The client has said what its link does.
+    pub(super) fn set_link_stated(&self) {
+        self.link_stated.store(true, Ordering::Release);
+    }
+
     /// The device is gone for good.
     pub(super) fn set_removed(&self) {
         self.removed.store(true, Ordering::Release);
@@ -150,9 +158,14 @@ impl AdapterObject {
         ETHERNET << 48 | (self.number as u64 + 1) << 24
     }
 
-    /// Remembers a broken rule of the capabilities: the adapter will not start.
-    pub(super) fn remember(&self, status: NtStatus) {
-        lock(&self.fault).get_or_insert(status);
+    /// Remembers how a statement ended. The adapter does not start while one
+    /// is refused; the last of a kind counts.
+    pub(super) fn remember(&self, call: &'static str, stated: Result<(), NtStatus>) {
+        let mut refused = lock(&self.refused);
+        refused.retain(|(earlier, _)| *earlier != call);
+        if let Err(status) = stated {
+            refused.push((call, status));
+        }
     }
 
     /// Works with the core, waiting for it if another thread has it.
@@ -290,11 +303,8 @@ pub(super) fn start(adapter: &AdapterObject) -> Result<(), NtStatus> {
         log::error!("{CALL}: adapter {}: its device was removed", adapter.number);
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
     }
-    if let Some(status) = *lock(&adapter.fault) {
-        log::error!(
-            "{CALL}: adapter {}: its capabilities were refused",
-            adapter.number
-        );
+    if let Some((call, status)) = lock(&adapter.refused).first().copied() {
+        log::error!("{CALL}: adapter {}: {call} was refused", adapter.number);
         return Err(status);
     }
     // Before the core starts, so that callbacks find the phase it tells of.
@@ -354,9 +364,18 @@ pub(crate) fn set_receive_filter(
 /// The device is about to lose power: the adapter's queues end.
 pub(super) fn io_stop(adapter: &AdapterObject) {
     const CALL: &str = "ending the queues";
-    adapter.set_powered(false);
+    let had_power = adapter.set_powered(false);
     if let Ok(Err(error)) = adapter.with(CALL, Adapter::io_stop) {
         not_ended(CALL, adapter, &error);
+    }
+    let unstated = had_power && adapter.is_started() && verifier();
+    if unstated && !adapter.link_stated.load(Ordering::Acquire) {
+        let text = format_args!(
+            "{}: it had power and never stated its link; call NetAdapterSetLinkState, if only to \
+             say that there is none",
+            adapter.handle()
+        );
+        advise(FailureCode::ShimLinkStateNeverSet, text);
     }
 }
 

@@ -102,7 +102,7 @@ unsafe extern "C" fn NetDeviceOpenConfiguration(
         guard::client(CALL, globals)?;
         if object::kind(device) != Some(Kind::Device) {
             let why = format_args!("{device} is no WDFDEVICE");
-            return refuse(FailureCode::InvalidObjectHandle, CALL, why);
+            return refuse(FailureCode::ShimInvalidObjectHandle, CALL, why);
         }
         let scope = ConfigurationScope::Device(device::number(device));
         // SAFETY: the client called with C's prototype.

@@ -12,6 +12,7 @@ use crate::door::fail::breach;
 use crate::door::foreign::{BadStruct, Sized32, read_sized};
 use crate::door::globals::{self, Client};
 use crate::door::object::{self, Handle, Kind};
+use crate::door::runtime::irql;
 
 use super::adapter::AdapterObject;
 use super::queue::QueueObject;
@@ -44,13 +45,46 @@ sized!(
     NetPacketQueueConfig,
 );
 
-/// The client behind a call; a pointer that is none is a breach.
+/// The client behind a call; a pointer that is none is a breach, and so is an
+/// IRQL above the call's own.
 pub(super) fn client(call: &str, globals: Globals) -> Result<Arc<Client>, NtStatus> {
+    check_irql(call, irql::current());
     globals::client(globals).ok_or_else(|| {
         let text = format_args!("{call}: the driver globals {globals:p} were not given out here");
         breach(FailureCode::CorruptedPrivateGlobals, text);
         NtStatus::INVALID_PARAMETER
     })
+}
+
+/// Nothing goes wrong here above an IRQL: the call goes on, if the verifier is
+/// off.
+fn check_irql(call: &str, found: u8) {
+    if found == irql::PASSIVE || found <= highest_irql(call) {
+        return;
+    }
+    let code = match highest_irql(call) {
+        irql::PASSIVE => FailureCode::IrqlIsNotPassive,
+        _ => FailureCode::IrqlNotLessOrEqualDispatch,
+    };
+    let most = highest_irql(call);
+    let text = format_args!(
+        "{call}: called at IRQL {found}, its highest is {most}; spin locks raise it, and the \
+         verifier does around Cancel and every second Advance"
+    );
+    breach(code, text);
+}
+
+/// The IRQL a function may be called at (section 1.4).
+fn highest_irql(call: &str) -> u8 {
+    match call {
+        "NetTxQueueNotifyMoreCompletedPacketsAvailable"
+        | "NetRxQueueNotifyMoreReceivedPacketsAvailable" => irql::HIGH,
+        "NetAdapterSetLinkState"
+        | "NetReceiveFilterGetPacketFilter"
+        | "NetReceiveFilterGetMulticastAddressCount"
+        | "NetReceiveFilterGetMulticastAddressList" => irql::DISPATCH,
+        _ => irql::PASSIVE,
+    }
 }
 
 /// The adapter a call names.
@@ -62,7 +96,7 @@ pub(super) fn adapter(
     client(call, globals)?;
     object::payload(handle, Kind::Adapter).map_err(|bad| {
         breach(
-            FailureCode::InvalidObjectHandle,
+            FailureCode::ShimInvalidObjectHandle,
             format_args!("{call}: {bad}"),
         );
         NtStatus::INVALID_HANDLE

@@ -89,9 +89,9 @@ impl AdapterObject {
         self.outbox.lock().indications.push_back(indication);
     }
 
-    /// The device has power, or has it no longer.
-    pub(super) fn set_powered(&self, powered: bool) {
-        self.outbox.lock().powered = powered;
+    /// The device has power, or has it no longer; whether it had before.
+    pub(super) fn set_powered(&self, powered: bool) -> bool {
+        std::mem::replace(&mut self.outbox.lock().powered, powered)
     }
 
     /// Tells the client all that is waiting, if its device has power.
@@ -212,7 +212,7 @@ pub(super) fn offload(
         let text = format_args!(
             "{call}: {wanted:#x} means something only inside an EvtAdapterOffloadSet callback"
         );
-        breach(FailureCode::InvalidObjectHandle, text);
+        breach(FailureCode::ShimInvalidObjectHandle, text);
     }
     found.unwrap_or(false)
 }

@@ -29,6 +29,8 @@ struct Init {
     device: Handle,
     callbacks: AdapterCallbacks,
     demux: Option<TxDemux>,
+    /// Why no adapter can be made of it.
+    fault: Option<(&'static str, NtStatus)>,
     used: bool,
 }
 
@@ -54,6 +56,22 @@ fn change(call: &str, number: usize, change: impl FnOnce(&mut Init)) -> Result<(
     }
     change(init);
     Ok(())
+}
+
+/// What is refused is remembered until the call succeeds: it returns nothing,
+/// and so no adapter is created.
+fn remembering(
+    call: &'static str,
+    number: usize,
+    made: Result<(), NtStatus>,
+) -> Result<(), NtStatus> {
+    if let Some(init) = inits().get_mut(&number) {
+        init.fault = match made {
+            Err(status) => Some((call, status)),
+            Ok(()) => init.fault.filter(|(earlier, _)| *earlier != call),
+        };
+    }
+    made
 }
 
 fn unknown<T>(call: &str, number: usize) -> Result<T, NtStatus> {
@@ -84,7 +102,7 @@ pub(super) fn allocate(globals: Globals, device: Handle) -> usize {
     }
     if object::kind(device) != Some(Kind::Device) {
         breach(
-            FailureCode::InvalidObjectHandle,
+            FailureCode::ShimInvalidObjectHandle,
             format_args!("{CALL}: {device} is no WDFDEVICE"),
         );
         return 0;
@@ -94,6 +112,7 @@ pub(super) fn allocate(globals: Globals, device: Handle) -> usize {
         device,
         callbacks: AdapterCallbacks::default(),
         demux: None,
+        fault: None,
         used: false,
     };
     inits().insert(number, init);
@@ -117,8 +136,21 @@ pub(super) unsafe fn set_datapath_callbacks(
     number: usize,
     callbacks: *const NetAdapterDatapathCallbacks,
 ) -> Result<(), NtStatus> {
-    const CALL: &str = "NetAdapterInitSetDatapathCallbacks";
-    guard::client(CALL, globals)?;
+    guard::client(SET_DATAPATH_CALLBACKS, globals)?;
+    // SAFETY: passed on from the caller.
+    let made = unsafe { keep_callbacks(number, callbacks) };
+    remembering(SET_DATAPATH_CALLBACKS, number, made)
+}
+
+const SET_DATAPATH_CALLBACKS: &str = "NetAdapterInitSetDatapathCallbacks";
+
+/// # Safety
+/// As for [`set_datapath_callbacks`].
+unsafe fn keep_callbacks(
+    number: usize,
+    callbacks: *const NetAdapterDatapathCallbacks,
+) -> Result<(), NtStatus> {
+    const CALL: &str = SET_DATAPATH_CALLBACKS;
     // SAFETY: passed on from the caller.
     let raw = unsafe { guard::read(CALL, callbacks) }?;
     let create_tx = CreateQueue::from_raw(raw.evt_adapter_create_tx_queue);
@@ -144,8 +176,18 @@ pub(super) unsafe fn add_tx_demux(
     number: usize,
     demux: *const NetAdapterTxDemux,
 ) -> Result<(), NtStatus> {
-    const CALL: &str = "NetAdapterInitAddTxDemux";
-    guard::client(CALL, globals)?;
+    guard::client(ADD_TX_DEMUX, globals)?;
+    // SAFETY: passed on from the caller.
+    let made = unsafe { keep_demux(number, demux) };
+    remembering(ADD_TX_DEMUX, number, made)
+}
+
+const ADD_TX_DEMUX: &str = "NetAdapterInitAddTxDemux";
+
+/// # Safety
+/// As for [`add_tx_demux`].
+unsafe fn keep_demux(number: usize, demux: *const NetAdapterTxDemux) -> Result<(), NtStatus> {
+    const CALL: &str = ADD_TX_DEMUX;
     // SAFETY: passed on from the caller.
     let raw = unsafe { guard::read(CALL, demux) }?;
     let demux = TxDemux::new(raw.kind, raw.range).map_err(|error| {
@@ -190,6 +232,10 @@ pub(super) unsafe fn create(
 }
 
 fn build(call: &str, init: Init, attributes: &object::Attributes) -> Result<Handle, NtStatus> {
+    if let Some((earlier, status)) = init.fault {
+        log::error!("{call}: {earlier} was refused");
+        return Err(status);
+    }
     let Some(host) = client_host::current() else {
         log::error!("{call}: no host to open a port");
         return Err(NtStatus::INVALID_DEVICE_REQUEST);

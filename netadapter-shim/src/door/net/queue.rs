@@ -6,7 +6,7 @@
 mod driven;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
@@ -15,7 +15,7 @@ use super::guard::{self, Globals, refuse};
 use crate::abi::{
     FailureCode, NetExtension, NetExtensionQuery, NetExtensionType, NetPacketQueueConfig, NtStatus,
 };
-use crate::door::fail::breach;
+use crate::door::fail::{advise, breach, verifier};
 use crate::door::foreign::{BadStruct, size_of_foreign, store, wide_string};
 use crate::door::object::{self, Handle, Kind, ParentRule, Rules};
 use crate::door::types::WdfObjectAttributes;
@@ -50,6 +50,20 @@ pub(crate) struct QueueObject {
     notifier: Notifier,
     callbacks: QueueCallbacks,
     demux: Option<u8>,
+    /// From EvtStart to the end of EvtStop.
+    running: AtomicBool,
+    notifications: AtomicU64,
+}
+
+impl QueueObject {
+    fn set_running(&self, running: bool) {
+        self.running.store(running, Ordering::Release);
+    }
+
+    /// How often the client has notified.
+    fn notifications(&self) -> u64 {
+        self.notifications.load(Ordering::Acquire)
+    }
 }
 
 /// A queue that is being created: what stands behind a NETTXQUEUE_INIT or
@@ -170,6 +184,8 @@ pub(super) unsafe fn create(
         notifier: creation.notifier.clone(),
         callbacks,
         demux: creation.demux,
+        running: AtomicBool::new(false),
+        notifications: AtomicU64::new(0),
     };
     let parent = Some(creation.adapter);
     let handle = object::create_with(Kind::PacketQueue, parent, &attributes, Arc::new(payload))?;
@@ -263,7 +279,7 @@ fn complete_config(call: &str, raw: &NetPacketQueueConfig) -> Result<QueueCallba
     );
     let (Some(advance), Some(set_notification_enabled), Some(cancel)) = mandatory else {
         return refuse(
-            FailureCode::InvalidQueueConfiguration,
+            FailureCode::NetQueueInvalidConfiguration,
             call,
             format_args!("EvtAdvance, EvtSetNotificationEnabled and EvtCancel must all be given"),
         );
@@ -317,9 +333,21 @@ pub(super) fn collection(
 
 /// `Net{Tx,Rx}QueueNotifyMore…Available`
 pub(super) fn notify(call: &str, globals: Globals, direction: Direction, handle: Handle) {
-    if let Ok(queue) = of_direction(call, globals, handle, direction) {
-        queue.notifier.notify();
+    let Ok(queue) = of_direction(call, globals, handle, direction) else {
+        return;
+    };
+    // No more than advice: Tx queues start before Rx queues, and one that is
+    // fed by the other may be notified too early. Surplus calls are harmless.
+    if !queue.running.load(Ordering::Acquire) && verifier() {
+        let text = format_args!(
+            "{call}: {direction} queue {} ({handle}) is not started, or stopped; notify between \
+             EvtPacketQueueStart and EvtPacketQueueStop",
+            queue.queue_id
+        );
+        advise(FailureCode::ShimNotifyOutsideStart, text);
     }
+    queue.notifications.fetch_add(1, Ordering::Release);
+    queue.notifier.notify();
 }
 
 /// `Net{Tx,Rx}QueueGetExtension`
@@ -343,11 +371,11 @@ pub(super) unsafe fn extension(
     let query = unsafe { guard::read(call, query) }?;
     // SAFETY: passed on from the caller.
     let name = unsafe { wide_string(query.name) };
-    let Some(name) = name else {
+    let Some(name) = name.filter(|name| !name.is_empty()) else {
         return refuse(
-            FailureCode::ParameterCantBeNull,
+            FailureCode::InvalidNetExtensionName,
             call,
-            format_args!("the extension's name is NULL or without end"),
+            format_args!("the extension's name is NULL, empty or without end"),
         );
     };
     let name = String::from_utf16_lossy(&name);

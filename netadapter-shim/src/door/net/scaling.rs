@@ -5,11 +5,12 @@ use std::ffi::c_void;
 use super::adapter::AdapterObject;
 use super::callbacks::{ScalingSet, succeeded};
 use crate::abi::{
-    NetPacketHashProtocolType, NetReceiveScalingArray, NetReceiveScalingHashType,
+    FailureCode, NetPacketHashProtocolType, NetReceiveScalingArray, NetReceiveScalingHashType,
     NetReceiveScalingIndirectionEntry, NtStatus,
 };
 use crate::adapter::IndirectionEntry;
-use crate::door::object::Handle;
+use crate::door::fail::breach;
+use crate::door::object::{self, Handle, Kind};
 
 pub(super) fn enable(
     adapter: &AdapterObject,
@@ -18,7 +19,16 @@ pub(super) fn enable(
 ) -> Result<(), NtStatus> {
     let enable = adapter.callbacks().scaling_enable;
     let enable = enable.ok_or(NtStatus::NOT_SUPPORTED)?;
-    succeeded(enable.call(adapter.handle(), hash.0, protocols.0))
+    succeeded(enable.call(adapter.handle(), hash.0, protocols.0)).inspect_err(|status| {
+        let text = format_args!(
+            "{}: EvtNetAdapterReceiveScalingEnable refused what the capabilities offer (hash \
+             {:#x}, protocols {:#x}): {status}",
+            adapter.handle(),
+            hash.0,
+            protocols.0
+        );
+        breach(FailureCode::InvalidRSSConfiguration, text);
+    })
 }
 
 pub(super) fn disable(adapter: &AdapterObject) {
@@ -44,6 +54,7 @@ pub(super) fn set_entries(
     queues: &[Handle],
     entries: &mut [IndirectionEntry],
 ) -> Result<(), NtStatus> {
+    check_alive(adapter, queues)?;
     let foreign = entries
         .iter()
         .map(|entry| NetReceiveScalingIndirectionEntry {
@@ -64,6 +75,21 @@ pub(super) fn set_entries(
         entry.status = NtStatus(foreign.status);
     }
     set
+}
+
+/// No entry may name a queue that the client has deleted by itself.
+fn check_alive(adapter: &AdapterObject, queues: &[Handle]) -> Result<(), NtStatus> {
+    let alive = |queue: &Handle| object::kind(*queue) == Some(Kind::PacketQueue);
+    let Some(dead) = queues.iter().position(|queue| !alive(queue)) else {
+        return Ok(());
+    };
+    let text = format_args!(
+        "{}: entries of the indirection table would name rx queue {dead}, which was deleted; the \
+         framework alone deletes queues",
+        adapter.handle()
+    );
+    breach(FailureCode::ShimScalingDeadQueue, text);
+    Err(NtStatus::INVALID_DEVICE_STATE)
 }
 
 fn call(

@@ -24,6 +24,21 @@ fn stopped(call: &str, globals: Globals, handle: Handle) -> Result<Arc<AdapterOb
     Ok(adapter)
 }
 
+/// A statement that is allowed only while the adapter is stopped. What is
+/// refused is remembered: these calls return nothing, and so the adapter does
+/// not start.
+fn stating(
+    call: &'static str,
+    globals: Globals,
+    handle: Handle,
+    statement: impl FnOnce(&Arc<AdapterObject>) -> Result,
+) -> Result {
+    let adapter = stopped(call, globals, handle)?;
+    let stated = statement(&adapter);
+    adapter.remember(call, stated);
+    stated
+}
+
 /// States something to the core.
 fn state(
     call: &str,
@@ -52,11 +67,12 @@ pub(super) unsafe fn link_layer_capabilities(
     capabilities: *const NetAdapterLinkLayerCapabilities,
 ) -> Result {
     const CALL: &str = "NetAdapterSetLinkLayerCapabilities";
-    let adapter = stopped(CALL, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let capabilities = unsafe { guard::read(CALL, capabilities) }?;
-    state(CALL, &adapter, |core| {
-        core.set_link_layer_capabilities(capabilities)
+    stating(CALL, globals, handle, |adapter| {
+        // SAFETY: passed on from the caller.
+        let capabilities = unsafe { guard::read(CALL, capabilities) }?;
+        state(CALL, adapter, |core| {
+            core.set_link_layer_capabilities(capabilities)
+        })
     })
 }
 
@@ -97,11 +113,12 @@ pub(super) unsafe fn permanent_address(
     address: *const NetAdapterLinkLayerAddress,
 ) -> Result {
     const CALL: &str = "NetAdapterSetPermanentLinkLayerAddress";
-    let adapter = stopped(CALL, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let address = unsafe { read_address(CALL, address) }?;
-    state(CALL, &adapter, |core| {
-        core.set_permanent_link_layer_address(address)
+    stating(CALL, globals, handle, |adapter| {
+        // SAFETY: passed on from the caller.
+        let address = unsafe { read_address(CALL, address) }?;
+        state(CALL, adapter, |core| {
+            core.set_permanent_link_layer_address(address)
+        })
     })
 }
 
@@ -136,6 +153,7 @@ pub(super) unsafe fn link_state(
     if let Err(error) = check_link_state(&link) {
         return Err(report(CALL, handle, &error));
     }
+    adapter.set_link_stated();
     adapter.soon(CALL, move |core| core.set_link_state(link));
     Ok(())
 }
@@ -149,16 +167,14 @@ pub(super) unsafe fn datapath_capabilities(
     rx: *const NetAdapterRxCapabilities,
 ) -> Result {
     const CALL: &str = "NetAdapterSetDataPathCapabilities";
-    let adapter = stopped(CALL, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let tx = unsafe { guard::read(CALL, tx) }?;
-    // SAFETY: passed on from the caller.
-    let rx = unsafe { guard::read(CALL, rx) }?;
-    let (tx, rx) = (tx_capabilities(tx), rx_capabilities(rx));
-    state(CALL, &adapter, |core| {
-        core.set_datapath_capabilities(tx, rx)
+    stating(CALL, globals, handle, |adapter| {
+        // SAFETY: passed on from the caller.
+        let tx = unsafe { guard::read(CALL, tx) }?;
+        // SAFETY: passed on from the caller.
+        let rx = unsafe { guard::read(CALL, rx) }?;
+        let (tx, rx) = (tx_capabilities(tx), rx_capabilities(rx));
+        state(CALL, adapter, |core| core.set_datapath_capabilities(tx, rx))
     })
-    .inspect_err(|status| adapter.remember(*status))
 }
 
 fn tx_capabilities(raw: NetAdapterTxCapabilities) -> TxCapabilities {
@@ -207,25 +223,24 @@ pub(super) unsafe fn receive_filter_capabilities(
     capabilities: *const NetAdapterReceiveFilterCapabilities,
 ) -> Result {
     const CALL: &str = "NetAdapterSetReceiveFilterCapabilities";
-    let adapter = stopped(CALL, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let raw = unsafe { guard::read(CALL, capabilities) }?;
-    let callback = AdapterAndNumber::from_raw(raw.evt_set_receive_filter);
-    if raw.supported_packet_filters.0 != 0 && callback.is_none() {
-        let why = format_args!("filters are supported, but EvtSetReceiveFilter is NULL");
-        return refuse(FailureCode::InvalidSetReceiveFilterCallBack, CALL, why);
-    }
-    let stated = ReceiveFilterCapabilities {
-        supported_packet_filters: raw.supported_packet_filters,
-        maximum_multicast_addresses: raw.maximum_multicast_addresses,
-    };
-    state(CALL, &adapter, |core| {
-        core.set_receive_filter_capabilities(stated)
-    })?;
-    keep(&adapter, |callbacks| {
-        callbacks.set_receive_filter = callback
-    });
-    Ok(())
+    stating(CALL, globals, handle, |adapter| {
+        // SAFETY: passed on from the caller.
+        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        let callback = AdapterAndNumber::from_raw(raw.evt_set_receive_filter);
+        if raw.supported_packet_filters.0 != 0 && callback.is_none() {
+            let why = format_args!("filters are supported, but EvtSetReceiveFilter is NULL");
+            return refuse(FailureCode::InvalidSetReceiveFilterCallBack, CALL, why);
+        }
+        let stated = ReceiveFilterCapabilities {
+            supported_packet_filters: raw.supported_packet_filters,
+            maximum_multicast_addresses: raw.maximum_multicast_addresses,
+        };
+        state(CALL, adapter, |core| {
+            core.set_receive_filter_capabilities(stated)
+        })?;
+        keep(adapter, |callbacks| callbacks.set_receive_filter = callback);
+        Ok(())
+    })
 }
 
 /// # Safety
@@ -236,20 +251,21 @@ pub(super) unsafe fn tx_checksum(
     capabilities: *const NetAdapterOffloadTxChecksumCapabilities,
 ) -> Result {
     const CALL: &str = "NetAdapterOffloadSetTxChecksumCapabilities";
-    let adapter = stopped(CALL, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let raw = unsafe { guard::read(CALL, capabilities) }?;
-    let stated = OffloadTxChecksumCapabilities {
-        layer3: raw.layer3_flags,
-        layer4: raw.layer4_flags,
-        layer4_header_offset_limit: raw.layer4_header_offset_limit,
-    };
-    state(CALL, &adapter, |core| {
-        core.offload_set_tx_checksum_capabilities(stated)
-    })?;
-    let callback = AdapterAndNumber::from_raw(raw.evt_adapter_offload_set_tx_checksum);
-    keep(&adapter, |callbacks| callbacks.set_tx_checksum = callback);
-    Ok(())
+    stating(CALL, globals, handle, |adapter| {
+        // SAFETY: passed on from the caller.
+        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        let stated = OffloadTxChecksumCapabilities {
+            layer3: raw.layer3_flags,
+            layer4: raw.layer4_flags,
+            layer4_header_offset_limit: raw.layer4_header_offset_limit,
+        };
+        state(CALL, adapter, |core| {
+            core.offload_set_tx_checksum_capabilities(stated)
+        })?;
+        let callback = AdapterAndNumber::from_raw(raw.evt_adapter_offload_set_tx_checksum);
+        keep(adapter, |callbacks| callbacks.set_tx_checksum = callback);
+        Ok(())
+    })
 }
 
 /// # Safety
@@ -260,17 +276,14 @@ pub(super) unsafe fn rx_checksum(
     capabilities: *const NetAdapterOffloadRxChecksumCapabilities,
 ) -> Result {
     const CALL: &str = "NetAdapterOffloadSetRxChecksumCapabilities";
-    let adapter = stopped(CALL, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let raw = unsafe { guard::read(CALL, capabilities) }?;
-    state(
-        CALL,
-        &adapter,
-        Adapter::offload_set_rx_checksum_capabilities,
-    )?;
-    let callback = AdapterAndNumber::from_raw(raw.evt_adapter_offload_set_rx_checksum);
-    keep(&adapter, |callbacks| callbacks.set_rx_checksum = callback);
-    Ok(())
+    stating(CALL, globals, handle, |adapter| {
+        // SAFETY: passed on from the caller.
+        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        state(CALL, adapter, Adapter::offload_set_rx_checksum_capabilities)?;
+        let callback = AdapterAndNumber::from_raw(raw.evt_adapter_offload_set_rx_checksum);
+        keep(adapter, |callbacks| callbacks.set_rx_checksum = callback);
+        Ok(())
+    })
 }
 
 /// # Safety
@@ -281,21 +294,22 @@ pub(super) unsafe fn gso(
     capabilities: *const NetAdapterOffloadGsoCapabilities,
 ) -> Result {
     const CALL: &str = "NetAdapterOffloadSetGsoCapabilities";
-    let adapter = stopped(CALL, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let raw = unsafe { guard::read(CALL, capabilities) }?;
-    let stated = OffloadGsoCapabilities {
-        maximum_offload_size: raw.maximum_offload_size,
-        minimum_segment_count: raw.minimum_segment_count,
-        layer4_header_offset_limit: raw.layer4_header_offset_limit,
-        ..OffloadGsoCapabilities::new(raw.layer3_flags, raw.layer4_flags)
-    };
-    state(CALL, &adapter, |core| {
-        core.offload_set_gso_capabilities(stated)
-    })?;
-    let callback = AdapterAndNumber::from_raw(raw.evt_adapter_offload_set_gso);
-    keep(&adapter, |callbacks| callbacks.set_gso = callback);
-    Ok(())
+    stating(CALL, globals, handle, |adapter| {
+        // SAFETY: passed on from the caller.
+        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        let stated = OffloadGsoCapabilities {
+            maximum_offload_size: raw.maximum_offload_size,
+            minimum_segment_count: raw.minimum_segment_count,
+            layer4_header_offset_limit: raw.layer4_header_offset_limit,
+            ..OffloadGsoCapabilities::new(raw.layer3_flags, raw.layer4_flags)
+        };
+        state(CALL, adapter, |core| {
+            core.offload_set_gso_capabilities(stated)
+        })?;
+        let callback = AdapterAndNumber::from_raw(raw.evt_adapter_offload_set_gso);
+        keep(adapter, |callbacks| callbacks.set_gso = callback);
+        Ok(())
+    })
 }
 
 /// # Safety
@@ -306,20 +320,21 @@ pub(super) unsafe fn rsc(
     capabilities: *const NetAdapterOffloadRscCapabilities,
 ) -> Result {
     const CALL: &str = "NetAdapterOffloadSetRscCapabilities";
-    let adapter = stopped(CALL, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let raw = unsafe { guard::read(CALL, capabilities) }?;
-    let stated = OffloadRscCapabilities {
-        layer3: raw.layer3_flags,
-        layer4: raw.layer4_flags,
-        tcp_timestamp_option: raw.tcp_timestamp_option != 0,
-    };
-    state(CALL, &adapter, |core| {
-        core.offload_set_rsc_capabilities(stated)
-    })?;
-    let callback = AdapterAndNumber::from_raw(raw.evt_adapter_offload_set_rsc);
-    keep(&adapter, |callbacks| callbacks.set_rsc = callback);
-    Ok(())
+    stating(CALL, globals, handle, |adapter| {
+        // SAFETY: passed on from the caller.
+        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        let stated = OffloadRscCapabilities {
+            layer3: raw.layer3_flags,
+            layer4: raw.layer4_flags,
+            tcp_timestamp_option: raw.tcp_timestamp_option != 0,
+        };
+        state(CALL, adapter, |core| {
+            core.offload_set_rsc_capabilities(stated)
+        })?;
+        let callback = AdapterAndNumber::from_raw(raw.evt_adapter_offload_set_rsc);
+        keep(adapter, |callbacks| callbacks.set_rsc = callback);
+        Ok(())
+    })
 }
 
 /// # Safety
@@ -330,11 +345,12 @@ pub(super) unsafe fn ieee8021q(
     capabilities: *const NetAdapterOffloadIeee8021qTagCapabilities,
 ) -> Result {
     const CALL: &str = "NetAdapterOffloadSetIeee8021qTagCapabilities";
-    let adapter = stopped(CALL, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let raw = unsafe { guard::read(CALL, capabilities) }?;
-    state(CALL, &adapter, |core| {
-        core.offload_set_ieee8021q_capabilities(raw.flags)
+    stating(CALL, globals, handle, |adapter| {
+        // SAFETY: passed on from the caller.
+        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        state(CALL, adapter, |core| {
+            core.offload_set_ieee8021q_capabilities(raw.flags)
+        })
     })
 }
 
@@ -346,36 +362,37 @@ pub(super) unsafe fn receive_scaling(
     capabilities: *const NetAdapterReceiveScalingCapabilities,
 ) -> Result {
     const CALL: &str = "NetAdapterSetReceiveScalingCapabilities";
-    let adapter = stopped(CALL, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let raw = unsafe { guard::read(CALL, capabilities) }?;
-    let callbacks = (
-        ScalingEnable::from_raw(raw.evt_enable),
-        ScalingDisable::from_raw(raw.evt_disable),
-        ScalingSet::from_raw(raw.evt_set_hash_secret_key),
-        ScalingSet::from_raw(raw.evt_set_indirection_entries),
-    );
-    let (Some(enable), Some(disable), Some(key), Some(entries)) = callbacks else {
-        let why = format_args!("all four callbacks must be given");
-        return refuse(FailureCode::InvalidRSSConfiguration, CALL, why);
-    };
-    let stated = ReceiveScalingCapabilities {
-        number_of_queues: raw.number_of_queues,
-        indirection_table_size: raw.indirection_table_size,
-        hash_types: raw.hash_types,
-        protocol_types: raw.protocol_types,
-        encapsulation_types: [raw.outer_encapsulation, raw.inner_encapsulation],
-    };
-    state(CALL, &adapter, |core| {
-        core.set_receive_scaling_capabilities(stated)
-    })?;
-    keep(&adapter, |callbacks| {
-        callbacks.scaling_enable = Some(enable);
-        callbacks.scaling_disable = Some(disable);
-        callbacks.scaling_key = Some(key);
-        callbacks.scaling_entries = Some(entries);
-    });
-    Ok(())
+    stating(CALL, globals, handle, |adapter| {
+        // SAFETY: passed on from the caller.
+        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        let callbacks = (
+            ScalingEnable::from_raw(raw.evt_enable),
+            ScalingDisable::from_raw(raw.evt_disable),
+            ScalingSet::from_raw(raw.evt_set_hash_secret_key),
+            ScalingSet::from_raw(raw.evt_set_indirection_entries),
+        );
+        let (Some(enable), Some(disable), Some(key), Some(entries)) = callbacks else {
+            let why = format_args!("all four callbacks must be given");
+            return refuse(FailureCode::InvalidRSSConfiguration, CALL, why);
+        };
+        let stated = ReceiveScalingCapabilities {
+            number_of_queues: raw.number_of_queues,
+            indirection_table_size: raw.indirection_table_size,
+            hash_types: raw.hash_types,
+            protocol_types: raw.protocol_types,
+            encapsulation_types: [raw.outer_encapsulation, raw.inner_encapsulation],
+        };
+        state(CALL, adapter, |core| {
+            core.set_receive_scaling_capabilities(stated)
+        })?;
+        keep(adapter, |callbacks| {
+            callbacks.scaling_enable = Some(enable);
+            callbacks.scaling_disable = Some(disable);
+            callbacks.scaling_key = Some(key);
+            callbacks.scaling_entries = Some(entries);
+        });
+        Ok(())
+    })
 }
 
 /// `NetAdapterPauseOffloadCapabilities`, `NetAdapterResumeOffloadCapabilities`

@@ -7,3 +7,4 @@ mod configuration;
 mod lifecycle;
 mod rings;
 mod rules;
+mod watched;

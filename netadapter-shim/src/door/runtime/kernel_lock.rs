@@ -1,12 +1,12 @@
 //! Spin locks of the kernel's kind, which lie in the client's memory. They
-//! sleep; the IRQL they raise is a number that each thread keeps.
+//! sleep, and raise the thread's IRQL.
 
 #![allow(unsafe_code)] // the locks lie in the client's memory
 #![allow(non_snake_case)] // C's names
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::irql::{self, DISPATCH};
 use super::lock_api::{released, word};
 use super::word_lock;
 use crate::door::foreign::store;
@@ -14,6 +14,8 @@ use crate::door::table::{Functions, entries};
 
 pub(crate) const FUNCTIONS: Functions = entries![
     KeGetCurrentIrql,
+    KeRaiseIrql,
+    KeLowerIrql,
     KeInitializeSpinLock,
     KeAcquireSpinLock,
     KeReleaseSpinLock,
@@ -23,12 +25,17 @@ pub(crate) const FUNCTIONS: Functions = entries![
     ExReleaseSpinLockShared,
 ];
 
-const DISPATCH_LEVEL: u8 = 2;
-
-thread_local!(static IRQL: Cell<u8> = const { Cell::new(0) });
-
 extern "C" fn KeGetCurrentIrql() -> u8 {
-    IRQL.get()
+    irql::current()
+}
+
+unsafe extern "C" fn KeRaiseIrql(irql: u8, old: *mut u8) {
+    // SAFETY: C's place for the IRQL, or NULL.
+    unsafe { store(old, irql::replace(irql)) };
+}
+
+extern "C" fn KeLowerIrql(irql: u8) {
+    irql::replace(irql);
 }
 
 /// Takes a lock and raises the IRQL; answers with the former one.
@@ -40,7 +47,7 @@ unsafe fn acquire(call: &str, lock: *mut u32, take: fn(&AtomicU32)) -> u8 {
     if let Some(lock) = unsafe { word(call, lock) } {
         take(lock);
     }
-    IRQL.replace(DISPATCH_LEVEL)
+    irql::replace(DISPATCH)
 }
 
 /// # Safety
@@ -50,7 +57,7 @@ unsafe fn release(call: &str, lock: *mut u32, give: fn(&AtomicU32) -> bool, irql
     if let Some(lock) = unsafe { word(call, lock) } {
         released(call, give(lock));
     }
-    IRQL.set(irql);
+    irql::replace(irql);
 }
 
 unsafe extern "C" fn KeInitializeSpinLock(lock: *mut u32) {
@@ -108,7 +115,7 @@ mod tests {
         unsafe { KeInitializeSpinLock(lock.as_ptr()) };
         // SAFETY: a live lock and a live IRQL.
         unsafe { KeAcquireSpinLock(lock.as_ptr(), &raw mut old) };
-        assert_eq!((old, KeGetCurrentIrql()), (0, DISPATCH_LEVEL));
+        assert_eq!((old, KeGetCurrentIrql()), (0, DISPATCH));
         assert!(!word_lock::try_exclusive(&lock));
         // SAFETY: a live lock.
         unsafe { KeReleaseSpinLock(lock.as_ptr(), old) };
@@ -125,7 +132,7 @@ mod tests {
         let outer = unsafe { ExAcquireSpinLockShared(lock.as_ptr()) };
         // SAFETY: a live lock.
         let inner = unsafe { ExAcquireSpinLockShared(lock.as_ptr()) };
-        assert_eq!((outer, inner), (0, DISPATCH_LEVEL));
+        assert_eq!((outer, inner), (0, DISPATCH));
         assert!(!word_lock::try_exclusive(&lock));
         // SAFETY: a live lock, shared twice.
         unsafe { ExReleaseSpinLockShared(lock.as_ptr(), inner) };

@@ -1,5 +1,6 @@
-//! `WdfSpinLock*` and `WdfWaitLock*`. Both sleep while they wait: in user mode
-//! nobody raises an IRQL, and spinning would only cost time.
+//! `WdfSpinLock*` and `WdfWaitLock*`. Both sleep while they wait: spinning
+//! would only cost time in user mode. A spin lock raises the thread's IRQL, so
+//! that the verifier sees what may not be called while one is held.
 
 #![allow(unsafe_code)] // reads timeouts and stores handles for C
 #![allow(non_snake_case)] // C's names
@@ -13,6 +14,7 @@ use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
 use crate::door::object::{self, Handle, Kind, Rules};
 use crate::door::runtime::clock::Timeout;
+use crate::door::runtime::irql;
 use crate::door::table::{Functions, entries};
 use crate::door::types::WdfObjectAttributes;
 
@@ -37,6 +39,8 @@ struct State {
     /// Number of the owning thread, or 0.
     owner: u64,
     waiters: u32,
+    /// The owner's before it took the lock.
+    irql: u8,
 }
 
 /// A number for the calling thread, never 0.
@@ -94,6 +98,23 @@ impl Lock {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
+    /// As [`Self::acquire`], at DISPATCH_LEVEL from then on.
+    fn acquire_spin(&self, call: &str, object: Handle) {
+        self.acquire(call, object);
+        let before = irql::replace(irql::DISPATCH);
+        self.state().irql = before;
+    }
+
+    /// As [`Self::release`], back at the IRQL from before; a lock that another
+    /// thread holds changes nothing.
+    fn release_spin(&self, call: &str, object: Handle) {
+        let state = self.state();
+        let before = (state.owner == this_thread()).then_some(state.irql);
+        drop(state);
+        self.release(call, object);
+        before.map(irql::replace);
+    }
+
     /// Gives the lock back; only its owner may.
     pub(crate) fn release(&self, call: &str, object: Handle) {
         let mut state = self.state();
@@ -124,14 +145,14 @@ unsafe extern "C" fn WdfSpinLockCreate(
 extern "C" fn WdfSpinLockAcquire(_: Globals, lock: Handle) {
     let call = "WdfSpinLockAcquire";
     if let Ok(found) = object::checked::<Lock>(call, lock, Kind::SpinLock) {
-        found.acquire(call, lock);
+        found.acquire_spin(call, lock);
     }
 }
 
 extern "C" fn WdfSpinLockRelease(_: Globals, lock: Handle) {
     let call = "WdfSpinLockRelease";
     if let Ok(found) = object::checked::<Lock>(call, lock, Kind::SpinLock) {
-        found.release(call, lock);
+        found.release_spin(call, lock);
     }
 }
 
@@ -204,6 +225,16 @@ mod tests {
             WdfSpinLockRelease(null(), lock);
         });
         assert_eq!(order.into_inner().unwrap(), ["owner", "other"]);
+    }
+
+    #[test]
+    fn a_spin_lock_raises_the_irql_for_as_long_as_it_is_held() {
+        let client = TestClient::new();
+        let lock = lock(&client, WdfSpinLockCreate);
+        WdfSpinLockAcquire(null(), lock);
+        assert_eq!(irql::current(), irql::DISPATCH);
+        WdfSpinLockRelease(null(), lock);
+        assert_eq!(irql::current(), irql::PASSIVE);
     }
 
     #[test]

@@ -186,6 +186,14 @@ impl TestClient {
     }
 
     pub(super) fn state(&self) {
+        self.state_without_link();
+        self.set_link(&NetAdapterLinkState::connected(
+            1_000,
+            NetIfMediaDuplexState::FULL,
+        ));
+    }
+
+    pub(super) fn state_without_link(&self) {
         let link = NetAdapterLinkLayerCapabilities::new(1_000_000_000, 1_000_000_000);
         call!(self, NetAdapterSetLinkLayerCapabilities(Handle = self.adapter,
             *const NetAdapterLinkLayerCapabilities = &link));
@@ -198,10 +206,6 @@ impl TestClient {
         let address = NetAdapterLinkLayerAddress::ethernet([2, 0, 0, 0, 0, 7]);
         call!(self, NetAdapterSetPermanentLinkLayerAddress(Handle = self.adapter,
             *const NetAdapterLinkLayerAddress = &address));
-        self.set_link(&NetAdapterLinkState::connected(
-            1_000,
-            NetIfMediaDuplexState::FULL,
-        ));
     }
 
     pub(super) fn set_datapath(
@@ -415,7 +419,7 @@ fn create_queue(adapter: Handle, init: usize, tx: bool) -> i32 {
     status
 }
 
-fn keep_queue(adapter: Handle, queue: Handle, id: u32, tx: bool) {
+pub(super) fn keep_queue(adapter: Handle, queue: Handle, id: u32, tx: bool) {
     let name = if tx {
         "NetTxQueueGetRingCollection"
     } else {

@@ -95,6 +95,11 @@ fn init_objects_are_checked_and_used_once() {
     recorded::take_one(Code::ParameterCantBeNull);
 
     let mut adapter = Handle::NULL;
+    let status = call!(client, NetAdapterCreate(usize = init, *const c_void = null(),
+        *mut Handle = &mut adapter) -> i32);
+    assert_eq!(NtStatus(status), NtStatus::INVALID_PARAMETER, "refused");
+    call!(client, NetAdapterInitSetDatapathCallbacks(usize = init,
+        *const NetAdapterDatapathCallbacks = &callbacks));
     for expected in [NtStatus::SUCCESS, NtStatus::INVALID_PARAMETER] {
         let status = call!(client, NetAdapterCreate(usize = init, *const c_void = null(),
             *mut Handle = &mut adapter) -> i32);
@@ -105,7 +110,7 @@ fn init_objects_are_checked_and_used_once() {
         call!(client, NetAdapterInitAllocate(Handle = adapter) -> usize),
         0
     );
-    recorded::take_one(Code::InvalidObjectHandle);
+    recorded::take_one(Code::ShimInvalidObjectHandle);
 }
 
 #[test]
@@ -219,7 +224,7 @@ fn capabilities_user_mode_forbids_are_breaches_and_the_adapter_does_not_start() 
     const BAD: NtStatus = NtStatus::INVALID_PARAMETER;
     let dma = 64 as *const NetAdapterDmaCapabilities;
     assert!(!dma.is_null());
-    let cases: [CapabilityCase; 9] = [
+    let cases: [CapabilityCase; 11] = [
         (
             |tx, _| tx.dma_capabilities = 64 as *const _,
             Code::InvalidAdapterTxCapabilities,
@@ -257,7 +262,17 @@ fn capabilities_user_mode_forbids_are_breaches_and_the_adapter_does_not_start() 
         ),
         (
             |tx, _| tx.fragment_buffer_alignment = 3,
+            Code::InvalidAdapterTxCapabilities,
+            BAD,
+        ),
+        (
+            |_, rx| rx.fragment_buffer_alignment = 3,
             Code::NotPowerOfTwo,
+            BAD,
+        ),
+        (
+            |_, rx| rx.maximum_frame_size = 0,
+            Code::ShimMaximumFrameSize,
             BAD,
         ),
         (
@@ -314,7 +329,7 @@ fn mtu_address_and_link_state_have_their_codes() {
 #[test]
 fn receive_filter_rules_have_their_codes() {
     let client = TestClient::create();
-    for (flags, addresses) in [(0x40, 0), (0x10, 0), (2, 0), (1, 4), (0, 4)] {
+    for (flags, addresses) in [(0x40, 0), (0x10, 0), (2, 0), (1, 4), (0, 4), (0, 0)] {
         let capabilities = filter_capabilities(flags, addresses);
         state!(client, NetAdapterSetReceiveFilterCapabilities, capabilities);
         recorded::take_one(Code::InvalidReceiveFilterCapabilities);
@@ -377,7 +392,7 @@ extern "C" fn create_badly(adapter: Handle, init: usize) -> i32 {
     let mut mute = queue_config();
     mute.evt_cancel = None;
     assert!(create_one(init, true, &mute).0 < 0);
-    recorded::take_one(Code::InvalidQueueConfiguration);
+    recorded::take_one(Code::NetQueueInvalidConfiguration);
     let mut context = queue_config();
     context.execution_context = 1;
     assert!(create_one(init, true, &context).0 < 0);
@@ -465,6 +480,11 @@ fn extensions_are_found_or_absent_and_odd_queries_have_their_codes() {
     (query.version, query.size) = (1, 20);
     query_extension(tx, true, &query);
     recorded::take_one(Code::InvalidStructTypeSize);
+    for nothing in [null(), [0].as_ptr()] {
+        (query.name, query.size) = (nothing, 24);
+        query_extension(tx, true, &query);
+        recorded::take_one(Code::InvalidNetExtensionName);
+    }
 }
 
 #[test]
@@ -479,10 +499,10 @@ fn offload_capabilities_that_contradict_themselves_have_their_codes() {
         evt_adapter_offload_set_tx_checksum: None,
     };
     for (layer3, layer4, code) in [
-        (2, 1, Code::InvalidTxChecksumHardwareCapabilities),
+        (2, 1, Code::InvalidTxChecksumCapabilities),
         (0, 1, Code::InvalidTxChecksumLayer4Capabilities),
         (4, 0, Code::InvalidTxChecksumIPv6Flags),
-        (0, 0, Code::InvalidTxChecksumCapabilities),
+        (0, 0, Code::InvalidTxChecksumHardwareCapabilities),
     ] {
         state!(
             client,
@@ -491,18 +511,27 @@ fn offload_capabilities_that_contradict_themselves_have_their_codes() {
         );
         recorded::take_one(code);
     }
-    let gso = |layer4, size| NetAdapterOffloadGsoCapabilities {
+    // IPv4 headers alone, beside IPv6 or not, are sound.
+    for layer3 in [1, 5] {
+        let alone = sums(layer3, 0);
+        state!(client, NetAdapterOffloadSetTxChecksumCapabilities, alone);
+    }
+    assert!(recorded::take().is_empty());
+    let gso = |layer3, layer4, size| NetAdapterOffloadGsoCapabilities {
         size: 40,
-        layer3_flags: NetOffloadLayer3Flags(1),
+        layer3_flags: NetOffloadLayer3Flags(layer3),
         layer4_flags: NetOffloadLayer4Flags(layer4),
         layer4_header_offset_limit: 0,
         maximum_offload_size: size,
         minimum_segment_count: 1,
         evt_adapter_offload_set_gso: None,
     };
-    state!(client, NetAdapterOffloadSetGsoCapabilities, gso(1, 0));
-    recorded::take_one(Code::InvalidGsoCapabilities);
-    state!(client, NetAdapterOffloadSetGsoCapabilities, gso(2, 1000));
+    for (size, layer4) in [(0, 1), (1000, 2)] {
+        let odd = gso(1, layer4, size);
+        state!(client, NetAdapterOffloadSetGsoCapabilities, odd);
+        recorded::take_one(Code::InvalidGsoCapabilities);
+    }
+    state!(client, NetAdapterOffloadSetGsoCapabilities, gso(0, 0, 1000));
     recorded::take_one(Code::InvalidGsoHardwareCapabilities);
     let rsc = NetAdapterOffloadRscCapabilities {
         size: 24,
@@ -512,12 +541,12 @@ fn offload_capabilities_that_contradict_themselves_have_their_codes() {
         evt_adapter_offload_set_rsc: None,
     };
     state!(client, NetAdapterOffloadSetRscCapabilities, rsc);
-    recorded::take_one(Code::InvalidRscCapabilities);
+    assert!(recorded::take().is_empty(), "no headers, no offload");
     call!(client, NetAdapterOffloadSetChecksumCapabilities(Handle = client.adapter,
         *const c_void = null()));
     recorded::take_one(Code::DeprecatedFunction);
     call!(client, NetOffloadIsUdpRscEnabled(usize = 5) -> u8);
-    recorded::take_one(Code::InvalidObjectHandle);
+    recorded::take_one(Code::ShimInvalidObjectHandle);
 }
 
 #[test]
