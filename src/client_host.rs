@@ -50,6 +50,12 @@ const LOOK: Duration = Duration::from_secs(1);
 /// More devices than anybody wants from one client.
 const MOST_DEVICES: usize = 64;
 
+/// Ring elements for clients that have no wish. Many emulate a link on a thread of their own and
+/// drop what finds the receive ring full: it must last for as long as the scheduler may keep the
+/// queue's thread waiting, which is milliseconds where processors are few.
+const TX_RING: u32 = 128;
+const RX_RING: u32 = 1024;
+
 /// What a run of a client is told.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
@@ -198,6 +204,8 @@ impl ClientHost for Seats {
             execution: ExecutionConfig::default(),
             verifier: self.verifier,
             deadline: self.deadline.min(Duration::from_secs(10)),
+            tx_ring: TX_RING,
+            rx_ring: RX_RING,
             ..AdapterConfig::default()
         }
     }

@@ -25,6 +25,11 @@ const LONGEST_HEADERS: usize = 120;
 const LARGEST_FRAME: usize = 65_535;
 /// Larger rings only cost memory: the system half empties them in every turn.
 const LARGEST_RING: u32 = 4096;
+/// Rings of this size are worth their memory whatever the buffers' size; longer
+/// ones are shortened to it where the client has no wish and their buffers
+/// would take more than [`MOST_BUFFERS`] bytes.
+const LEAST_RING: u32 = 64;
+const MOST_BUFFERS: usize = 128 << 20;
 
 /// Rx queues that a device may spread over.
 const MOST_RX_QUEUES: usize = 64;
@@ -224,7 +229,10 @@ impl Adapter {
     fn plan(&self) -> Option<Plan> {
         let (tx, rx) = (self.settings.tx?, self.settings.rx?);
         let ring = |hint: u32, default: u32, buffer_capacity| {
-            let wish = if hint == 0 { default } else { hint };
+            let wish = match hint {
+                0 => affordable(default, buffer_capacity),
+                wish => wish,
+            };
             let elements = wish.clamp(2, LARGEST_RING).next_power_of_two();
             RingInfo {
                 packets: elements,
@@ -368,6 +376,18 @@ impl Adapter {
     }
 }
 
+/// As many of the elements wished for as have buffers within [`MOST_BUFFERS`],
+/// a power of two.
+fn affordable(wish: u32, buffer_capacity: usize) -> u32 {
+    let wish = wish.clamp(2, LARGEST_RING).next_power_of_two();
+    let most = MOST_BUFFERS / buffer_capacity.max(1);
+    let most = u32::try_from(most).unwrap_or(u32::MAX).max(LEAST_RING);
+    match most.checked_ilog2() {
+        Some(bits) => wish.min(1 << bits),
+        None => wish,
+    }
+}
+
 fn call_failed(
     queue: usize,
     operation: &'static str,
@@ -384,5 +404,21 @@ fn call_failed(
         operation,
         seconds: patience.as_secs_f32(),
         why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_nobody_wished_for_are_as_long_as_their_buffers_are_cheap() {
+        assert_eq!(affordable(1024, 2048), 1024);
+        assert_eq!(affordable(1024, 65_535), 1024);
+        assert_eq!(affordable(1024, 1 << 20), 128);
+        assert_eq!(affordable(1000, 2048), 1024, "a power of two");
+        assert_eq!(affordable(64, 1 << 30), LEAST_RING);
+        assert_eq!(affordable(16, 1 << 30), 16, "no longer than wished for");
+        assert_eq!(affordable(u32::MAX, 0), LARGEST_RING);
     }
 }
