@@ -53,6 +53,11 @@ const MOST_DEVICES: usize = 64;
 /// Held by whoever makes files in the run folder, and for good by whoever takes them away because
 /// the process ends: a client may break a rule while the main thread still sets up.
 static FILES: Mutex<()> = Mutex::new(());
+/// Ring elements for clients that have no wish. Many emulate a link on a thread of their own and
+/// drop what finds the receive ring full: it must last for as long as the scheduler may keep the
+/// queue's thread waiting, which is milliseconds where processors are few.
+const TX_RING: u32 = 128;
+const RX_RING: u32 = 1024;
 
 /// What a run of a client is told.
 #[derive(Debug, Clone)]
@@ -204,6 +209,8 @@ impl ClientHost for Seats {
             verifier: self.verifier,
             // Before the callback that waits for the queues counts as one that does not return.
             deadline: (self.deadline / 2).min(Duration::from_secs(10)),
+            tx_ring: TX_RING,
+            rx_ring: RX_RING,
             ..AdapterConfig::default()
         }
     }

@@ -18,6 +18,7 @@ mod datapath;
 mod error;
 mod offload_capabilities;
 mod offloads;
+mod plan;
 mod scaling;
 mod statements;
 
@@ -34,8 +35,8 @@ use crate::abi::{
 };
 use crate::execution::{ExecutionConfig, ExecutionContext, FaultHook, Faults};
 use crate::port::{Interface, SystemPort};
-pub use crate::queue::TxDemux;
-use crate::queue::{PacketQueue, QueueFault, QueueInit};
+pub use crate::queue::{DemandHook, TxDemux};
+use crate::queue::{Lanes, PacketQueue, QueueFault, QueueInit};
 use crate::ring::Extensions;
 use crate::stats::{AdapterStatistics, Counters};
 pub use capabilities::{ReceiveFilter, ReceiveFilterCapabilities, RxCapabilities, TxCapabilities};
@@ -158,6 +159,9 @@ pub struct AdapterConfig {
     /// Called by the queue's own thread as soon as a client breaks the ring
     /// contract.
     pub fault_hook: Option<FaultHook>,
+    /// Called when frames wait for a Tx queue that does not exist yet. Without
+    /// it all Tx queues are created with the first.
+    pub demand_hook: Option<DemandHook>,
 }
 
 impl Default for AdapterConfig {
@@ -172,6 +176,7 @@ impl Default for AdapterConfig {
             post_ignored: false,
             trust_rx_checksums: false,
             fault_hook: None,
+            demand_hook: None,
         }
     }
 }
@@ -189,6 +194,8 @@ pub struct Adapter {
     io_started: bool,
     config: AdapterConfig,
     contexts: Vec<(usize, ExecutionContext)>,
+    /// Between the port and several Tx queues.
+    lanes: Option<Arc<Lanes>>,
     counters: Vec<Arc<Counters>>,
     faults: Arc<Faults>,
     pool_bytes: usize,
@@ -222,6 +229,7 @@ impl Adapter {
             io_started: false,
             config,
             contexts: Vec::new(),
+            lanes: None,
             counters: Vec::new(),
             faults,
             pool_bytes: 0,

@@ -110,6 +110,19 @@ pub trait SystemPort: Send {
     /// Whatever the operating system says.
     fn open_queues(&mut self, count: usize) -> io::Result<Vec<Box<dyn PortQueue>>>;
 
+    /// Gives handles for further contexts that only hand over received frames,
+    /// each at the same time as the others and as those of
+    /// [`Self::open_queues`]. They have no descriptor and nothing to send.
+    ///
+    /// # Errors
+    /// Whatever the operating system says; a port may not have such handles.
+    fn open_indicators(&mut self, count: usize) -> io::Result<Vec<Box<dyn PortQueue>>> {
+        match count {
+            0 => Ok(Vec::new()),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Shows the link's state to the stack.
     ///
     /// # Errors
@@ -167,6 +180,23 @@ pub trait PortQueue: Send {
     /// # Errors
     /// Whatever the operating system says. The frame counts as dropped.
     fn indicate(&mut self, frame: &RxFrame<'_>) -> io::Result<()>;
+}
+
+/// Hands frames over through a queue that somebody else takes frames from.
+pub(crate) struct Indicator<Q>(pub(crate) Q);
+
+impl<Q: PortQueue> PortQueue for Indicator<Q> {
+    fn poll_fd(&self) -> Option<RawFd> {
+        None
+    }
+
+    fn transmit(&mut self, _buffer: &SystemBuffer<'_>) -> io::Result<Option<TxFrame>> {
+        Ok(None)
+    }
+
+    fn indicate(&mut self, frame: &RxFrame<'_>) -> io::Result<()> {
+        self.0.indicate(frame)
+    }
 }
 
 /// Part of a received frame: bytes of one system buffer, already checked to

@@ -18,9 +18,9 @@ use crate::ring::{Extensions, NetRings, RingMap};
 use crate::verifier::Violation;
 pub use crate::wake::Notifier;
 pub(crate) use client::ClientHalf;
-pub(crate) use demux::Demux;
-pub use demux::TxDemux;
-pub(crate) use pair::QueuePair;
+pub use demux::{DemandHook, TxDemux};
+pub(crate) use demux::{Lanes, Sorter};
+pub(crate) use pair::{QueuePair, Queues};
 pub(crate) use rx::RxQueue;
 pub(crate) use tx::{TxCoverage, TxQueue};
 

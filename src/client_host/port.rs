@@ -163,6 +163,12 @@ impl SystemPort for ClientPort {
             .open_queues(count)
     }
 
+    fn open_indicators(&mut self, count: usize) -> io::Result<Vec<Box<dyn PortQueue>>> {
+        let tap = self.tap.as_mut();
+        tap.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?
+            .open_indicators(count)
+    }
+
     fn set_link_state(&mut self, up: bool) -> io::Result<()> {
         look(&self.seat).link_up = up;
         self.tap

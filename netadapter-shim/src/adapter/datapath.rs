@@ -5,66 +5,60 @@ use std::time::Duration;
 
 use vmm_sys_util::eventfd::EventFd;
 
-use super::{Adapter, AdapterError};
+use super::plan::Plan;
+use super::{Adapter, AdapterError, TxDemux};
 use crate::buffer_pool::BufferPool;
 use crate::execution::{CallError, ContextParts, ExecutionContext};
-use crate::offload::{Covered, Segmentation};
 use crate::port::PortQueue;
 use crate::queue::{
-    ClientHalf, Demux, Direction, Notifier, PacketQueue, QueueInit, QueuePair, RingInfo, RxQueue,
-    TxCoverage, TxQueue,
+    ClientHalf, Direction, Lanes, Notifier, PacketQueue, QueueInit, QueuePair, Queues, RingInfo,
+    RxQueue, Sorter, TxQueue,
 };
 use crate::ring::RingSet;
 use crate::wake::Waker;
 
-/// Ethernet header and one VLAN tag.
-const LINK_HEADER: usize = 18;
-/// Longest IP and TCP headers in front of a large payload.
-const LONGEST_HEADERS: usize = 120;
-/// Longest frame of several segments that the stack makes.
-const LARGEST_FRAME: usize = 65_535;
-/// Larger rings only cost memory: the system half empties them in every turn.
-const LARGEST_RING: u32 = 4096;
-
-/// Rx queues that a device may spread over.
-const MOST_RX_QUEUES: usize = 64;
-
 /// Both directions, in the order in which they are started and cancelled.
 const BOTH: [Direction; 2] = [Direction::Tx, Direction::Rx];
 
-/// What every queue pair of an adapter is built from.
-struct Plan {
-    tx: RingInfo,
-    rx: RingInfo,
-    tx_alignment: usize,
-    rx_alignment: usize,
-    coverage: TxCoverage,
-    /// Queues of each kind that share a context.
-    tx_queues: u32,
-    rx_queues: u32,
-}
-
-/// What the queues of one context share while they are created.
-struct QueueBuilder<'a> {
-    waker: &'a Arc<Waker>,
+/// A context in the making.
+struct Seat {
+    index: usize,
+    waker: Arc<Waker>,
     interrupts: Vec<Arc<EventFd>>,
+    queues: Queues,
+    port: Box<dyn PortQueue>,
 }
 
-impl QueueBuilder<'_> {
-    fn init(&self, id: u32, info: RingInfo, set: &RingSet) -> QueueInit {
-        QueueInit::new(id, Notifier::new(self.waker.clone()), info, set.map())
+impl Seat {
+    fn new(index: usize, port: Box<dyn PortQueue>) -> Result<Self, AdapterError> {
+        Ok(Self::woken_by(index, waker(index)?, port))
     }
 
-    fn keep(&mut self, init: QueueInit) {
-        self.interrupts.extend(init.into_interrupts());
+    fn woken_by(index: usize, waker: Arc<Waker>, port: Box<dyn PortQueue>) -> Self {
+        Self {
+            index,
+            waker,
+            interrupts: Vec::new(),
+            queues: Queues::default(),
+            port,
+        }
     }
+
+    fn init(&self, id: usize, info: RingInfo, set: &RingSet) -> QueueInit {
+        let notifier = Notifier::new(self.waker.clone());
+        QueueInit::new(id as u32, notifier, info, set.map())
+    }
+}
+
+fn waker(index: usize) -> Result<Arc<Waker>, AdapterError> {
+    Waker::new().map_err(execution_failed("create an eventfd", index))
 }
 
 impl Adapter {
     /// Creates all queues, then starts all Tx and all Rx queues. Nothing is
     /// left behind if that fails.
     pub(super) fn build_queues(&mut self) -> Result<(), AdapterError> {
-        let built = self.create_pairs().and_then(|()| self.start_pairs());
+        let built = self.create_contexts().and_then(|()| self.start_contexts());
         if built.is_err() {
             // The first error is the one worth telling.
             let _ = self.tear_down_queues();
@@ -72,25 +66,21 @@ impl Adapter {
         built
     }
 
-    fn create_pairs(&mut self) -> Result<(), AdapterError> {
+    fn create_contexts(&mut self) -> Result<(), AdapterError> {
         let Some(plan) = self.plan() else {
             return Err(AdapterError::NotReady {
                 why: "call NetAdapterSetDataPathCapabilities first, and let it succeed",
             });
         };
-        let count = self.pair_count();
-        let opened = self.port.open_queues(count);
-        let ports = opened.map_err(|source| AdapterError::Port {
-            operation: "open its queues",
-            source,
-        })?;
-        self.counters.resize_with(count, Arc::default);
-        for (index, port) in ports.into_iter().enumerate() {
-            let context = self.create_pair(index, port, &plan)?;
-            self.contexts.push((index, context));
+        for seat in self.create_seats(&plan)? {
+            self.spawn(seat)?;
+        }
+        if self.config.demand_hook.is_none() {
+            self.create_wanted(&plan)?;
         }
         log::info!(
-            "{count} queue pair(s), rings of {} Tx and {} Rx packets, {} KiB of system buffers",
+            "{} queue context(s), rings of {} Tx and {} Rx packets, {} KiB of system buffers",
+            self.contexts.len(),
             plan.tx.packets,
             plan.rx.packets,
             self.pool_bytes / 1024
@@ -98,101 +88,140 @@ impl Adapter {
         Ok(())
     }
 
-    fn create_pair(
-        &mut self,
-        index: usize,
-        port: Box<dyn PortQueue>,
-        plan: &Plan,
-    ) -> Result<ExecutionContext, AdapterError> {
-        let failed = |operation| {
-            move |source| AdapterError::Execution {
-                operation,
-                queue: index,
-                source,
+    /// Tx first, then Rx; further Rx queues, then how to spread over them.
+    fn create_seats(&mut self, plan: &Plan) -> Result<Vec<Seat>, AdapterError> {
+        let mut seats = Vec::new();
+        for (index, port) in self.open_port_queues(plan)?.into_iter().enumerate() {
+            let mut seat = Seat::new(index, port)?;
+            match plan.demux {
+                _ if index >= plan.pairs => {}
+                None => self.create_tx(&mut seat, index, plan)?,
+                Some((rule, queues)) => self.create_lanes(&mut seat, rule, queues, plan)?,
             }
-        };
-        let waker = Waker::new().map_err(failed("create an eventfd"))?;
-        let mut builder = QueueBuilder {
-            waker: &waker,
-            interrupts: Vec::new(),
-        };
-        let (tx, rx) = self.create_queues(index as u32, plan, &mut builder)?;
-        let interrupts = builder.interrupts;
-        let parts = ContextParts {
-            index,
-            pair: QueuePair::new(
-                tx,
-                rx,
-                self.demux(plan)?,
-                port,
-                self.counters[index].clone(),
-                self.config.execution.budget.max(1),
-            ),
-            waker,
-            interrupts,
-            faults: self.faults.clone(),
-            pause_after: self.config.execution.pause_after,
-        };
-        ExecutionContext::spawn(parts, &self.config.execution).map_err(failed("start a thread"))
-    }
-
-    /// Tx first, then Rx; further Rx queues and how to spread over them, then
-    /// further Tx queues.
-    fn create_queues(
-        &mut self,
-        first: u32,
-        plan: &Plan,
-        builder: &mut QueueBuilder<'_>,
-    ) -> Result<(Vec<TxQueue>, Vec<RxQueue>), AdapterError> {
-        let mut tx = vec![self.create_tx(first, plan, builder)?];
-        let mut rx = Vec::new();
-        for id in 0..plan.rx_queues {
-            rx.push(self.create_rx(first + id, plan, builder)?);
+            self.create_rx(&mut seat, plan)?;
+            seats.push(seat);
         }
-        self.push_receive_scaling(rx.len());
-        for id in 1..plan.tx_queues {
-            tx.push(self.create_tx(first + id, plan, builder)?);
-        }
-        Ok((tx, rx))
+        self.push_receive_scaling(seats.len());
+        Ok(seats)
     }
 
-    fn create_tx(
+    /// One handle for each context: queues for the pairs, the others only
+    /// receive.
+    fn open_port_queues(&mut self, plan: &Plan) -> Result<Vec<Box<dyn PortQueue>>, AdapterError> {
+        let queues = self.port.open_queues(plan.pairs);
+        let opened = queues.and_then(|mut queues| {
+            queues.extend(self.port.open_indicators(plan.further_rx)?);
+            Ok(queues)
+        });
+        opened.map_err(|source| AdapterError::Port {
+            operation: "open its queues",
+            source,
+        })
+    }
+
+    /// Frames to send are told apart; queues for them come when they come.
+    fn create_lanes(
         &mut self,
-        id: u32,
+        seat: &mut Seat,
+        rule: TxDemux,
+        queues: usize,
         plan: &Plan,
-        builder: &mut QueueBuilder<'_>,
-    ) -> Result<TxQueue, AdapterError> {
-        let set = self.ring_set(plan.tx, plan.tx_alignment)?;
-        let mut init = builder.init(id, plan.tx, &set);
-        let client = self.create_client(Direction::Tx, &mut init)?;
-        builder.keep(init);
-        let half = ClientHalf::new(client, Direction::Tx, self.config.verifier).numbered(id);
-        Ok(TxQueue::new(half, set, plan.coverage))
-    }
-
-    fn create_rx(
-        &mut self,
-        id: u32,
-        plan: &Plan,
-        builder: &mut QueueBuilder<'_>,
-    ) -> Result<RxQueue, AdapterError> {
-        let set = self.ring_set(plan.rx, plan.rx_alignment)?;
-        let mut init = builder.init(id, plan.rx, &set);
-        let client = self.create_client(Direction::Rx, &mut init)?;
-        builder.keep(init);
-        let half = ClientHalf::new(client, Direction::Rx, self.config.verifier).numbered(id);
-        Ok(RxQueue::new(half, set).trusting(self.config.trust_rx_checksums))
-    }
-
-    fn demux(&mut self, plan: &Plan) -> Result<Option<Demux>, AdapterError> {
-        let Some(rule) = self.settings.tx_demux.filter(|_| plan.tx_queues > 1) else {
-            return Ok(None);
-        };
+    ) -> Result<(), AdapterError> {
         let pool = BufferPool::new(1, plan.tx.buffer_capacity, 1);
         let pool = pool.map_err(|_| AdapterError::Memory {
             what: "a buffer to sort frames in",
         })?;
-        Ok(Some(Demux::new(rule, plan.tx_queues as usize, pool)))
+        let lanes = Lanes::new(rule, queues, self.config.demand_hook.clone());
+        self.lanes = Some(Arc::clone(&lanes));
+        seat.queues.sorter = Some(Sorter::new(lanes, pool));
+        Ok(())
+    }
+
+    /// Creates the Tx queues that frames wait for, each in a context of its
+    /// own; see [`DemandHook`]. Nothing happens if no frames wait.
+    ///
+    /// # Errors
+    /// A queue the client did not create; its frames are dropped from now on.
+    pub fn create_wanted_queues(&mut self) -> Result<(), AdapterError> {
+        let running = self.contexts.len();
+        let Some(plan) = self.plan().filter(|_| running > 0) else {
+            return Ok(());
+        };
+        let created = self.create_wanted(&plan);
+        let patience = self.config.deadline;
+        for (index, context) in &self.contexts[running..] {
+            let started = context.start(Direction::Tx, patience);
+            started.map_err(|error| call_failed(*index, "start", patience, error))?;
+        }
+        created
+    }
+
+    fn create_wanted(&mut self, plan: &Plan) -> Result<(), AdapterError> {
+        let Some(lanes) = self.lanes.clone() else {
+            return Ok(());
+        };
+        for queue in lanes.wanted() {
+            self.create_lane(queue, &lanes, plan)
+                .inspect_err(|_| lanes.refuse(queue))?;
+        }
+        Ok(())
+    }
+
+    fn create_lane(
+        &mut self,
+        queue: usize,
+        lanes: &Arc<Lanes>,
+        plan: &Plan,
+    ) -> Result<(), AdapterError> {
+        let index = plan.pairs + plan.further_rx + queue;
+        let waker = waker(index)?;
+        let port = lanes.attach(queue, &waker);
+        let mut seat = Seat::woken_by(index, waker, port);
+        self.create_tx(&mut seat, queue, plan)?;
+        self.spawn(seat)
+    }
+
+    fn spawn(&mut self, seat: Seat) -> Result<(), AdapterError> {
+        let index = seat.index;
+        let counted = self.counters.len().max(index + 1);
+        self.counters.resize_with(counted, Arc::default);
+        let budget = self.config.execution.budget.max(1);
+        let counters = self.counters[index].clone();
+        let parts = ContextParts {
+            index,
+            pair: QueuePair::new(seat.queues, seat.port, counters, budget),
+            waker: seat.waker,
+            interrupts: seat.interrupts,
+            faults: self.faults.clone(),
+            pause_after: self.config.execution.pause_after,
+        };
+        let context = ExecutionContext::spawn(parts, &self.config.execution);
+        let context = context.map_err(execution_failed("start a thread", index))?;
+        self.contexts.push((index, context));
+        Ok(())
+    }
+
+    fn create_tx(&mut self, seat: &mut Seat, id: usize, plan: &Plan) -> Result<(), AdapterError> {
+        let set = self.ring_set(plan.tx, plan.tx_alignment)?;
+        let mut init = seat.init(id, plan.tx, &set);
+        let client = self.create_client(Direction::Tx, &mut init)?;
+        let half = ClientHalf::new(client, Direction::Tx, self.config.verifier);
+        let half = half.numbered(init.queue_id());
+        seat.interrupts.extend(init.into_interrupts());
+        seat.queues.tx = Some(TxQueue::new(half, set, plan.coverage));
+        Ok(())
+    }
+
+    fn create_rx(&mut self, seat: &mut Seat, plan: &Plan) -> Result<(), AdapterError> {
+        let set = self.ring_set(plan.rx, plan.rx_alignment)?;
+        let mut init = seat.init(seat.index, plan.rx, &set);
+        let client = self.create_client(Direction::Rx, &mut init)?;
+        let half = ClientHalf::new(client, Direction::Rx, self.config.verifier);
+        let half = half.numbered(init.queue_id());
+        seat.interrupts.extend(init.into_interrupts());
+        let rx = RxQueue::new(half, set).trusting(self.config.trust_rx_checksums);
+        seat.queues.rx = Some(rx);
+        Ok(())
     }
 
     fn create_client(
@@ -221,106 +250,7 @@ impl Adapter {
         RingSet::new(info.packets, info.fragments, info.extensions, pool).ok_or_else(out_of_memory)
     }
 
-    fn plan(&self) -> Option<Plan> {
-        let (tx, rx) = (self.settings.tx?, self.settings.rx?);
-        let ring = |hint: u32, default: u32, buffer_capacity| {
-            let wish = if hint == 0 { default } else { hint };
-            let elements = wish.clamp(2, LARGEST_RING).next_power_of_two();
-            RingInfo {
-                packets: elements,
-                fragments: elements,
-                buffer_capacity,
-                extensions: self.settings.extensions(),
-            }
-        };
-        let tx_hint = tx.fragment_ring_number_of_elements_hint;
-        let rx_hint = rx.fragment_ring_number_of_elements_hint;
-        Some(Plan {
-            tx: ring(tx_hint, self.config.tx_ring, self.tx_capacity()),
-            rx: ring(rx_hint, self.config.rx_ring, rx.maximum_frame_size),
-            tx_alignment: tx.fragment_buffer_alignment,
-            rx_alignment: rx.fragment_buffer_alignment,
-            coverage: self.coverage(),
-            tx_queues: self.tx_queue_count(),
-            rx_queues: self.rx_queue_count(),
-        })
-    }
-
-    /// The largest frame the stack can hand over.
-    fn tx_capacity(&self) -> usize {
-        let plain = LINK_HEADER + self.settings.mtu as usize;
-        match self.settings.gso.filter(|_| self.active.tx.segmentation()) {
-            // The stack knows no limit below its own: what the client does not
-            // take whole is cut here.
-            Some(gso) => {
-                let largest = gso.maximum_offload_size.max(LARGEST_FRAME);
-                plain.max(LINK_HEADER + LONGEST_HEADERS + largest)
-            }
-            None => plain,
-        }
-    }
-
-    fn coverage(&self) -> TxCoverage {
-        let checksum = self.settings.tx_checksum.map(|caps| Covered {
-            layer3: caps.layer3,
-            layer4: caps.layer4,
-            offset_limit: caps.layer4_header_offset_limit,
-        });
-        let segmentation = self.settings.gso.map(|caps| Segmentation {
-            covered: Covered {
-                layer3: caps.layer3,
-                layer4: caps.layer4,
-                offset_limit: caps.layer4_header_offset_limit,
-            },
-            maximum_size: caps.maximum_offload_size,
-            minimum_count: caps.minimum_segment_count,
-        });
-        TxCoverage {
-            checksum: checksum.unwrap_or_default(),
-            segmentation: segmentation.unwrap_or_default(),
-            tagging: self.settings.ieee8021q,
-            post_ignored: self.config.post_ignored,
-        }
-    }
-
-    /// Tx queues of one context: several only for several priorities.
-    fn tx_queue_count(&self) -> u32 {
-        let most = self.settings.tx.map_or(1, |tx| tx.maximum_number_of_queues);
-        let wanted = self
-            .settings
-            .tx_demux
-            .map_or(1, |demux| u32::from(demux.queues));
-        wanted.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1)
-    }
-
-    /// Rx queues of one context: several only where the device spreads.
-    fn rx_queue_count(&self) -> u32 {
-        let most = self.settings.rx.map_or(1, |rx| rx.maximum_number_of_queues);
-        let scaling = self.settings.receive_scaling;
-        let wanted = scaling.map_or(1, |scaling| scaling.number_of_queues);
-        wanted.min(most).clamp(1, MOST_RX_QUEUES) as u32
-    }
-
-    /// Contexts, each with a pair of queues. Queues that are told apart here or
-    /// by the device share one context, because the port has but one queue for
-    /// all that the stack sends.
-    fn pair_count(&self) -> usize {
-        if self.settings.receive_scaling.is_some() || self.settings.tx_demux.is_some() {
-            return 1;
-        }
-        let tx = self
-            .settings
-            .tx
-            .map_or(1, |caps| caps.maximum_number_of_queues);
-        let rx = self
-            .settings
-            .rx
-            .map_or(1, |caps| caps.maximum_number_of_queues);
-        let wanted = self.config.queue_pairs.min(tx).min(rx);
-        wanted.min(self.port.max_queues()).max(1)
-    }
-
-    fn start_pairs(&mut self) -> Result<(), AdapterError> {
+    fn start_contexts(&mut self) -> Result<(), AdapterError> {
         let patience = self.config.deadline;
         for direction in BOTH {
             for (index, context) in &self.contexts {
@@ -364,7 +294,29 @@ impl Adapter {
                 first_error.get_or_insert(call_failed(index, "end", patience, error));
             }
         }
+        self.drop_waiting();
         first_error.map_or(Ok(()), Err)
+    }
+
+    /// Frames that were told apart and that no queue took are dropped, as the
+    /// ones an interface holds when it goes down.
+    fn drop_waiting(&mut self) {
+        let left = self.lanes.take().map_or(0, |lanes| lanes.left());
+        if let Some(counters) = self.counters.first().filter(|_| left > 0) {
+            // Their writer, the context that sorted, has ended.
+            counters.tx_dropped.add(left as u64);
+        }
+    }
+}
+
+fn execution_failed(
+    operation: &'static str,
+    queue: usize,
+) -> impl FnOnce(std::io::Error) -> AdapterError {
+    move |source| AdapterError::Execution {
+        operation,
+        queue,
+        source,
     }
 }
 

@@ -214,12 +214,20 @@ mod tests {
     }
 
     #[test]
-    fn demux_spreads_eight_priorities_in_order_over_its_queues() {
-        for queues in 2..=8 {
-            let demux = TxDemux::new(1, queues).unwrap();
-            let spread: Vec<usize> = (0..8).map(|priority| demux.queue(priority)).collect();
-            assert_eq!((spread[0], spread[7]), (0, usize::from(queues) - 1));
-            assert!(spread.is_sorted(), "{spread:?}");
+    fn each_priority_has_the_queue_of_its_number_as_far_as_there_are_queues() {
+        let queues = |count| {
+            let demux = TxDemux::new(1, count).unwrap();
+            (0..8)
+                .map(|priority| demux.queue(priority))
+                .collect::<Vec<_>>()
+        };
+        let expected: [(u8, Vec<usize>); 3] = [
+            (2, vec![0, 1, 1, 1, 1, 1, 1, 1]),
+            (4, vec![0, 1, 2, 3, 3, 3, 3, 3]),
+            (8, (0..8).collect()),
+        ];
+        for (count, expected) in expected {
+            assert_eq!(queues(count), expected, "{count} queues");
         }
     }
 

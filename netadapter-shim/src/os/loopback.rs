@@ -15,7 +15,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::abi::{NetPacketChecksum, NetPacketPartialChecksum, NetPacketRsc};
 use crate::buffer_pool::SystemBuffer;
-use crate::port::{Interface, PortOffloads, PortQueue, RxFrame, SystemPort, TxFrame};
+use crate::port::{Indicator, Interface, PortOffloads, PortQueue, RxFrame, SystemPort, TxFrame};
 
 /// Frames one queue holds in either direction before it drops more, as the
 /// transmit queue of an interface does.
@@ -206,6 +206,14 @@ impl SystemPort for LoopbackPort {
             Box::new(LoopbackQueue { shared, index }) as Box<dyn PortQueue>
         };
         Ok((0..count.min(self.shared.lanes.len())).map(queue).collect())
+    }
+
+    fn open_indicators(&mut self, count: usize) -> io::Result<Vec<Box<dyn PortQueue>>> {
+        let indicator = |_| {
+            let shared = self.shared.clone();
+            Box::new(Indicator(LoopbackQueue { shared, index: 0 })) as Box<dyn PortQueue>
+        };
+        Ok((0..count).map(indicator).collect())
     }
 
     fn set_link_state(&mut self, up: bool) -> io::Result<()> {

@@ -140,6 +140,16 @@ impl PcapPort {
     }
 }
 
+impl PcapPort {
+    fn wrap(&self, queues: Vec<Box<dyn PortQueue>>) -> Vec<Box<dyn PortQueue>> {
+        let wrap = |inner| {
+            let capture = self.capture.clone();
+            Box::new(PcapQueue { inner, capture }) as Box<dyn PortQueue>
+        };
+        queues.into_iter().map(wrap).collect()
+    }
+}
+
 impl SystemPort for PcapPort {
     fn max_queues(&self) -> usize {
         self.inner.max_queues()
@@ -158,12 +168,13 @@ impl SystemPort for PcapPort {
     }
 
     fn open_queues(&mut self, count: usize) -> io::Result<Vec<Box<dyn PortQueue>>> {
-        let wrap = |inner| {
-            let capture = self.capture.clone();
-            Box::new(PcapQueue { inner, capture }) as Box<dyn PortQueue>
-        };
         let queues = self.inner.open_queues(count)?;
-        Ok(queues.into_iter().map(wrap).collect())
+        Ok(self.wrap(queues))
+    }
+
+    fn open_indicators(&mut self, count: usize) -> io::Result<Vec<Box<dyn PortQueue>>> {
+        let indicators = self.inner.open_indicators(count)?;
+        Ok(self.wrap(indicators))
     }
 
     fn set_link_state(&mut self, up: bool) -> io::Result<()> {

@@ -19,7 +19,7 @@ use vm_memory::{Bytes, ReadVolatile, VolatileMemoryError, WriteVolatile};
 
 use super::vnet;
 use crate::buffer_pool::SystemBuffer;
-use crate::port::{PortOffloads, PortQueue, RxFrame, SystemPort, TxFrame};
+use crate::port::{Indicator, PortOffloads, PortQueue, RxFrame, SystemPort, TxFrame};
 pub use error::TapError;
 use error::failed;
 
@@ -219,6 +219,13 @@ impl SystemPort for Tap {
     fn open_queues(&mut self, count: usize) -> io::Result<Vec<Box<dyn PortQueue>>> {
         let queue = |file: &Arc<File>| Box::new(TapQueue(file.clone())) as Box<dyn PortQueue>;
         Ok(self.queues.iter().take(count).map(queue).collect())
+    }
+
+    fn open_indicators(&mut self, count: usize) -> io::Result<Vec<Box<dyn PortQueue>>> {
+        // Further queues of the interface would not do: the kernel would give
+        // them frames to send, which nobody would fetch.
+        let indicator = |_| Box::new(Indicator(TapQueue(self.queues[0].clone()))) as Box<_>;
+        Ok((0..count).map(indicator).collect())
     }
 
     fn set_link_state(&mut self, up: bool) -> io::Result<()> {

@@ -1,9 +1,19 @@
 //! Several Tx queues behind one end of a port: frames are sorted by 802.1p
 //! priority before the queues look for them.
+//!
+//! ```text
+//!   port ──► Sorter ──► lane 0 ──► LanePort ──► Tx queue 0
+//!            (context   lane 3 ──► LanePort ──► Tx queue 3, which was created
+//!             of Rx 0)                          when its first frame came
+//! ```
+//!
+//! A lane's lock is taken once for all the frames of a turn, and the memory of
+//! frames goes back and forth between sorter and queue.
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vm_memory::Bytes;
 
@@ -11,6 +21,7 @@ use crate::buffer_pool::{BufferPool, SystemBuffer};
 use crate::frame_layout::priority;
 use crate::port::{PortQueue, RxFrame, TxFrame};
 use crate::stats::Counters;
+use crate::wake::Waker;
 
 /// Frames that may wait for one queue; more are dropped, as a transmit queue of
 /// an interface would.
@@ -24,10 +35,28 @@ pub struct TxDemux {
 }
 
 impl TxDemux {
-    /// The queue for frames of this priority: equal shares, the highest
-    /// priorities in the last queue.
+    /// The queue for frames of this priority: the one of that number, the last
+    /// one for all priorities beyond it.
     pub fn queue(self, priority: u8) -> usize {
-        usize::from(priority & 7) * usize::from(self.queues) / 8
+        usize::from((priority & 7).min(self.queues.saturating_sub(1)))
+    }
+}
+
+/// Is called, by a queue's own thread, when frames wait for a Tx queue that
+/// does not exist yet; see [`crate::Adapter::create_wanted_queues`].
+#[derive(Clone)]
+pub struct DemandHook(Arc<dyn Fn() + Send + Sync>);
+
+impl DemandHook {
+    /// Wraps a function, which must not wait for the adapter.
+    pub fn new(hook: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+}
+
+impl std::fmt::Debug for DemandHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DemandHook")
     }
 }
 
@@ -37,24 +66,167 @@ struct Waiting {
     frame: TxFrame,
 }
 
-/// What one Tx queue sees of the port.
-#[derive(Default)]
-pub(crate) struct Lane {
-    waiting: VecDeque<Waiting>,
+/// What becomes of a lane's frames.
+#[derive(Clone)]
+enum Reader {
+    /// Nobody has asked for the queue.
+    None,
+    /// Frames wait for the queue to be created.
+    Wanted,
+    /// The queue, and how its context is woken.
+    Queue(Arc<Waker>),
+    /// The queue could not be created.
+    Refused,
 }
 
-impl PortQueue for Lane {
+struct Lane {
+    waiting: VecDeque<Waiting>,
+    /// Memory of frames that have gone.
+    spare: Vec<Vec<u8>>,
+    reader: Reader,
+}
+
+/// The lanes of an adapter, one per queue.
+pub(crate) struct Lanes {
+    rule: TxDemux,
+    lanes: Vec<Mutex<Lane>>,
+    demand: Option<DemandHook>,
+}
+
+impl Lanes {
+    pub(crate) fn new(rule: TxDemux, queues: usize, demand: Option<DemandHook>) -> Arc<Self> {
+        let lane = || {
+            Mutex::new(Lane {
+                waiting: VecDeque::new(),
+                spare: Vec::new(),
+                reader: Reader::None,
+            })
+        };
+        let mut lanes = Vec::new();
+        lanes.resize_with(queues.max(1), lane);
+        Arc::new(Self {
+            rule,
+            lanes,
+            demand,
+        })
+    }
+
+    fn lane(&self, queue: usize) -> MutexGuard<'_, Lane> {
+        // Plain values, whole whoever panicked while holding the lock.
+        let lane = self.lanes[queue].lock();
+        lane.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many queues there may be.
+    pub(crate) fn count(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// The queues that frames wait for and that do not exist; all that do not
+    /// exist, if nobody is told of waiting frames.
+    pub(crate) fn wanted(&self) -> Vec<usize> {
+        let eager = self.demand.is_none();
+        let wanted = |queue: &usize| match self.lane(*queue).reader {
+            Reader::Wanted => true,
+            Reader::None => eager,
+            Reader::Queue(_) | Reader::Refused => false,
+        };
+        (0..self.count()).filter(wanted).collect()
+    }
+
+    /// The queue exists and takes its frames through this end.
+    pub(crate) fn attach(self: &Arc<Self>, queue: usize, waker: &Arc<Waker>) -> Box<dyn PortQueue> {
+        self.lane(queue).reader = Reader::Queue(Arc::clone(waker));
+        Box::new(LanePort {
+            lanes: Arc::clone(self),
+            queue,
+            waiting: VecDeque::new(),
+            used: Vec::new(),
+        })
+    }
+
+    /// The queue will never exist: its frames are dropped.
+    pub(crate) fn refuse(&self, queue: usize) {
+        let mut lane = self.lane(queue);
+        lane.reader = Reader::Refused;
+        lane.waiting.clear();
+    }
+
+    /// Frames that no queue has taken.
+    pub(crate) fn left(&self) -> usize {
+        let lanes = 0..self.count();
+        lanes.map(|queue| self.lane(queue).waiting.len()).sum()
+    }
+
+    /// Hands over the frames of one turn, and fetches memory for others.
+    fn hand_over(
+        &self,
+        queue: usize,
+        staged: &mut Vec<Waiting>,
+        spare: &mut Vec<Vec<u8>>,
+        counters: &Counters,
+    ) {
+        let mut lane = self.lane(queue);
+        spare.append(&mut lane.spare);
+        let room = match lane.reader {
+            Reader::Refused => 0,
+            _ => LIMIT.saturating_sub(lane.waiting.len()),
+        };
+        let dropped = staged.len().saturating_sub(room);
+        if dropped > 0 {
+            counters.tx_dropped.add(dropped as u64);
+            let kept = staged.len() - dropped;
+            spare.extend(staged.drain(kept..).map(|waiting| waiting.bytes));
+        }
+        lane.waiting.extend(staged.drain(..));
+        let reader = lane.reader.clone();
+        if matches!(reader, Reader::None) {
+            lane.reader = Reader::Wanted;
+        }
+        drop(lane);
+        match (reader, &self.demand) {
+            (Reader::Queue(waker), _) => waker.notify(),
+            (Reader::None, Some(demand)) => (demand.0)(),
+            _ => {}
+        }
+    }
+}
+
+/// What one Tx queue sees of the port.
+struct LanePort {
+    lanes: Arc<Lanes>,
+    queue: usize,
+    /// Taken out of the lane and not sent yet.
+    waiting: VecDeque<Waiting>,
+    /// Memory to give back.
+    used: Vec<Vec<u8>>,
+}
+
+impl LanePort {
+    /// Takes all that waits in the lane.
+    fn fetch(&mut self) {
+        let mut lane = self.lanes.lane(self.queue);
+        std::mem::swap(&mut lane.waiting, &mut self.waiting);
+        lane.spare.append(&mut self.used);
+    }
+}
+
+impl PortQueue for LanePort {
     fn poll_fd(&self) -> Option<RawFd> {
         None
     }
 
     fn transmit(&mut self, buffer: &SystemBuffer<'_>) -> io::Result<Option<TxFrame>> {
-        let Some(next) = self.waiting.pop_front() else {
+        if self.waiting.is_empty() {
+            self.fetch();
+        }
+        let Some(Waiting { bytes, frame }) = self.waiting.pop_front() else {
             return Ok(None);
         };
-        let copied = buffer.frame().write_slice(&next.bytes, 0);
+        let copied = buffer.frame().write_slice(&bytes, 0);
+        self.used.push(bytes);
         copied.map_err(|_| io::ErrorKind::InvalidData)?;
-        Ok(Some(next.frame))
+        Ok(Some(frame))
     }
 
     fn indicate(&mut self, _frame: &RxFrame<'_>) -> io::Result<()> {
@@ -62,72 +234,73 @@ impl PortQueue for Lane {
     }
 }
 
-/// Sorts frames into lanes.
-pub(crate) struct Demux {
-    rule: TxDemux,
-    lanes: Vec<Lane>,
+/// Takes the port's frames and sorts them into lanes.
+pub(crate) struct Sorter {
+    lanes: Arc<Lanes>,
+    /// By lane, the frames of this turn.
+    staged: Vec<Vec<Waiting>>,
+    spare: Vec<Vec<u8>>,
     /// One buffer, into which the port reads.
     pool: BufferPool,
 }
 
-impl Demux {
+impl Sorter {
     /// `pool` has at least one buffer as large as those of the queues.
-    pub(crate) fn new(rule: TxDemux, queues: usize, pool: BufferPool) -> Self {
-        let mut lanes = Vec::new();
-        lanes.resize_with(queues, Lane::default);
-        Self { rule, lanes, pool }
+    pub(crate) fn new(lanes: Arc<Lanes>, pool: BufferPool) -> Self {
+        let mut staged = Vec::new();
+        staged.resize_with(lanes.count(), Vec::new);
+        Self {
+            lanes,
+            staged,
+            spare: Vec::new(),
+            pool,
+        }
     }
 
-    /// One lane per queue, in the order of their numbers.
-    pub(crate) fn lanes(&mut self) -> impl Iterator<Item = &mut Lane> {
-        self.lanes.iter_mut()
-    }
-
-    /// Takes up to `budget` frames from the port; clears `ready` once it has no
-    /// more.
-    pub(crate) fn sort(
+    /// Takes up to `budget` frames from the port and tells how many; clears
+    /// `ready` once it has no more.
+    pub(crate) fn turn(
         &mut self,
         port: &mut dyn PortQueue,
         ready: &mut bool,
         budget: u32,
         counters: &Counters,
-    ) {
-        let Some(id) = self.pool.take() else { return };
-        for _ in 0..budget {
+    ) -> u32 {
+        if !*ready {
+            return 0;
+        }
+        let Some(id) = self.pool.take() else { return 0 };
+        let mut sorted = 0;
+        while sorted < budget {
             let buffer = self.pool.buffer(id);
-            match port.transmit(&buffer) {
-                Ok(Some(frame)) => {
-                    let bytes = copy(&buffer, frame.length);
-                    keep(&mut self.lanes, self.rule, bytes, frame, counters);
-                }
-                Ok(None) => {
-                    *ready = false;
-                    break;
-                }
-                Err(_) => {
-                    counters.tx_errors.add(1);
-                    *ready = false;
-                    break;
-                }
-            }
+            let read = port.transmit(&buffer);
+            counters.tx_errors.add(u64::from(read.is_err()));
+            let Ok(Some(frame)) = read else {
+                // After an error the descriptor's next edge tries again.
+                *ready = false;
+                break;
+            };
+            let mut bytes = self.spare.pop().unwrap_or_default();
+            copy(&buffer, frame.length, &mut bytes);
+            let lane = self.lanes.rule.queue(priority(&bytes));
+            let lane = lane.min(self.staged.len() - 1);
+            self.staged[lane].push(Waiting { bytes, frame });
+            sorted += 1;
         }
         self.pool.give_back(id);
+        for (queue, staged) in self.staged.iter_mut().enumerate() {
+            if !staged.is_empty() {
+                self.lanes
+                    .hand_over(queue, staged, &mut self.spare, counters);
+            }
+        }
+        sorted
     }
 }
 
 /// As much of a frame as lies in the buffer.
-fn copy(buffer: &SystemBuffer<'_>, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length.min(buffer.capacity())];
-    let read = buffer.frame().read_slice(&mut bytes, 0);
+fn copy(buffer: &SystemBuffer<'_>, length: usize, bytes: &mut Vec<u8>) {
+    bytes.resize(length.min(buffer.capacity()), 0);
+    let read = buffer.frame().read_slice(bytes, 0);
     debug_assert!(read.is_ok());
-    bytes
-}
-
-fn keep(lanes: &mut [Lane], rule: TxDemux, bytes: Vec<u8>, frame: TxFrame, counters: &Counters) {
-    let queue = rule.queue(priority(&bytes)).min(lanes.len() - 1);
-    let lane = &mut lanes[queue].waiting;
-    match lane.len() < LIMIT {
-        true => lane.push_back(Waiting { bytes, frame }),
-        false => counters.tx_dropped.add(1),
-    }
 }

@@ -1,14 +1,13 @@
-//! The Tx and Rx queues that share one end of the system port: what an
-//! execution context polls. Usually one of each; several Rx queues where the
-//! device spreads by a hash, several Tx queues where frames are told apart by
-//! priority.
+//! The queues that share one end of the system port: what an execution context
+//! polls. Usually a Tx and an Rx queue; one of them alone where the device
+//! spreads what it receives or frames to send are told apart.
 
 use std::sync::Arc;
 
-use super::demux::Demux;
+use super::demux::Sorter;
 use super::rx::{RxQueue, RxTurn};
 use super::tx::TxQueue;
-use super::{ClientHalf, Direction, QueueFault};
+use super::{Direction, QueueFault};
 use crate::port::PortQueue;
 use crate::stats::Counters;
 
@@ -32,27 +31,50 @@ pub(crate) struct Turn {
 struct Member<Q> {
     queue: Q,
     faulted: bool,
+    started: bool,
 }
 
 impl<Q> Member<Q> {
-    fn all(queues: Vec<Q>) -> Vec<Self> {
-        let member = |queue| Self {
+    fn new(queue: Q) -> Self {
+        Self {
             queue,
             faulted: false,
-        };
-        queues.into_iter().map(member).collect()
+            started: false,
+        }
+    }
+
+    fn start(&mut self, start: impl FnOnce(&mut Q)) {
+        start(&mut self.queue);
+        self.started = true;
+    }
+
+    /// The queue, if it is to be called.
+    fn running(&mut self) -> Option<&mut Q> {
+        (self.started && !self.faulted).then_some(&mut self.queue)
     }
 }
 
-/// A pair of queues, or several of a kind.
+/// A queue of a pair, if it is to be called.
+fn running<Q>(member: &mut Option<Member<Q>>) -> Option<&mut Q> {
+    member.as_mut().and_then(Member::running)
+}
+
+/// The queues of a context.
+#[derive(Default)]
+pub(crate) struct Queues {
+    pub(crate) tx: Option<TxQueue>,
+    pub(crate) rx: Option<RxQueue>,
+    /// Takes the port's frames instead of a Tx queue.
+    pub(crate) sorter: Option<Sorter>,
+}
+
+/// What an execution context polls.
 pub(crate) struct QueuePair {
-    tx: Vec<Member<TxQueue>>,
-    rx: Vec<Member<RxQueue>>,
-    /// Between the port and several Tx queues.
-    demux: Option<Demux>,
+    tx: Option<Member<TxQueue>>,
+    rx: Option<Member<RxQueue>>,
+    sorter: Option<Member<Sorter>>,
     port: Box<dyn PortQueue>,
     counters: Arc<Counters>,
-    started: [bool; 2],
     faults: Vec<QueueFault>,
     /// The port may have frames to send.
     port_ready: bool,
@@ -64,20 +86,17 @@ pub(crate) struct QueuePair {
 
 impl QueuePair {
     pub(crate) fn new(
-        tx: Vec<TxQueue>,
-        rx: Vec<RxQueue>,
-        demux: Option<Demux>,
+        queues: Queues,
         port: Box<dyn PortQueue>,
         counters: Arc<Counters>,
         budget: u32,
     ) -> Self {
         Self {
-            tx: Member::all(tx),
-            rx: Member::all(rx),
-            demux,
+            tx: queues.tx.map(Member::new),
+            rx: queues.rx.map(Member::new),
+            sorter: queues.sorter.map(Member::new),
             port,
             counters,
-            started: [false; 2],
             faults: Vec::new(),
             port_ready: true,
             budget,
@@ -95,10 +114,14 @@ impl QueuePair {
     /// EvtStart; the queue is polled from here on.
     pub(crate) fn start(&mut self, direction: Direction) {
         match direction {
-            Direction::Tx => self.tx.iter_mut().for_each(|tx| tx.queue.start()),
-            Direction::Rx => self.rx.iter_mut().for_each(|rx| rx.queue.start()),
+            Direction::Tx => {
+                self.tx.iter_mut().for_each(|tx| tx.start(TxQueue::start));
+                self.sorter
+                    .iter_mut()
+                    .for_each(|sorter| sorter.start(|_| {}));
+            }
+            Direction::Rx => self.rx.iter_mut().for_each(|rx| rx.start(RxQueue::start)),
         }
-        self.started[direction as usize] = true;
     }
 
     /// One turn of all queues.
@@ -133,75 +156,35 @@ impl QueuePair {
     }
 
     fn turn_rx(&mut self) -> RxTurn {
-        let mut sum = RxTurn::default();
-        if !self.started[Direction::Rx as usize] {
-            return sum;
-        }
-        for rx in self.rx.iter_mut().filter(|rx| !rx.faulted) {
-            match rx.queue.turn(self.port.as_mut(), &self.counters) {
-                Ok(turn) => sum = sum.and(turn),
-                Err(fault) => {
-                    rx.faulted = true;
-                    self.faults.push(fault);
-                }
-            }
-        }
-        sum
+        let Some(rx) = self.rx.as_mut().filter(|rx| rx.started && !rx.faulted) else {
+            return RxTurn::default();
+        };
+        let turn = rx.queue.turn(self.port.as_mut(), &self.counters);
+        turn.unwrap_or_else(|fault| {
+            rx.faulted = true;
+            self.faults.push(fault);
+            RxTurn::default()
+        })
     }
 
     fn turn_tx(&mut self) -> u32 {
-        if !self.started[Direction::Tx as usize] {
-            return 0;
-        }
         // A port that cannot be waited for is asked every time.
         if self.port.poll_fd().is_none() {
             self.port_ready = true;
         }
-        match self.demux.take() {
-            None => self.turn_single_tx(),
-            Some(mut demux) => {
-                let work = self.turn_several_tx(&mut demux);
-                self.demux = Some(demux);
-                work
-            }
+        let (ready, port) = (&mut self.port_ready, self.port.as_mut());
+        if let Some(sorter) = running(&mut self.sorter) {
+            return sorter.turn(port, ready, self.budget, &self.counters);
         }
-    }
-
-    fn turn_single_tx(&mut self) -> u32 {
-        let Some(tx) = self.tx.first_mut().filter(|tx| !tx.faulted) else {
+        let Some(tx) = self.tx.as_mut().filter(|tx| tx.started && !tx.faulted) else {
             return 0;
         };
-        let ready = &mut self.port_ready;
-        let port = self.port.as_mut();
         let turn = tx.queue.turn(port, ready, self.budget, &self.counters);
         turn.unwrap_or_else(|fault| {
             tx.faulted = true;
             self.faults.push(fault);
             0
         })
-    }
-
-    /// The port's frames are sorted first; each queue then finds its own.
-    fn turn_several_tx(&mut self, demux: &mut Demux) -> u32 {
-        if self.port_ready && !self.tx.iter_mut().any(|tx| tx.queue.client().cancelled()) {
-            let port = self.port.as_mut();
-            demux.sort(port, &mut self.port_ready, self.budget, &self.counters);
-        }
-        let mut work = 0;
-        for (tx, lane) in self.tx.iter_mut().zip(demux.lanes()) {
-            let mut ready = !tx.faulted;
-            if tx.faulted {
-                continue;
-            }
-            match tx.queue.turn(lane, &mut ready, self.budget, &self.counters) {
-                Ok(done) => work += done,
-                Err(fault) => {
-                    tx.faulted = true;
-                    self.faults.push(fault);
-                }
-            }
-        }
-        work
     }
 
     /// While the context is busy receiving it does not wait for its sources, so
@@ -218,25 +201,22 @@ impl QueuePair {
         if due || self.port_ready {
             self.counters.peeks.add(u64::from(due && !self.port_ready));
             self.port_ready = true;
-            (
-                self.unlooked_frames,
-                self.unlooked_bytes,
-                self.unlooked_turns,
-            ) = (0, 0, 0);
+            self.looked();
         }
     }
 
     /// Asks all clients for notifications.
     pub(crate) fn arm(&mut self) {
-        self.running_tx().for_each(TxQueue::arm);
-        self.running_rx().for_each(RxQueue::arm);
+        if let Some(tx) = running(&mut self.tx) {
+            tx.arm();
+        }
+        if let Some(rx) = running(&mut self.rx) {
+            rx.arm();
+        }
     }
 
     /// EvtCancel.
     pub(crate) fn cancel(&mut self, direction: Direction) {
-        if !self.started[direction as usize] {
-            return;
-        }
         match direction {
             Direction::Tx => self.cancel_tx(),
             Direction::Rx => self.cancel_rx(),
@@ -244,83 +224,78 @@ impl QueuePair {
     }
 
     fn cancel_tx(&mut self) {
-        for tx in self.tx.iter_mut().filter(|tx| !tx.faulted) {
-            if let Err(fault) = tx.queue.cancel() {
-                tx.faulted = true;
-                self.faults.push(fault);
-            }
+        self.sorter = None;
+        let Some(tx) = self.tx.as_mut().filter(|tx| tx.started && !tx.faulted) else {
+            return;
+        };
+        if let Err(fault) = tx.queue.cancel() {
+            tx.faulted = true;
+            self.faults.push(fault);
         }
     }
 
     fn cancel_rx(&mut self) {
-        for rx in self.rx.iter_mut().filter(|rx| !rx.faulted) {
-            if let Err(fault) = rx.queue.cancel(self.port.as_mut(), &self.counters) {
-                rx.faulted = true;
-                self.faults.push(fault);
-            }
+        let Some(rx) = self.rx.as_mut().filter(|rx| rx.started && !rx.faulted) else {
+            return;
+        };
+        if let Err(fault) = rx.queue.cancel(self.port.as_mut(), &self.counters) {
+            rx.faulted = true;
+            self.faults.push(fault);
         }
     }
 
     /// Whether all clients have given everything back, or never will.
     pub(crate) fn is_idle(&mut self) -> bool {
-        self.running_tx().all(|tx| tx.is_idle()) && self.running_rx().all(|rx| rx.is_idle())
+        running(&mut self.tx).is_none_or(|tx| tx.is_idle())
+            && running(&mut self.rx).is_none_or(|rx| rx.is_idle())
     }
 
     /// What holds up the end, in words.
     pub(crate) fn owned(&mut self) -> String {
-        let tx: u32 = self.running_tx().map(|tx| tx.owned().0).sum();
-        let rx = self.running_rx().map(|rx| rx.owned());
-        let (packets, fragments) = rx.fold((0, 0), |sum, rx| (sum.0 + rx.0, sum.1 + rx.1));
+        let tx = running(&mut self.tx).map_or(0, |tx| tx.owned().0);
+        let (packets, fragments) = running(&mut self.rx).map_or((0, 0), |rx| rx.owned());
         format!(
             "the client still owns {tx} Tx packets, {packets} Rx packets and {fragments} Rx \
              fragments; its Cancel or a later Advance must give them back"
         )
     }
 
-    /// EvtStop; the queues are not polled any more.
+    /// EvtStop; the queue is not polled any more.
     pub(crate) fn stop(&mut self, direction: Direction) {
-        self.clients(direction).for_each(ClientHalf::stop);
-        self.started[direction as usize] = false;
+        match direction {
+            Direction::Tx => {
+                if let Some(tx) = running(&mut self.tx) {
+                    tx.client().stop();
+                }
+                self.tx.iter_mut().for_each(|tx| tx.started = false);
+            }
+            Direction::Rx => {
+                if let Some(rx) = running(&mut self.rx) {
+                    rx.client().stop();
+                }
+                self.rx.iter_mut().for_each(|rx| rx.started = false);
+            }
+        }
     }
 
     /// Whether a client wants to be called about once a second.
     pub(crate) fn wants_tick(&mut self) -> bool {
-        self.clients(Direction::Tx)
-            .any(|client| client.wants_tick())
-            || self
-                .clients(Direction::Rx)
-                .any(|client| client.wants_tick())
+        running(&mut self.tx).is_some_and(|tx| tx.client().wants_tick())
+            || running(&mut self.rx).is_some_and(|rx| rx.client().wants_tick())
     }
 
     /// Calls the clients that want it.
     pub(crate) fn tick(&mut self) {
-        for direction in [Direction::Tx, Direction::Rx] {
-            let wanting = self.clients(direction).filter(|client| client.wants_tick());
-            wanting.for_each(ClientHalf::tick);
-        }
+        let tx = running(&mut self.tx).map(TxQueue::client);
+        let rx = running(&mut self.rx).map(RxQueue::client);
+        let wanting = tx.into_iter().chain(rx);
+        wanting
+            .filter(|client| client.wants_tick())
+            .for_each(|client| client.tick());
     }
 
     /// A fault that has not been reported yet.
     pub(crate) fn take_fault(&mut self) -> Option<QueueFault> {
         self.faults.pop()
-    }
-
-    fn running_tx(&mut self) -> impl Iterator<Item = &mut TxQueue> {
-        let started = self.started[Direction::Tx as usize];
-        let running = self.tx.iter_mut().filter(move |tx| started && !tx.faulted);
-        running.map(|tx| &mut tx.queue)
-    }
-
-    fn running_rx(&mut self) -> impl Iterator<Item = &mut RxQueue> {
-        let started = self.started[Direction::Rx as usize];
-        let running = self.rx.iter_mut().filter(move |rx| started && !rx.faulted);
-        running.map(|rx| &mut rx.queue)
-    }
-
-    fn clients(&mut self, direction: Direction) -> Box<dyn Iterator<Item = &mut ClientHalf> + '_> {
-        match direction {
-            Direction::Tx => Box::new(self.running_tx().map(TxQueue::client)),
-            Direction::Rx => Box::new(self.running_rx().map(RxQueue::client)),
-        }
     }
 }

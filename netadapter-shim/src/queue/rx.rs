@@ -38,17 +38,6 @@ pub(crate) struct RxTurn {
     pub(crate) bytes: u64,
 }
 
-impl RxTurn {
-    /// What two turns did together.
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self {
-            work: self.work + other.work,
-            indicated: self.indicated + other.indicated,
-            bytes: self.bytes + other.bytes,
-        }
-    }
-}
-
 /// Why a returned packet goes no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Discard {

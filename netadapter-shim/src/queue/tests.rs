@@ -550,9 +550,11 @@ fn pair() -> PairBench {
     let (tx, rx, sending) = (tx(), rx(), Arc::default());
     let port = Box::new(WaitablePort(Arc::clone(&sending)));
     let mut pair = QueuePair::new(
-        vec![tx.queue],
-        vec![rx.queue],
-        None,
+        Queues {
+            tx: Some(tx.queue),
+            rx: Some(rx.queue),
+            sorter: None,
+        },
         port,
         Arc::default(),
         64,

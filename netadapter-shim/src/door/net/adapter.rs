@@ -192,16 +192,31 @@ impl AdapterObject {
         call: &'static str,
         work: impl FnOnce(&mut Adapter) -> Result<(), AdapterError> + Send + 'static,
     ) {
-        let mut core = lock(&self.core);
-        core.later.push((call, Box::new(work)));
-        let taken = core.adapter.is_none();
-        drop(core);
-        match (taken, is_inside_queue()) {
+        match (self.leave(call, Box::new(work)), is_inside_queue()) {
             // Whoever has it does the work before putting it back.
             (true, _) => {}
             (false, false) => self.catch_up(),
             (false, true) => self.catch_up_elsewhere(),
         }
+    }
+
+    /// As [`Self::soon`], but never on the calling thread, which the core may
+    /// have to wait for.
+    pub(super) fn elsewhere(
+        self: &Arc<Self>,
+        call: &'static str,
+        work: impl FnOnce(&mut Adapter) -> Result<(), AdapterError> + Send + 'static,
+    ) {
+        if !self.leave(call, Box::new(work)) {
+            self.catch_up_elsewhere();
+        }
+    }
+
+    /// Leaves work; tells whether somebody has the core, and so will do it.
+    fn leave(&self, call: &'static str, work: Later) -> bool {
+        let mut core = lock(&self.core);
+        core.later.push((call, work));
+        core.adapter.is_none()
     }
 
     /// Does what was left, unless somebody else is about to.

@@ -14,7 +14,7 @@ use super::guard::{self, Globals, refuse};
 use super::power::NetworkDevice;
 use super::{device, queue};
 use crate::abi::{FailureCode, NetAdapterDatapathCallbacks, NetAdapterTxDemux, NtStatus};
-use crate::adapter::{Adapter, AdapterConfig, TxDemux};
+use crate::adapter::{Adapter, AdapterConfig, DemandHook, TxDemux};
 use crate::door::client_host;
 use crate::door::fail::{breach, verifier};
 use crate::door::foreign::store;
@@ -253,7 +253,7 @@ fn build(call: &str, init: Init, attributes: &object::Attributes) -> Result<Hand
         demux,
     ));
     let events = Box::new(ClientEvents::new(&object));
-    let mut core = Adapter::new(events, port, config(host.adapter_config(), number))
+    let mut core = Adapter::new(events, port, config(host.adapter_config(), &object))
         .map_err(|error| guard::report(call, Handle::NULL, &error))?;
     if let Some(demux) = init.demux {
         let set = core.set_tx_demux(demux);
@@ -270,21 +270,30 @@ fn build(call: &str, init: Init, attributes: &object::Attributes) -> Result<Hand
     Ok(handle)
 }
 
-/// How a C client's adapter differs from the host's wish: one context, packets
-/// that cannot be sent are shown, and faults are breaches at once.
-fn config(config: AdapterConfig, number: usize) -> AdapterConfig {
-    let hook = FaultHook::new(move |_, fault| {
+/// How a C client's adapter differs from the host's wish: packets that cannot
+/// be sent are shown, faults are breaches at once, and Tx queues that are told
+/// apart are created when they are needed.
+fn config(config: AdapterConfig, adapter: &Arc<AdapterObject>) -> AdapterConfig {
+    let number = adapter.number;
+    let fault = FaultHook::new(move |_, fault| {
         breach(
             fault.failure_code(),
             format_args!("adapter {number}: {fault}"),
         );
+    });
+    let adapter = Arc::downgrade(adapter);
+    let demand = DemandHook::new(move || {
+        if let Some(adapter) = adapter.upgrade() {
+            adapter.elsewhere("creating a Tx queue", Adapter::create_wanted_queues);
+        }
     });
     AdapterConfig {
         queue_pairs: 1,
         verifier: verifier(),
         post_ignored: true,
         trust_rx_checksums: true,
-        fault_hook: Some(hook),
+        fault_hook: Some(fault),
+        demand_hook: Some(demand),
         ..config
     }
 }

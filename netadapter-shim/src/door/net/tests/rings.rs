@@ -192,8 +192,24 @@ fn a_device_that_spreads_gets_its_queues_then_table_key_and_enable() {
     assert!(recorded::take().is_empty());
 }
 
+/// The priorities of the Tx queues there are.
+fn tx_priorities(client: &TestClient) -> Vec<u8> {
+    let queues: Vec<Handle> = {
+        let known = known();
+        let mine = known
+            .queues
+            .iter()
+            .filter(|(_, queue)| queue.is_tx_of(client.adapter));
+        mine.map(|(handle, _)| *handle).collect()
+    };
+    let priority = |queue| call!(client, NetTxQueueGetDemux8021p(Handle = queue) -> u8);
+    let mut priorities: Vec<u8> = queues.into_iter().map(priority).collect();
+    priorities.sort_unstable();
+    priorities
+}
+
 #[test]
-fn priorities_have_queues_of_their_own_where_the_client_asks() {
+fn priorities_have_queues_of_their_own_as_soon_as_frames_come() {
     let client = TestClient::create_with(|globals, init| {
         struct Bare<'a> {
             globals: &'a crate::door::globals::Client,
@@ -209,36 +225,26 @@ fn priorities_have_queues_of_their_own_where_the_client_asks() {
     client.state();
     assert_eq!(client.start(), NtStatus::SUCCESS);
     device::io_start(client.device).unwrap();
-    let created = client
-        .calls()
-        .iter()
-        .filter(|call| *call == "create tx")
-        .count();
-    assert_eq!(created, 4);
-    let known_queues: Vec<Handle> = {
-        let known = known();
-        let mine = known
-            .queues
-            .iter()
-            .filter(|(_, queue)| queue.is_tx_of(client.adapter));
-        mine.map(|(handle, _)| *handle).collect()
-    };
-    let mut priorities: Vec<u8> = known_queues
-        .iter()
-        .map(|queue| call!(client, NetTxQueueGetDemux8021p(Handle = *queue) -> u8))
-        .collect();
-    priorities.sort_unstable();
-    assert_eq!(priorities, [0, 1, 2, 3]);
-    for priority in 0..8u8 {
+    let created = || tx_priorities(&client);
+    assert_eq!(created(), [], "no queue before its first frame");
+    for (priority, queues) in [
+        (2u8, &[2][..]),
+        (0, &[0, 2]),
+        (7, &[0, 2, 3]),
+        (2, &[0, 2, 3]),
+        (1, &[0, 1, 2, 3]),
+        (5, &[0, 1, 2, 3]),
+    ] {
         let tag = u16::from(priority) << 13 | 7;
         let mut frame = ethernet(&[], 0x8100, &[priority; 60]);
         frame[14..16].copy_from_slice(&tag.to_be_bytes());
         assert!(client.seat.send(StackFrame::new(frame.clone())));
         assert_eq!(client.seat.wait_receive(PATIENCE).unwrap().bytes, frame);
+        assert_eq!(created(), queues, "after priority {priority}");
         let advanced = advanced_tx(client.adapter);
         assert_eq!(
             advanced,
-            Some(u32::from(priority) / 2),
+            Some(u32::from(priority.min(3))),
             "priority {priority}"
         );
     }
