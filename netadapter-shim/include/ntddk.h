@@ -8,7 +8,9 @@
 
 #pragma GCC system_header
 
+#include "umnet/mdl.h"
 #include "umnet/nt.h"
+#include "umnet/registers.h"
 
 #define PAGED_CODE() ((void)0)
 #define PAGED_CODE_LOCKED() ((void)0)
@@ -38,6 +40,13 @@ typedef struct _KEVENT {
 
 typedef ULONG_PTR KSPIN_LOCK, *PKSPIN_LOCK;
 typedef LONG EX_SPIN_LOCK, *PEX_SPIN_LOCK;
+
+#define STATUS_CONTINUE_COMPLETION STATUS_SUCCESS
+
+/* Says what the pool's default is; here all memory is the same. */
+#define POOL_NX_OPTIN 1
+#define DrvRtPoolNxOptIn 0x00000001
+#define ExInitializeDriverRuntime(flags) ((void)(flags))
 
 typedef ULONG64 POOL_FLAGS;
 #define POOL_FLAG_REQUIRED_START 0x0000000000000001ULL

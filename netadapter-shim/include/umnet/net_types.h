@@ -12,6 +12,7 @@
 #include "../net/returncontext.h"
 #include "../net/ring.h"
 #include "../net/ringcollection.h"
+#include "../ntddndis.h"
 
 UMNET_EXTERN_C_BEGIN
 
@@ -55,7 +56,6 @@ typedef NET_LUID_LH NET_LUID, *PNET_LUID;
 
 #define IF_MAX_PHYS_ADDRESS_LENGTH 32
 #define NDIS_MAX_PHYS_ADDRESS_LENGTH IF_MAX_PHYS_ADDRESS_LENGTH
-#define NDIS_LINK_SPEED_UNKNOWN ((ULONG64)-1)
 #define IF_TYPE_ETHERNET_CSMACD 6
 
 typedef struct _NET_EUI48_ADDRESS {
