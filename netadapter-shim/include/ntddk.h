@@ -38,6 +38,32 @@ typedef struct _KEVENT {
     ULONG_PTR Reserved[3];
 } KEVENT, *PKEVENT, *PRKEVENT;
 
+typedef struct _KMUTANT {
+    ULONG_PTR Reserved[3];
+} KMUTANT, *PKMUTANT, *PRKMUTANT, KMUTEX, *PKMUTEX, *PRKMUTEX;
+typedef struct _KSEMAPHORE {
+    ULONG_PTR Reserved[3];
+} KSEMAPHORE, *PKSEMAPHORE, *PRKSEMAPHORE;
+typedef enum _WAIT_TYPE { WaitAll = 0, WaitAny = 1 } WAIT_TYPE;
+typedef struct _KWAIT_BLOCK {
+    PVOID Reserved[6];
+} KWAIT_BLOCK, *PKWAIT_BLOCK;
+#define THREAD_WAIT_OBJECTS 3
+
+/* Threads are the only objects that handles stand for. */
+typedef struct _KTHREAD *PKTHREAD, *PRKTHREAD, *PETHREAD;
+typedef struct _OBJECT_TYPE *POBJECT_TYPE;
+typedef struct _OBJECT_HANDLE_INFORMATION {
+    ULONG HandleAttributes;
+    ACCESS_MASK GrantedAccess;
+} OBJECT_HANDLE_INFORMATION, *POBJECT_HANDLE_INFORMATION;
+#define THREAD_ALL_ACCESS 0x001FFFFF
+#define SYNCHRONIZE 0x00100000
+#define LOW_PRIORITY 0
+#define LOW_REALTIME_PRIORITY 16
+#define HIGH_PRIORITY 31
+#define MAXIMUM_PRIORITY 32
+
 typedef ULONG_PTR KSPIN_LOCK, *PKSPIN_LOCK;
 typedef LONG EX_SPIN_LOCK, *PEX_SPIN_LOCK;
 
@@ -141,6 +167,11 @@ UMNET_INLINE PVOID IoAllocateErrorLogEntry(PVOID object, UCHAR size) { (void)obj
 UMNET_INLINE VOID IoWriteErrorLogEntry(PVOID entry) { (void)entry; }
 
 UMNET_EXTERN_C_END
+
+#include "umnet/kernel_locks.h"
+#include "umnet/kernel_threads.h"
+#include "ntddndis.h"
+#include "xfilter.h"
 
 #define SDDL_DEVOBJ_SYS_ALL_ADM_ALL UmnetSddlAdministrators
 #define SDDL_DEVOBJ_SYS_ALL_ADM_RWX_WORLD_RW_RES_R UmnetSddlWorld

@@ -49,6 +49,7 @@
 #define MAXUCHAR 0xff
 #define MAXSHORT 0x7fff
 #define MAXUSHORT 0xffff
+#define USHORT_MAX 0xffff
 #define MAXWORD 0xffff
 #define MAXLONG 0x7fffffff
 #define MAXULONG 0xffffffffU

@@ -12,7 +12,6 @@
 #include "../net/returncontext.h"
 #include "../net/ring.h"
 #include "../net/ringcollection.h"
-#include "../ntddndis.h"
 
 UMNET_EXTERN_C_BEGIN
 
@@ -56,7 +55,11 @@ typedef NET_LUID_LH NET_LUID, *PNET_LUID;
 
 #define IF_MAX_PHYS_ADDRESS_LENGTH 32
 #define NDIS_MAX_PHYS_ADDRESS_LENGTH IF_MAX_PHYS_ADDRESS_LENGTH
+#define NDIS_LINK_SPEED_UNKNOWN ((ULONG64)-1)
 #define IF_TYPE_ETHERNET_CSMACD 6
+
+typedef NET_IF_MEDIA_CONNECT_STATE NDIS_MEDIA_CONNECT_STATE, *PNDIS_MEDIA_CONNECT_STATE;
+typedef NET_IF_MEDIA_DUPLEX_STATE NDIS_MEDIA_DUPLEX_STATE, *PNDIS_MEDIA_DUPLEX_STATE;
 
 typedef struct _NET_EUI48_ADDRESS {
     UINT8 Value[6];

@@ -64,6 +64,23 @@ UMNET_INLINE VOID MmUnmapIoSpace(PVOID address, SIZE_T length)
     (void)length;
 }
 
+/* Memory for hardware to read and write: there is none. */
+UMNET_INLINE PVOID MmAllocateContiguousMemorySpecifyCache(SIZE_T bytes, PHYSICAL_ADDRESS lowest, PHYSICAL_ADDRESS highest, PHYSICAL_ADDRESS boundary, MEMORY_CACHING_TYPE caching)
+{
+    (void)bytes;
+    (void)lowest;
+    (void)highest;
+    (void)boundary;
+    (void)caching;
+    UmnetLog(2, __FILE__, __LINE__, "MmAllocateContiguousMemorySpecifyCache", "user mode has no memory for DMA");
+    return 0;
+}
+UMNET_INLINE PVOID MmAllocateContiguousMemory(SIZE_T bytes, PHYSICAL_ADDRESS highest)
+{
+    return MmAllocateContiguousMemorySpecifyCache(bytes, highest, highest, highest, MmCached);
+}
+UMNET_INLINE VOID MmFreeContiguousMemory(PVOID memory) { (void)memory; }
+
 UMNET_EXTERN_C_END
 
 #endif
