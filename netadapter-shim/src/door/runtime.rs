@@ -10,6 +10,7 @@ mod dispatcher;
 pub(crate) mod irql;
 mod kernel;
 mod kernel_lock;
+mod kernel_objects;
 mod last_error;
 mod lock_api;
 mod memory;
@@ -25,6 +26,7 @@ pub(crate) const FUNCTIONS: &[Functions] = &[
     clock_api::FUNCTIONS,
     kernel::FUNCTIONS,
     kernel_lock::FUNCTIONS,
+    kernel_objects::FUNCTIONS,
     last_error::FUNCTIONS,
     lock_api::FUNCTIONS,
     memory::FUNCTIONS,

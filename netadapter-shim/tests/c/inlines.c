@@ -323,8 +323,6 @@ static void LinkStructures(void)
 static void SizedStructures(void)
 {
     SIZED(NET_DEVICE_POWER_POLICY_EVENT_CALLBACKS);
-    SIZED(NET_ADAPTER_POWER_OFFLOAD_ARP_CAPABILITIES);
-    SIZED(NET_ADAPTER_POWER_OFFLOAD_NS_CAPABILITIES);
     SIZED(NET_ADAPTER_WAKE_BITMAP_CAPABILITIES);
     SIZED(NET_ADAPTER_WAKE_MEDIA_CHANGE_CAPABILITIES);
     SIZED(NET_ADAPTER_WAKE_MAGIC_PACKET_CAPABILITIES);
@@ -360,6 +358,8 @@ static void FilledStructures(void)
     memset(&queue, 0xff, sizeof(queue));
     NET_PACKET_QUEUE_CONFIG_INIT(&queue, NULL, NULL, NULL);
     CHECK(queue.Size == sizeof(queue) && queue.EvtStart == NULL && queue.EvtStop == NULL && queue.ExecutionContext == NULL);
+    NET_ADAPTER_TX_8021P_DEMUX_INIT(&demux);
+    CHECK(demux.Size == sizeof(demux) && demux.Type == NetAdapterTxDemuxType8021p && demux.Range == 8);
     NET_ADAPTER_TX_8021P_DEMUX_INIT(&demux, 5);
     CHECK(demux.Size == sizeof(demux) && demux.Type == NetAdapterTxDemuxType8021p && demux.Range == 5);
     NET_ADAPTER_OFFLOAD_CHECKSUM_CAPABILITIES_INIT(&sums, TRUE, FALSE, TRUE, NULL);
@@ -368,15 +368,27 @@ static void FilledStructures(void)
     CHECK(reset.Size == sizeof(reset) && reset.ResetDiagnosticsGuid.Data4[0] == 4 && reset.EvtNetDeviceCollectResetDiagnostics == NULL);
 }
 
+static void PowerOffloads(void)
+{
+    NET_ADAPTER_POWER_OFFLOAD_ARP_CAPABILITIES arp;
+    NET_ADAPTER_POWER_OFFLOAD_NS_CAPABILITIES ns;
+    memset(&arp, 0xff, sizeof(arp));
+    NET_ADAPTER_POWER_OFFLOAD_ARP_CAPABILITIES_INIT(&arp, 3);
+    CHECK(arp.Size == sizeof(arp) && !arp.ArpOffload && arp.MaximumOffloadCount == 3);
+    memset(&ns, 0xff, sizeof(ns));
+    NET_ADAPTER_POWER_OFFLOAD_NS_CAPABILITIES_INIT(&ns, 4);
+    CHECK(ns.Size == sizeof(ns) && !ns.NSOffload && ns.MaximumOffloadCount == 4);
+}
+
 static void Addresses(void)
 {
     NET_IPV4_ADDRESS four;
     NET_IPV6_ADDRESS six;
-    four.Value32 = 0;
-    four.Value8[3] = 1;
-    CHECK(four.Value32 == 0x01000000 && sizeof(four) == 4);
-    memset(six.Value8, 0x20, sizeof(six));
-    CHECK(sizeof(six) == 16 && six.Value8[15] == 0x20);
+    four.Address = 0;
+    four.Value[3] = 1;
+    CHECK(four.Address == 0x01000000 && sizeof(four) == 4);
+    memset(six.Value, 0x20, sizeof(six));
+    CHECK(sizeof(six) == 16 && six.Unicast.InterfaceIdentifier == 0x2020202020202020);
 }
 
 /* Values that only other media, or the kernel, use. */
@@ -427,6 +439,7 @@ int main(void)
     LinkStructures();
     SizedStructures();
     FilledStructures();
+    PowerOffloads();
     Addresses();
     RareValues();
     Probes();

@@ -64,7 +64,7 @@ static NTSTATUS PreviewNS(WDFDEVICE device, NETPOWEROFFLOAD offload)
     NET_POWER_OFFLOAD_NS_PARAMETERS_INIT(&parameters);
     NetPowerOffloadGetNSParameters(offload, &parameters);
     SAY("preview %s", Offload(offload));
-    return parameters.TargetIPv6Addresses[0].Value8[15] == 0xee ? STATUS_DEVICE_NOT_READY : STATUS_SUCCESS;
+    return parameters.TargetIPv6Addresses[0].Value[15] == 0xee ? STATUS_DEVICE_NOT_READY : STATUS_SUCCESS;
 }
 
 static void Init(PWDFDEVICE_INIT init)
@@ -94,13 +94,11 @@ static void State(WDFDEVICE device, NETADAPTER adapter)
     UNREFERENCED_PARAMETER(device);
     if (Configured(adapter, L"None", 0))
         return;
-    NET_ADAPTER_POWER_OFFLOAD_ARP_CAPABILITIES_INIT(&arp);
+    NET_ADAPTER_POWER_OFFLOAD_ARP_CAPABILITIES_INIT(&arp, 1);
     arp.ArpOffload = TRUE;
-    arp.MaximumOffloadCount = 1;
     NetAdapterPowerOffloadSetArpCapabilities(adapter, &arp);
-    NET_ADAPTER_POWER_OFFLOAD_NS_CAPABILITIES_INIT(&ns);
+    NET_ADAPTER_POWER_OFFLOAD_NS_CAPABILITIES_INIT(&ns, 2);
     ns.NSOffload = TRUE;
-    ns.MaximumOffloadCount = 2;
     NetAdapterPowerOffloadSetNSCapabilities(adapter, &ns);
     NET_ADAPTER_WAKE_BITMAP_CAPABILITIES_INIT(&pattern);
     pattern.BitmapPattern = TRUE;
@@ -128,12 +126,12 @@ static void SayOffload(NETPOWEROFFLOAD offload)
     if (NetPowerOffloadGetType(offload) == NetPowerOffloadTypeArp) {
         NET_POWER_OFFLOAD_ARP_PARAMETERS_INIT(&arp);
         NetPowerOffloadGetArpParameters(offload, &arp);
-        SAY("%s %u: %u asks for %u, %u bytes ..%02x", Offload(offload), arp.Id, arp.RemoteIPv4Address.Value8[3], arp.HostIPv4Address.Value8[3], arp.LinkLayerAddress.Length, arp.LinkLayerAddress.Address[5]);
+        SAY("%s %u: %u asks for %u, %u bytes ..%02x", Offload(offload), arp.Id, arp.RemoteIPv4Address.Value[3], arp.HostIPv4Address.Value[3], arp.LinkLayerAddress.Length, arp.LinkLayerAddress.Address[5]);
         return;
     }
     NET_POWER_OFFLOAD_NS_PARAMETERS_INIT(&ns);
     NetPowerOffloadGetNSParameters(offload, &ns);
-    SAY("%s %u: %u asks %u for %u %u, ..%02x", Offload(offload), ns.Id, ns.RemoteIPv6Address.Value8[15], ns.SolicitedNodeIPv6Address.Value8[15], ns.TargetIPv6Addresses[0].Value8[15], ns.TargetIPv6Addresses[1].Value8[15], ns.LinkLayerAddress.Address[5]);
+    SAY("%s %u: %u asks %u for %u %u, ..%02x", Offload(offload), ns.Id, ns.RemoteIPv6Address.Value[15], ns.SolicitedNodeIPv6Address.Value[15], ns.TargetIPv6Addresses[0].Value[15], ns.TargetIPv6Addresses[1].Value[15], ns.LinkLayerAddress.Address[5]);
 }
 
 static void SaySource(NETWAKESOURCE source)

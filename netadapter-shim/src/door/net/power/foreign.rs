@@ -114,8 +114,8 @@ pub(in super::super) struct ArpParameters {
     link_layer: NetAdapterLinkLayerAddress,
 }
 
-/// NET_POWER_OFFLOAD_NS_PARAMETERS
-#[repr(C)]
+/// NET_POWER_OFFLOAD_NS_PARAMETERS; an address there can be read as two numbers.
+#[repr(C, align(8))]
 #[derive(Clone, Copy)]
 pub(in super::super) struct NsParameters {
     size: u32,
@@ -132,10 +132,10 @@ pub(in super::super) struct NsParameters {
 pub(in super::super) struct BitmapParameters {
     size: u32,
     id: u32,
-    mask_size: usize,
-    mask: *const u8,
-    pattern_size: usize,
     pattern: *const u8,
+    pattern_size: usize,
+    mask: *const u8,
+    mask_size: usize,
 }
 
 /// NET_WAKE_SOURCE_MEDIA_CHANGE_PARAMETERS
@@ -164,7 +164,7 @@ sized!(
     ResetCapabilities = 32,
     Reason = 24,
     ArpParameters = 52,
-    NsParameters = 108,
+    NsParameters = 112,
     BitmapParameters = 40,
     MediaChangeParameters = 8,
 );
