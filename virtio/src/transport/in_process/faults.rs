@@ -14,15 +14,17 @@
 
 mod catalogue;
 pub mod frames;
+mod rings;
 mod telling;
 
 pub use catalogue::CATALOGUE;
-pub(super) use telling::Telling;
 
-pub use super::config::Role;
-use super::{Device, DeviceConfig, Frame, InProcess, Link};
-use crate::net::VirtioNetHdr;
+use std::ops::Deref;
+
+pub use super::{Answer, Delivery, Interrupts, Role};
+use super::{Device, DeviceConfig, InProcess, Link};
 use crate::transport::TransportError;
+use telling::Telling;
 
 /// One way in which a device may break the specification.
 #[derive(Clone, Copy, Debug)]
@@ -135,30 +137,6 @@ pub enum Registers {
     AllOnes,
 }
 
-/// Lies of interrupts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupts {
-    /// They come before the device is started.
-    Early,
-    /// They come without end.
-    Storm,
-    /// They do not come.
-    Never,
-}
-
-/// Lies of the control queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// This byte, neither yes nor no.
-    Byte(u8),
-    /// The buffer comes back without the byte having been written.
-    Nothing,
-    /// The buffer does not come back.
-    Never,
-    /// The device says no.
-    Error,
-}
-
 /// What a device overwrites of that which the driver wrote and has no more use for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overwrite {
@@ -166,51 +144,6 @@ pub enum Overwrite {
     DescNext,
     /// Entries of the available ring that the device has seen.
     AvailEntries,
-}
-
-/// A frame that is given to the driver as it is, whatever was negotiated.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// Header and frame; `num_buffers` is the true one unless it is given below.
-    pub frame: Frame,
-    /// What the header says instead of the true number of buffers.
-    pub num_buffers: Option<u16>,
-    /// How much of each buffer is filled at most.
-    pub fill: usize,
-}
-
-impl Delivery {
-    /// `payload` behind `header`.
-    pub fn new(header: VirtioNetHdr, payload: &[u8]) -> Self {
-        Self {
-            frame: Frame::with_header(header, payload),
-            num_buffers: None,
-            fill: usize::MAX,
-        }
-    }
-
-    /// Makes the rest follow the rules, whatever the frame.
-    pub(super) fn be_honest(&mut self) {
-        self.num_buffers = None;
-        self.fill = usize::MAX;
-    }
-
-    fn counted(self, num_buffers: u16) -> Self {
-        Self {
-            num_buffers: Some(num_buffers),
-            ..self
-        }
-    }
-
-    fn filling(self, fill: usize) -> Self {
-        Self { fill, ..self }
-    }
-}
-
-impl Default for Delivery {
-    fn default() -> Self {
-        Self::new(VirtioNetHdr::default(), &[])
-    }
 }
 
 /// What a device is about to write into the used ring.
@@ -245,13 +178,44 @@ impl Lie {
         &self,
         mut config: DeviceConfig,
         link: impl Link + 'static,
-    ) -> Result<(InProcess, Device), TransportError> {
+    ) -> Result<(InProcess, LyingDevice), TransportError> {
         (self.made)(&mut config);
-        let (transport, device) = InProcess::new(config, link)?;
+        let telling = Telling::default();
+        let (transport, device) = InProcess::with_conduct(config, link, telling.clone())?;
+        let device = LyingDevice { device, telling };
         if self.is_told_at_birth() {
             device.tell(self);
         }
         Ok((transport, device))
+    }
+}
+
+/// A device that can be made to lie; otherwise a [`Device`] like any other.
+#[derive(Clone, Debug)]
+pub struct LyingDevice {
+    device: Device,
+    telling: Telling,
+}
+
+impl LyingDevice {
+    /// Begins to tell `lie`.
+    pub fn tell(&self, lie: &Lie) {
+        log::debug!("in-process device: lies ({}): not {}", lie.name, lie.rule);
+        self.telling.begin(lie);
+        match lie.act {
+            Act::Change(change) => self.device.change_config(change),
+            Act::DemandReset { .. } => self.device.demand_reset(),
+            _ => {}
+        }
+        self.device.wake();
+    }
+}
+
+impl Deref for LyingDevice {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        &self.device
     }
 }
 

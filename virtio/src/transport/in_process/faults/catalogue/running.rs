@@ -2,6 +2,7 @@
 
 use super::{lie, withhold};
 use crate::spec::feature::*;
+use crate::spec::net::ctrl::ACK_ERR;
 use crate::spec::net::feature::*;
 use crate::transport::in_process::faults::Outcome::*;
 use crate::transport::in_process::faults::{Act, Answer, Layer, Lie, Registers, Role};
@@ -34,7 +35,7 @@ pub(super) const LIES: &[Lie] = &[
         "a valid command succeeds",
         Fail,
         Layer::Control,
-        Act::Answer(Answer::Error),
+        Act::Answer(Answer::Byte(ACK_ERR)),
     ),
     lie(
         "ack-never",
