@@ -16,8 +16,8 @@ use umnet::fault::Fault;
 use virtio::spec::net::ctrl::ACK_ERR;
 use virtio::spec::net::header::GSO_NONE;
 use virtio::spec::status::DEVICE_NEEDS_RESET;
-use virtio::transport::in_process::faults::*;
 use virtio::transport::in_process::{DeviceConfig, DeviceThread, Frame, Port};
+use virtio_hostile::*;
 
 /// How long the driver waits for the device, and how long this test waits for the driver.
 const DEADLINE: Duration = Duration::from_secs(2);

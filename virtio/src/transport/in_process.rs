@@ -24,7 +24,6 @@ mod config;
 mod control;
 mod core;
 mod device;
-pub mod faults;
 mod frame;
 mod link;
 mod nic;

@@ -8,8 +8,8 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use super::frames::{arp, segmented, tcp4};
 use super::rings;
 use super::{Act, Lie, Registers};
-use crate::net::VirtioNetHdr;
-use crate::transport::in_process::{
+use virtio::net::VirtioNetHdr;
+use virtio::transport::in_process::{
     Answer, Conduct, Delivery, DeviceConfig, Interrupts, RingView, Role,
 };
 

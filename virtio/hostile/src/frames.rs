@@ -1,7 +1,7 @@
 //! Frames that are right in every field, so that a lie can be the only thing wrong.
 
-use crate::net::VirtioNetHdr;
-use crate::spec::net::header::{F_NEEDS_CSUM, GSO_TCPV4};
+use virtio::net::VirtioNetHdr;
+use virtio::spec::net::header::{F_NEEDS_CSUM, GSO_TCPV4};
 
 /// Bytes of the Ethernet, IPv4 and TCP headers of [`tcp4`].
 pub const TCP4_HEADERS: usize = 14 + 20 + 20;
@@ -86,8 +86,8 @@ fn fold(sum: u32) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::features::all_known;
-    use crate::transport::in_process::Frame;
+    use virtio::net::features::all_known;
+    use virtio::transport::in_process::Frame;
 
     #[test]
     fn the_frames_are_right() {

@@ -21,10 +21,10 @@ pub use catalogue::CATALOGUE;
 
 use std::ops::Deref;
 
-pub use super::{Answer, Delivery, Interrupts, Role};
-use super::{Device, DeviceConfig, InProcess, Link};
-use crate::transport::TransportError;
 use telling::Telling;
+use virtio::transport::TransportError;
+pub use virtio::transport::in_process::{Answer, Delivery, Interrupts, Role};
+use virtio::transport::in_process::{Device, DeviceConfig, InProcess, Link};
 
 /// One way in which a device may break the specification.
 #[derive(Clone, Copy, Debug)]
@@ -74,11 +74,11 @@ pub enum Outcome {
 /// Which part of a driver has to notice a lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
-    /// [`crate::queue::Virtqueue`].
+    /// [`virtio::queue::Virtqueue`].
     Queue,
-    /// [`crate::init`] and [`crate::net::config`].
+    /// [`crate::init`] and [`virtio::net::config`].
     Start,
-    /// [`crate::net::ctrl`].
+    /// [`virtio::net::ctrl`].
     Control,
     /// A driver that moves frames.
     Driver,

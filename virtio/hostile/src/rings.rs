@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::{Overwrite, UsedEntries};
-use crate::spec::ring::{avail, desc, used};
-use crate::transport::in_process::RingView;
+use virtio::spec::ring::{avail, desc, used};
+use virtio::transport::in_process::RingView;
 
 /// Says something else of the buffers that were used, by changing what would be written; the
 /// index that the device claims.

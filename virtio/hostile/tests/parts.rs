@@ -1,6 +1,7 @@
 //! The catalogue of lies against the parts of the driver that this crate holds: queues, start
 //! and commands. What only a whole driver can judge is checked here to be really told.
 
+#[path = "../../tests/common/mod.rs"]
 mod common;
 
 use std::ops::{Deref, DerefMut};
@@ -13,9 +14,9 @@ use virtio::net::{ConfigError, ControlQueue, CtrlError, FeatureSet, NetConfig};
 use virtio::queue::{QueueSize, SlotId, Used};
 use virtio::spec::feature::*;
 use virtio::spec::net::feature::*;
-use virtio::transport::in_process::faults::*;
 use virtio::transport::in_process::{Device, DeviceConfig, Frame, Port, Sink};
 use virtio::{DeviceFault, DmaRegion, Transport, TransportError};
+use virtio_hostile::*;
 
 fn lies(layer: Layer) -> impl Iterator<Item = &'static Lie> {
     CATALOGUE.iter().filter(move |lie| lie.layer == layer)
