@@ -13,11 +13,14 @@
 //! resets the device finds an honest one.
 
 mod catalogue;
+pub mod exam;
 pub mod frames;
+pub mod report;
 mod rings;
 mod telling;
 
 pub use catalogue::CATALOGUE;
+pub use exam::{DriverUnderTest, Observed, examine};
 
 use std::ops::Deref;
 
@@ -198,6 +201,11 @@ pub struct LyingDevice {
 }
 
 impl LyingDevice {
+    /// How often the driver has reset the device, the first time included.
+    pub fn resets(&self) -> u32 {
+        self.telling.resets()
+    }
+
     /// Begins to tell `lie`.
     pub fn tell(&self, lie: &Lie) {
         log::debug!("in-process device: lies ({}): not {}", lie.name, lie.rule);

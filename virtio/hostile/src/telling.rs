@@ -19,6 +19,7 @@ pub(super) struct Telling(Arc<Mutex<Told>>);
 
 #[derive(Debug, Default)]
 struct Told {
+    resets: u32,
     act: Option<Act>,
     /// Frames to be given to the driver before those of the link.
     planted: VecDeque<Delivery>,
@@ -41,6 +42,11 @@ impl Telling {
             }
             _ => {}
         }
+    }
+
+    /// How often the driver has reset the device.
+    pub(super) fn resets(&self) -> u32 {
+        self.told().resets
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -71,6 +77,7 @@ const FLICKERS: usize = 10_000;
 impl Conduct for Telling {
     fn at_reset(&mut self, config: &mut DeviceConfig) {
         let mut told = self.told();
+        told.resets += 1;
         told.planted.clear();
         if let Some(Act::Reset(change)) = told.act {
             change(config);
