@@ -9,6 +9,10 @@
 #   make check        formatting, lints, docs
 #   make clients      the example client drivers in C and C++
 #   make images       the guests' kernels and file systems (Linux 6.1, and 6.12 for what needs newer)
+#   make fuzz         all fuzz targets, MINUTES=n in all (default 9), one line each at the end; nightly
+#   make models       the races of queues and contexts in every order of steps
+#   make asan         the tests under AddressSanitizer; make tsan: ThreadSanitizer; both nightly
+#   make hostile      another driver against every lie of virtio/hostile, as a table
 #   make bench        the driver over the in-process device, no guest
 #   make doc          the API documentation
 #   make clean        removes what was built (not what was downloaded)
@@ -23,11 +27,12 @@ export PATH := $(if $(findstring $(RUSTUP),$(PATH)),,$(RUSTUP):)$(PATH):/usr/sbi
 TARGET := x86_64-unknown-linux-gnu
 STATIC := RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(TARGET)
 ROUNDS ?= 5
+MINUTES ?= 9
 ifdef ACCEL
 export ACCEL
 endif
 
-.PHONY: help run test test-host test-vm build static clients check images bench doc clean prepare ci
+.PHONY: help run test test-host test-vm build static clients check images fuzz models asan tsan hostile bench doc clean prepare ci
 
 help:
 	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
@@ -92,6 +97,28 @@ test-vm: prepare
 
 check:
 	@vm-test/run-tests check
+
+fuzz:
+	fuzz/run $(MINUTES)
+
+# The checker's atomics take the place of the real ones throughout, so this has a folder of its own.
+models:
+	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --release --target-dir target/loom -p virtio --test models
+	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --release --target-dir target/loom -p netadapter-shim --lib models
+
+# Everything but what loads client drivers from C, which are not built with the sanitizer.
+SANITIZED = $(CARGO) +nightly test --locked --target $(TARGET) --target-dir target/$(1) $(2) --no-fail-fast
+
+asan:
+	RUSTFLAGS="-Zsanitizer=address" $(call SANITIZED,asan,-p virtio -p virtio-hostile -p netadapter-shim -p fuzz-bodies)
+	RUSTFLAGS="-Zsanitizer=address" $(call SANITIZED,asan,-p umnet --lib --test lies --test examination)
+
+# The standard library is built too: it would otherwise not be seen to synchronise.
+tsan:
+	RUSTFLAGS="-Zsanitizer=thread" $(call SANITIZED,tsan,-Zbuild-std -p virtio --lib --test in_process -p virtio-hostile)
+
+hostile:
+	$(CARGO) run --locked -p virtio-hostile --example virtio_drivers
 
 bench:
 	$(CARGO) bench --locked -p umnet

@@ -15,6 +15,9 @@
 //! context sleeps without a timer, unless a client wants its tick.
 
 mod context;
+#[cfg(all(test, loom))]
+mod models;
+mod rest;
 mod sources;
 
 use std::io;

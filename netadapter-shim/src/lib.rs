@@ -28,6 +28,7 @@ mod port;
 mod queue;
 mod ring;
 mod stats;
+mod sync;
 #[cfg(test)]
 mod test_random;
 mod verifier;

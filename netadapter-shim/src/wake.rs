@@ -17,9 +17,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
-use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+use crate::sync::{AtomicU8, EFD_NONBLOCK, EventFd, Ordering};
 
 const AWAKE: u8 = 0;
 const ASLEEP: u8 = 1;
@@ -59,6 +58,12 @@ impl Waker {
         self.state
             .compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
+    }
+
+    /// What a sleeping context waits for, for models.
+    #[cfg(loom)]
+    pub(crate) fn event(&self) -> &EventFd {
+        &self.event
     }
 
     /// Watched edge-triggered by the context.

@@ -21,6 +21,7 @@ pub mod mem;
 pub mod net;
 pub mod queue;
 pub mod spec;
+mod sync;
 pub mod transport;
 
 pub use mem::{DmaRegion, DmaSlice, Iova};

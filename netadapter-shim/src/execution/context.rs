@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::{Duration, Instant};
 
+use super::rest::{Next, Rest};
 use super::sources::{Sources, Woken};
 use super::{ContextParts, Faults, Reply, Request, Task};
 use crate::queue::QueuePair;
@@ -62,12 +63,9 @@ impl Context {
 
     /// Until the exit task.
     pub(super) fn run(mut self) {
-        let mut armed = false;
+        let mut rest = Rest::default();
         loop {
-            if self.waker.begin_turn() {
-                // A task may have started a queue, a client may have taken its
-                // notification back with the news: either must be armed anew.
-                armed = false;
+            if rest.begin_turn(&self.waker) {
                 self.run_tasks();
             }
             if self.exiting {
@@ -77,17 +75,11 @@ impl Context {
             let turn = self.pair.turn();
             self.report_fault();
             self.check_drained();
-            if turn.work > 0 {
-                armed = false;
-                self.make_room(turn.received);
-            } else if !armed {
-                // One more turn before sleeping, or a completion between the
-                // turn above and the arming would be slept over.
-                self.pair.arm();
-                armed = true;
-            } else if self.waker.try_sleep() {
-                self.sleep();
-                armed = false;
+            match rest.after_turn(turn.work > 0, &self.waker) {
+                Next::Turn if turn.work > 0 => self.make_room(turn.received),
+                Next::Turn => {}
+                Next::Arm => self.pair.arm(),
+                Next::Sleep => self.sleep(),
             }
         }
     }

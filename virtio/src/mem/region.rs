@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use memmap2::{MmapOptions, MmapRaw};
-use vm_memory::{AtomicAccess, Bytes, VolatileSlice};
+use vm_memory::VolatileSlice;
+#[cfg(not(loom))]
+use vm_memory::{AtomicAccess, Bytes};
 
 use super::Iova;
 
@@ -22,6 +24,8 @@ use super::Iova;
 pub struct DmaRegion {
     map: MmapRaw,
     file: File,
+    #[cfg(loom)]
+    words: crate::sync::Words,
 }
 
 /// An offset and length that do not lie inside a region.
@@ -42,10 +46,17 @@ impl DmaRegion {
     /// # Errors
     /// What the kernel answers when memory or descriptors have run out.
     pub fn new(len: usize) -> io::Result<Self> {
+        #[cfg(loom)]
+        let words = crate::sync::Words::new(len);
         let len = len.max(1).next_multiple_of(page_size());
         let file = sealed_memfd(len)?;
         let map = MmapOptions::new().len(len).map_raw(&file)?;
-        Ok(Self { map, file })
+        Ok(Self {
+            map,
+            file,
+            #[cfg(loom)]
+            words,
+        })
     }
 
     /// Size in bytes, a multiple of the page size.
@@ -194,6 +205,7 @@ impl DmaSlice {
         self.store(offset, value.to_le(), order);
     }
 
+    #[cfg(not(loom))]
     #[inline]
     fn load<T: AtomicAccess>(&self, offset: usize, order: Ordering) -> T {
         match self.bytes().load(offset, order) {
@@ -202,11 +214,22 @@ impl DmaSlice {
         }
     }
 
+    #[cfg(not(loom))]
     #[inline]
     fn store<T: AtomicAccess>(&self, offset: usize, value: T, order: Ordering) {
         if self.bytes().store(value, offset, order).is_err() {
             outside(offset, self.len);
         }
+    }
+
+    #[cfg(loom)]
+    fn load<T: crate::sync::Word>(&self, offset: usize, order: Ordering) -> T {
+        self.region.words.load(self.offset + offset, order)
+    }
+
+    #[cfg(loom)]
+    fn store<T: crate::sync::Word>(&self, offset: usize, value: T, order: Ordering) {
+        self.region.words.store(self.offset + offset, value, order);
     }
 }
 

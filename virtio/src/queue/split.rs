@@ -1,11 +1,12 @@
 //! § *Split Virtqueues*, driver side. Fences live here and nowhere else in the crate.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use super::event_idx;
 use super::{Arming, DeviceFault, QueueSize, RingLayout, SlotId, Used};
 use crate::mem::{DmaSlice, Iova, OutOfRegion};
 use crate::spec::ring::{avail, desc, used};
+use crate::sync::fence;
 use crate::transport::{Doorbell, QueueSetup};
 
 /// One stretch of a slot, described by one descriptor.

@@ -9,19 +9,21 @@
 //! ```text
 //! driver ── InProcess (the transport) ──┐
 //!                                       ├── registers, rings, receive and transmit ── Link
-//! test ──── Device (step, link, faults) ┘                                (echo, cable, port)
+//! test ──── Device (step, link) ────────┘                                (echo, cable, port)
 //! ```
+//!
+//! It is honest. [`Conduct`] is where another crate can make it lie.
 //!
 //! The device does nothing by itself. Either a test calls [`Device::step`], and everything
 //! happens in a known order, or [`Device::run`] gives it a thread.
 
 mod bell;
 mod check;
+mod conduct;
 mod config;
 mod control;
 mod core;
 mod device;
-pub mod faults;
 mod frame;
 mod link;
 mod nic;
@@ -31,7 +33,8 @@ mod registers;
 mod ring;
 
 pub use check::Violation;
-pub use config::DeviceConfig;
+pub use conduct::{Answer, Conduct, Delivery, Honest, Interrupts, RingView};
+pub use config::{DeviceConfig, Role};
 pub use control::ControlState;
 pub use device::{Device, DeviceThread};
 pub use frame::Frame;
@@ -66,9 +69,21 @@ impl InProcess {
         config: DeviceConfig,
         link: impl Link + 'static,
     ) -> Result<(Self, Device), TransportError> {
+        Self::with_conduct(config, link, Honest)
+    }
+
+    /// The same device, behaving as `conduct` says.
+    ///
+    /// # Errors
+    /// As [`InProcess::new`].
+    pub fn with_conduct(
+        config: DeviceConfig,
+        link: impl Link + 'static,
+        conduct: impl Conduct + 'static,
+    ) -> Result<(Self, Device), TransportError> {
         let name = config.name.clone();
         let behind_iommu = config.behind_iommu;
-        let device = Device::new(config, Box::new(link))?;
+        let device = Device::new(config, Box::new(link), Box::new(conduct))?;
         let transport = Self {
             device: device.clone(),
             name,

@@ -15,6 +15,7 @@
 //! Left out: interrupts by wire, the legacy interface, iommufd, and driving a device without an
 //! IOMMU, which [`VfioParts::open`] refuses.
 
+mod capabilities;
 mod common;
 mod config_space;
 mod dma;
@@ -32,6 +33,7 @@ use std::time::{Duration, Instant};
 
 use vfio_bindings::bindings::vfio::VFIO_DEVICE_FLAGS_RESET;
 
+pub use capabilities::{BarRange, Capabilities};
 pub use group::VfioParts;
 
 use self::common::CommonConfig;

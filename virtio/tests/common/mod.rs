@@ -157,7 +157,19 @@ impl Nic {
         tx_len: u32,
     ) -> Self {
         let sizes = config.queue_sizes.clone();
-        let (mut transport, device) = InProcess::new(config, link).unwrap();
+        let (transport, device) = InProcess::new(config, link).unwrap();
+        Self::on(transport, device, &sizes, features, rx_len, tx_len)
+    }
+
+    /// The same on a device that was made elsewhere, with queues of these sizes.
+    pub fn on(
+        mut transport: InProcess,
+        device: Device,
+        sizes: &[u16],
+        features: FeatureSet,
+        rx_len: u32,
+        tx_len: u32,
+    ) -> Self {
         assert!(negotiate(&mut transport, features));
         let event_idx = features.has(virtio::spec::feature::VIRTIO_F_EVENT_IDX);
         let mut open = |index: u16, stride, parts: &[Part]| {

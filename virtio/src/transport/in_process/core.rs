@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::Link;
 use super::bell::Bells;
 use super::check::{Violation, Violations};
+use super::conduct::Conduct;
 use super::config::DeviceConfig;
 use super::control::ControlState;
-use super::faults::Telling;
 use super::nic::Traffic;
 use super::platform::Platform;
 use super::receive::Arriving;
@@ -30,12 +30,17 @@ pub(super) struct Core {
     pub(super) arriving: Arriving,
     pub(super) violations: Violations,
     pub(super) bells: Arc<Bells>,
-    pub(super) telling: Telling,
+    pub(super) conduct: Box<dyn Conduct>,
     pub(super) platform: Platform,
 }
 
 impl Core {
-    pub(super) fn new(config: DeviceConfig, link: Box<dyn Link>, bells: Arc<Bells>) -> Self {
+    pub(super) fn new(
+        config: DeviceConfig,
+        link: Box<dyn Link>,
+        conduct: Box<dyn Conduct>,
+        bells: Arc<Bells>,
+    ) -> Self {
         let platform = Platform::new(config.vectors);
         Self {
             config,
@@ -50,7 +55,7 @@ impl Core {
             arriving: Arriving::default(),
             violations: Violations::default(),
             bells,
-            telling: Telling::default(),
+            conduct,
             platform,
         }
     }
@@ -63,6 +68,15 @@ impl Core {
         self.accepted = FeatureSet::EMPTY;
         self.control = ControlState::default();
         self.platform.config_vector = None;
+    }
+
+    /// Fails if the device plays the removed one.
+    pub(super) fn here(&self) -> Result<(), TransportError> {
+        if self.conduct.is_there() {
+            return Ok(());
+        }
+        let device = self.config.name.clone();
+        Err(TransportError::Gone { device })
     }
 
     /// The driver has let go of the device.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::bell::Bells;
+use super::conduct::Conduct;
 use super::core::Core;
-use super::faults::Lie;
 use super::{ControlState, Counters, DeviceConfig, Link, Violation, Waker};
 use crate::net::FeatureSet;
 use crate::transport::TransportError;
@@ -24,6 +24,7 @@ impl Device {
     pub(super) fn new(
         config: DeviceConfig,
         mut link: Box<dyn Link>,
+        conduct: Box<dyn Conduct>,
     ) -> Result<Self, TransportError> {
         let bells = Bells::new(config.queue_sizes.len()).map_err(|source| TransportError::Io {
             device: config.name.clone(),
@@ -32,7 +33,7 @@ impl Device {
         })?;
         let bells = Arc::new(bells);
         link.attach(Waker(Arc::clone(&bells)));
-        let core = Core::new(config, link, Arc::clone(&bells));
+        let core = Core::new(config, link, conduct, Arc::clone(&bells));
         Ok(Self {
             core: Arc::new(Mutex::new(core)),
             bells,
@@ -57,7 +58,7 @@ impl Device {
     /// The same; also says yes if the device is to be driven on regardless.
     fn step_again(&self) -> bool {
         let mut core = self.core();
-        core.service() || core.interrupts_always()
+        core.service() || core.is_restless()
     }
 
     /// Steps until there is nothing more to do.
@@ -132,9 +133,9 @@ impl Device {
         self.core().change_config(change);
     }
 
-    /// Begins to lie.
-    pub fn tell(&self, lie: &Lie) {
-        self.core().tell(lie);
+    /// Makes the device look whether there is something to do.
+    pub fn wake(&self) {
+        self.bells.wake();
     }
 
     /// Sets `DEVICE_NEEDS_RESET`, raises the configuration interrupt and does nothing more

@@ -1,6 +1,7 @@
 //! A frame together with its `virtio_net_hdr`.
 
-use crate::net::VirtioNetHdr;
+use super::check;
+use crate::net::{FeatureSet, VirtioNetHdr};
 
 /// A frame as it lies in a virtqueue: the header's bytes, then the frame's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,12 @@ impl Frame {
     /// Puts another header in the place of the header.
     pub fn set_header(&mut self, header: VirtioNetHdr) {
         self.bytes[..VirtioNetHdr::SIZE].copy_from_slice(&header.to_bytes());
+    }
+
+    /// Which rules a driver breaks that sends this frame, having accepted `accepted` from a
+    /// device with an MTU of `mtu`.
+    pub fn flaws(&self, accepted: FeatureSet, mtu: u16) -> Vec<String> {
+        check::transmitted(self.header(), self.payload(), accepted, mtu)
     }
 
     /// Makes this frame equal to `other`, keeping its memory.

@@ -6,12 +6,12 @@ use vm_memory::{Bytes, GuestAddress};
 
 use super::Frame;
 use super::check::{self, Violation};
+use super::conduct::{Answer, Interrupts};
 use super::config::Role;
 use super::core::Core;
-use super::faults::Answer;
 use super::ring::{Chain, Memory, Ring};
 use crate::net::VirtioNetHdr;
-use crate::spec::net::{MAX_LARGE_FRAME, ctrl};
+use crate::spec::net::MAX_LARGE_FRAME;
 use crate::spec::status;
 
 /// What a device has done since it was made.
@@ -61,7 +61,7 @@ impl Core {
         }
         let mut busy = false;
         for i in 0..self.rings.len() {
-            if self.stalls(self.rings[i].role) {
+            if !self.conduct.serves(self.rings[i].role) {
                 continue;
             }
             let rung = self.bells.take(self.rings[i].index);
@@ -76,8 +76,33 @@ impl Core {
             };
             busy |= self.settle(i, served);
         }
-        self.lie_after_service();
+        for ring in &self.rings {
+            self.conduct.visited(&ring.view(&self.memory));
+        }
+        if self.is_restless() {
+            (0..self.vector_count()).for_each(|vector| {
+                self.raise(Some(vector));
+            });
+        }
         busy
+    }
+
+    /// Hands buffers of ring `i` back.
+    pub(super) fn complete(&mut self, i: usize, memory: &Memory, used: &[(u16, u32)]) {
+        let ring = &mut self.rings[i];
+        match self.conduct.used(&ring.view(memory), used) {
+            Some(idx) => {
+                ring.completed_elsewhere(used, idx);
+                let vector = ring.vector;
+                self.raise(vector);
+            }
+            None => ring.complete(memory, used),
+        }
+    }
+
+    /// Whether the device is to be driven on although there is nothing to do.
+    pub(super) fn is_restless(&self) -> bool {
+        self.conduct.interrupts() == Interrupts::Storm
     }
 
     /// Tells the driver of what was used; a ring that broke the rules stops the device.
@@ -107,7 +132,7 @@ impl Core {
         let memory = Arc::clone(&self.memory);
         for served in 0..BUDGET {
             self.rings[i].disable_doorbell(&memory);
-            let Some(chain) = self.rings[i].take(&memory)? else {
+            let Some(chain) = self.rings[i].take(&memory, self.conduct.as_mut())? else {
                 if self.rings[i].enable_doorbell(&memory) {
                     continue;
                 }
@@ -156,12 +181,10 @@ impl Core {
                 "a command has no room for its acknowledgement",
             ));
         };
-        let ack = match self.false_answer() {
-            Some(Answer::Never) => return Ok(None),
-            Some(Answer::Nothing) => return Ok(Some(1)),
-            Some(Answer::Byte(byte)) => byte,
-            Some(Answer::Error) => ctrl::ACK_ERR,
-            None => ack,
+        let ack = match self.conduct.answer(ack) {
+            Answer::Never => return Ok(None),
+            Answer::Nothing => return Ok(Some(1)),
+            Answer::Byte(byte) => byte,
         };
         memory
             .write_obj(ack, part.addr())

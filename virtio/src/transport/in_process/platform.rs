@@ -6,6 +6,7 @@ use std::sync::Arc;
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryRegion, GuestRegionMmap, MmapRegion};
 use vmm_sys_util::eventfd::EventFd;
 
+use super::conduct::Interrupts;
 use super::core::Core;
 use crate::mem::{DmaRegion, Iova};
 use crate::transport::TransportError;
@@ -32,10 +33,24 @@ impl Platform {
             next_iova: FIRST_IOVA,
         }
     }
+
+    /// Signals interrupt `vector`; whether anybody can hear it.
+    pub(super) fn fire(&self, vector: Option<u16>) -> bool {
+        let event = vector.and_then(|vector| self.vectors.get(usize::from(vector))?.as_ref());
+        let Some(event) = event else { return false };
+        // Fails only when the counter is full, and then the interrupt is pending anyway.
+        let _ = event.write(1);
+        true
+    }
 }
 
 impl Core {
     pub(super) fn check_vector(&self, vector: Option<u16>) -> Result<(), TransportError> {
+        if let Some(vector) = vector
+            && !self.conduct.grants_interrupts()
+        {
+            return Err(self.unusable(format!("interrupt {vector} was refused")));
+        }
         match vector {
             Some(vector) if vector >= self.vector_count() => Err(self.unusable(format!(
                 "interrupt {vector} does not exist (the device has {})",
@@ -73,16 +88,12 @@ impl Core {
 
     /// Raises interrupt `vector`; whether anybody can hear it.
     pub(super) fn raise(&mut self, vector: Option<u16>) -> bool {
-        if self.interrupts_never() {
+        if self.conduct.interrupts() == Interrupts::Never {
             return false;
         }
-        let event =
-            vector.and_then(|vector| self.platform.vectors.get(usize::from(vector))?.as_ref());
-        let Some(event) = event else { return false };
-        self.traffic.counters.interrupts += 1;
-        // Fails only when the counter is full, and then the interrupt is pending anyway.
-        let _ = event.write(1);
-        true
+        let heard = self.platform.fire(vector);
+        self.traffic.counters.interrupts += u64::from(heard);
+        heard
     }
 
     pub(super) fn map_dma(&mut self, region: &Arc<DmaRegion>) -> Result<Iova, TransportError> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use vm_memory::Bytes;
 
 use super::check::{self, Violation};
+use super::conduct::Delivery;
 use super::core::Core;
-use super::faults::Delivery;
 use super::nic::{BUDGET, dma_fault};
 use super::ring::{Chain, Memory, Ring};
 use crate::net::VirtioNetHdr;
@@ -57,7 +57,7 @@ impl Core {
     /// Makes sure of a frame to deliver, if there is one that this driver can be given.
     fn next_arriving(&mut self) -> bool {
         if !self.arriving.waiting
-            && let Some(planted) = self.telling.planted.pop_front()
+            && let Some(planted) = self.conduct.plant()
         {
             self.arriving.delivery = planted;
             self.arriving.waiting = true;
@@ -111,7 +111,7 @@ impl Core {
         let mut first = None;
         filled.clear();
         while filled.len() < usize::from(most) {
-            let Some(chain) = ring.take(memory)? else {
+            let Some(chain) = ring.take(memory, self.conduct.as_mut())? else {
                 ring.put_back(filled.iter().rev().map(|&(head, _)| head));
                 return Ok(Fit::NotNow);
             };
@@ -142,8 +142,19 @@ impl Core {
         scatter(&self.rings[i], first.clone(), &header.to_bytes(), 0)?;
         self.complete(i, memory, &filled);
         self.arriving.filled = filled;
-        self.flicker(i, first);
+        self.handed_over(i, memory, first);
         Ok(())
+    }
+
+    fn handed_over(&mut self, i: usize, memory: &Memory, mut first: Chain<'_>) {
+        let vector = self.rings[i].vector;
+        let Some(part) = first.next() else { return };
+        let Self {
+            conduct, platform, ..
+        } = self;
+        conduct.handed_over(memory, part.addr(), &mut || {
+            platform.fire(vector);
+        });
     }
 
     /// Forgets a frame that waits.

@@ -1,5 +1,6 @@
 //! The device's registers: status, features, configuration, queues.
 
+use super::conduct::Interrupts;
 use super::config::DeviceConfig;
 use super::core::Core;
 use super::ring::Ring;
@@ -31,21 +32,20 @@ impl Core {
 
     pub(super) fn read_status(&self) -> Result<u8, TransportError> {
         self.here()?;
-        let stuck = if self.never_resets() {
-            status::ACKNOWLEDGE
-        } else {
-            0
+        let stuck = match self.conduct.finishes_reset() {
+            true => 0,
+            false => status::ACKNOWLEDGE,
         };
         Ok(self.status | stuck)
     }
 
     /// § *Device Status Field*: bits are only ever added, in order; 0 resets.
     pub(super) fn write_status(&mut self, value: u8) {
-        if value == 0 && self.never_resets() {
+        if value == 0 && !self.conduct.finishes_reset() {
             return;
         }
         if value == 0 {
-            self.lie_at_reset();
+            self.conduct.at_reset(&mut self.config);
             return self.reset();
         }
         let (section, old) = ("Device Status Field", self.status);
@@ -69,7 +69,7 @@ impl Core {
         if self.status & !old & status::DRIVER_OK != 0 {
             self.bells.set_live(true);
             self.bells.wake();
-            if self.demands_reset_always() {
+            if !self.conduct.works_when_started() {
                 self.demand_reset();
             }
         }
@@ -96,14 +96,12 @@ impl Core {
                     )
                 });
         }
-        !bad && self.accepted.has(VIRTIO_F_VERSION_1) && !self.refuses_features()
+        !bad && self.accepted.has(VIRTIO_F_VERSION_1) && self.conduct.agrees_to_features()
     }
 
     pub(super) fn read_config_generation(&mut self) -> Result<u8, TransportError> {
         self.here()?;
-        if self.moves_generation() {
-            self.generation = self.generation.wrapping_add(1);
-        }
+        self.generation = self.conduct.generation(self.generation);
         Ok(self.generation)
     }
 
@@ -176,7 +174,7 @@ impl Core {
             Ok(ring) => self.rings.push(ring),
             Err(violation) => self.violations.add(violation),
         }
-        if self.interrupts_early() {
+        if self.conduct.interrupts() == Interrupts::Early {
             self.raise(setup.vector);
         }
         Ok(())

@@ -6,9 +6,9 @@ use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::check::Violation;
+use super::conduct::{Conduct, RingView};
 use super::config::Role;
-use super::faults::{Overwrite, UsedEntries};
-use crate::spec::ring::{avail, desc, used};
+use crate::spec::ring::{avail, used};
 use crate::transport::QueueSetup;
 
 /// The driver's memory as the device reaches it.
@@ -29,8 +29,6 @@ pub(super) struct Ring {
     signalled: u16,
     /// Entries were published together, which `virtio-queue` does not know of.
     published_together: bool,
-    /// What the device overwrites when it takes a buffer.
-    pub(super) overwrite: Option<Overwrite>,
     /// The device waits for the doorbell before it looks for buffers again.
     pub(super) starved: bool,
 }
@@ -80,7 +78,6 @@ impl Ring {
             held: vec![false; usize::from(setup.size.get())].into(),
             signalled: 0,
             published_together: false,
-            overwrite: None,
             starved: false,
         })
     }
@@ -91,7 +88,11 @@ impl Ring {
     }
 
     /// The next buffer that the driver has made available.
-    pub(super) fn take<'m>(&mut self, memory: &'m Memory) -> Result<Option<Chain<'m>>, Violation> {
+    pub(super) fn take<'m>(
+        &mut self,
+        memory: &'m Memory,
+        conduct: &mut dyn Conduct,
+    ) -> Result<Option<Chain<'m>>, Violation> {
         let index = self.index;
         let next = self
             .queue
@@ -110,7 +111,7 @@ impl Ring {
             Some(_) => return Err(self.about_head(head, "is made available twice")),
             None => return Err(self.about_head(head, "is beyond the table")),
         }
-        self.overwrite(memory, head);
+        conduct.taken(&self.view(memory), head);
         Ok(Some(chain))
     }
 
@@ -147,96 +148,36 @@ impl Ring {
         }
     }
 
+    /// Goes on behind what somebody else wrote of these buffers into the used ring.
+    pub(super) fn completed_elsewhere(&mut self, used: &[(u16, u32)], idx: u16) {
+        for &(head, _) in used {
+            self.held[usize::from(head)] = false;
+        }
+        self.queue.set_next_used(idx);
+        self.signalled = idx;
+    }
+
+    /// The ring as it is now.
+    pub(super) fn view<'a>(&'a self, memory: &'a Memory) -> RingView<'a> {
+        RingView {
+            role: self.role,
+            size: self.queue.size(),
+            desc: GuestAddress(self.queue.desc_table()),
+            avail: GuestAddress(self.queue.avail_ring()),
+            used: GuestAddress(self.queue.used_ring()),
+            next_avail: self.queue.next_avail(),
+            next_used: self.queue.next_used(),
+            held: &self.held,
+            memory,
+        }
+    }
+
     /// Writes one entry of the used ring without moving the index.
-    pub(super) fn write_used(&self, memory: &Memory, at: u16, id: u32, len: u32) {
+    fn write_used(&self, memory: &Memory, at: u16, id: u32, len: u32) {
         let position = usize::from(at % self.queue.size());
         let entry = self.queue.used_ring() + (used::RING + position * used::ENTRY_SIZE) as u64;
         let _ = memory.write_obj(id.to_le(), GuestAddress(entry));
         let _ = memory.write_obj(len.to_le(), GuestAddress(entry + used::ENTRY_LEN as u64));
-    }
-
-    /// Says something else of the buffers that were used, by changing what would be written.
-    pub(super) fn complete_falsely(
-        &mut self,
-        memory: &Memory,
-        used: &[(u16, u32)],
-        tell: fn(&mut UsedEntries),
-    ) {
-        let first = self.queue.next_used();
-        let mut lie = UsedEntries {
-            entries: used
-                .iter()
-                .map(|&(head, len)| (u32::from(head), len))
-                .collect(),
-            idx: first.wrapping_add(used.len() as u16),
-            size: self.queue.size(),
-            idle_id: self.idle_head(memory),
-        };
-        tell(&mut lie);
-        for (i, &(id, len)) in lie.entries.iter().enumerate() {
-            self.write_used(memory, first.wrapping_add(i as u16), id, len);
-        }
-        for &(head, _) in used {
-            self.held[usize::from(head)] = false;
-        }
-        self.queue.set_next_used(lie.idx);
-        self.signalled = lie.idx;
-        let at = GuestAddress(self.queue.used_ring() + used::IDX as u64);
-        let _ = memory.store(lie.idx.to_le(), at, Ordering::Release);
-    }
-
-    /// A head that the driver has not made available.
-    fn idle_head(&self, memory: &Memory) -> u32 {
-        let size = self.queue.size();
-        let given = self.driver_word(memory, avail::IDX);
-        let waiting = given.wrapping_sub(self.queue.next_avail());
-        let waiting: Vec<u16> = (0..waiting)
-            .map(|ahead| self.queue.next_avail().wrapping_add(ahead) % size)
-            .map(|at| avail::RING + usize::from(at) * avail::ENTRY_SIZE)
-            .map(|offset| self.driver_word(memory, offset))
-            .collect();
-        let idle = |head: &u16| !self.held[usize::from(*head)] && !waiting.contains(head);
-        u32::from((0..size).find(idle).unwrap_or(size))
-    }
-
-    /// Overwrites what the driver wrote of a buffer that was just taken. Nothing here is read
-    /// again before the driver has written it anew.
-    fn overwrite(&self, memory: &Memory, head: u16) {
-        match self.overwrite {
-            Some(Overwrite::DescNext) => self.overwrite_next(memory, head),
-            Some(Overwrite::AvailEntries) => {
-                let seen = self.queue.next_avail().wrapping_sub(1) % self.queue.size();
-                let entry = avail::RING + usize::from(seen) * avail::ENTRY_SIZE;
-                let at = GuestAddress(self.queue.avail_ring() + entry as u64);
-                let _ = memory.write_obj(0xfffe_u16, at);
-            }
-            None => {}
-        }
-    }
-
-    fn overwrite_next(&self, memory: &Memory, index: u16) {
-        let at = self.queue.desc_table() + u64::from(index) * desc::SIZE as u64;
-        let flags = memory.load(GuestAddress(at + desc::FLAGS as u64), Ordering::Relaxed);
-        if flags.map_or(0, u16::from_le) & desc::F_NEXT == 0 {
-            let _ = memory.write_obj(0xfffe_u16, GuestAddress(at + desc::NEXT as u64));
-        }
-    }
-
-    /// Writes the words by which the device asks for doorbells.
-    pub(super) fn suppress(&self, memory: &Memory, flags: u16, behind: u16) {
-        let ring = self.queue.used_ring();
-        let event_at = used::RING + usize::from(self.queue.size()) * used::ENTRY_SIZE;
-        let event = self.queue.next_avail().wrapping_sub(behind);
-        let _ = memory.store(
-            flags.to_le(),
-            GuestAddress(ring + used::FLAGS as u64),
-            Ordering::Relaxed,
-        );
-        let _ = memory.store(
-            event.to_le(),
-            GuestAddress(ring + event_at as u64),
-            Ordering::Relaxed,
-        );
     }
 
     /// Whether the driver wants to be told of what was used since it was last asked.

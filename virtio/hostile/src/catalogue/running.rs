@@ -1,10 +1,11 @@
 //! Lies of a device that runs: answers to commands, changes, and the device as a whole.
 
 use super::{lie, withhold};
-use crate::spec::feature::*;
-use crate::spec::net::feature::*;
-use crate::transport::in_process::faults::Outcome::*;
-use crate::transport::in_process::faults::{Act, Answer, Layer, Lie, Registers, Role};
+use crate::Outcome::*;
+use crate::{Act, Answer, Layer, Lie, Registers, Role};
+use virtio::spec::feature::*;
+use virtio::spec::net::ctrl::ACK_ERR;
+use virtio::spec::net::feature::*;
 
 const CONTROL: &str = "Control Virtqueue";
 const CONFIG: &str = "Device configuration layout";
@@ -34,7 +35,7 @@ pub(super) const LIES: &[Lie] = &[
         "a valid command succeeds",
         Fail,
         Layer::Control,
-        Act::Answer(Answer::Error),
+        Act::Answer(Answer::Byte(ACK_ERR)),
     ),
     lie(
         "ack-never",

@@ -8,7 +8,7 @@ mod start;
 use std::sync::LazyLock;
 
 use super::{Act, DeviceConfig, Layer, Lie, Outcome};
-use crate::net::FeatureSet;
+use virtio::net::FeatureSet;
 
 /// Every lie, each with a name and a rule of its own.
 pub static CATALOGUE: LazyLock<Vec<Lie>> =

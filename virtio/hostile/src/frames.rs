@@ -1,7 +1,7 @@
 //! Frames that are right in every field, so that a lie can be the only thing wrong.
 
-use crate::net::VirtioNetHdr;
-use crate::spec::net::header::{F_NEEDS_CSUM, GSO_TCPV4};
+use virtio::net::VirtioNetHdr;
+use virtio::spec::net::header::{F_NEEDS_CSUM, GSO_TCPV4};
 
 /// Bytes of the Ethernet, IPv4 and TCP headers of [`tcp4`].
 pub const TCP4_HEADERS: usize = 14 + 20 + 20;
@@ -85,9 +85,9 @@ fn fold(sum: u32) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::check::transmitted;
     use super::*;
-    use crate::net::features::all_known;
+    use virtio::net::features::all_known;
+    use virtio::transport::in_process::Frame;
 
     #[test]
     fn the_frames_are_right() {
@@ -96,7 +96,8 @@ mod tests {
             (partial(), tcp4(1000)),
             (segmented(), tcp4(30_000)),
         ] {
-            assert_eq!(transmitted(header, &frame, all_known(), 1500), [""; 0]);
+            let frame = Frame::with_header(header, &frame);
+            assert_eq!(frame.flaws(all_known(), 1500), [""; 0]);
         }
         assert_eq!(fold(sum_of(&tcp4(9)[IP..TRANSPORT])), 0xffff);
     }

@@ -1,12 +1,12 @@
 //! Lies about frames that arrive: how many buffers they have, and what their header says.
 
 use super::{lie, withhold};
-use crate::net::VirtioNetHdr;
-use crate::spec::net::feature::*;
-use crate::spec::net::header::*;
-use crate::transport::in_process::faults::Outcome::{self, *};
-use crate::transport::in_process::faults::frames::{TCP4_HEADERS, arp, partial, segmented, tcp4};
-use crate::transport::in_process::faults::{Act, Delivery, Layer, Lie};
+use crate::Outcome::{self, *};
+use crate::frames::{TCP4_HEADERS, arp, partial, segmented, tcp4};
+use crate::{Act, Delivery, Layer, Lie};
+use virtio::net::VirtioNetHdr;
+use virtio::spec::net::feature::*;
+use virtio::spec::net::header::*;
 
 const INCOMING: &str = "Processing of Incoming Packets";
 

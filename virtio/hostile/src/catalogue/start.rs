@@ -1,12 +1,12 @@
 //! Lies that a driver meets when it starts: queues, features, configuration.
 
 use super::{lie, withhold};
-use crate::net::FeatureSet;
-use crate::spec::feature::*;
-use crate::spec::net::feature::*;
-use crate::transport::in_process::DeviceConfig;
-use crate::transport::in_process::faults::Outcome::{self, *};
-use crate::transport::in_process::faults::{Act, Layer, Lie, Registers};
+use crate::Outcome::{self, *};
+use crate::{Act, Layer, Lie, Registers};
+use virtio::net::FeatureSet;
+use virtio::spec::feature::*;
+use virtio::spec::net::feature::*;
+use virtio::transport::in_process::DeviceConfig;
 
 const CONFIG: &str = "Device configuration layout";
 const VQ_CONFIG: &str = "Virtqueue Configuration";

@@ -13,16 +13,21 @@
 //! resets the device finds an honest one.
 
 mod catalogue;
+pub mod exam;
 pub mod frames;
+pub mod report;
+mod rings;
 mod telling;
 
 pub use catalogue::CATALOGUE;
-pub(super) use telling::Telling;
+pub use exam::{DriverUnderTest, Observed, examine};
 
-pub use super::config::Role;
-use super::{Device, DeviceConfig, Frame, InProcess, Link};
-use crate::net::VirtioNetHdr;
-use crate::transport::TransportError;
+use std::ops::Deref;
+
+use telling::Telling;
+use virtio::transport::TransportError;
+pub use virtio::transport::in_process::{Answer, Delivery, Interrupts, Role};
+use virtio::transport::in_process::{Device, DeviceConfig, InProcess, Link};
 
 /// One way in which a device may break the specification.
 #[derive(Clone, Copy, Debug)]
@@ -72,11 +77,11 @@ pub enum Outcome {
 /// Which part of a driver has to notice a lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
-    /// [`crate::queue::Virtqueue`].
+    /// [`virtio::queue::Virtqueue`].
     Queue,
-    /// [`crate::init`] and [`crate::net::config`].
+    /// [`crate::init`] and [`virtio::net::config`].
     Start,
-    /// [`crate::net::ctrl`].
+    /// [`virtio::net::ctrl`].
     Control,
     /// A driver that moves frames.
     Driver,
@@ -135,30 +140,6 @@ pub enum Registers {
     AllOnes,
 }
 
-/// Lies of interrupts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupts {
-    /// They come before the device is started.
-    Early,
-    /// They come without end.
-    Storm,
-    /// They do not come.
-    Never,
-}
-
-/// Lies of the control queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// This byte, neither yes nor no.
-    Byte(u8),
-    /// The buffer comes back without the byte having been written.
-    Nothing,
-    /// The buffer does not come back.
-    Never,
-    /// The device says no.
-    Error,
-}
-
 /// What a device overwrites of that which the driver wrote and has no more use for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overwrite {
@@ -166,51 +147,6 @@ pub enum Overwrite {
     DescNext,
     /// Entries of the available ring that the device has seen.
     AvailEntries,
-}
-
-/// A frame that is given to the driver as it is, whatever was negotiated.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// Header and frame; `num_buffers` is the true one unless it is given below.
-    pub frame: Frame,
-    /// What the header says instead of the true number of buffers.
-    pub num_buffers: Option<u16>,
-    /// How much of each buffer is filled at most.
-    pub fill: usize,
-}
-
-impl Delivery {
-    /// `payload` behind `header`.
-    pub fn new(header: VirtioNetHdr, payload: &[u8]) -> Self {
-        Self {
-            frame: Frame::with_header(header, payload),
-            num_buffers: None,
-            fill: usize::MAX,
-        }
-    }
-
-    /// Makes the rest follow the rules, whatever the frame.
-    pub(super) fn be_honest(&mut self) {
-        self.num_buffers = None;
-        self.fill = usize::MAX;
-    }
-
-    fn counted(self, num_buffers: u16) -> Self {
-        Self {
-            num_buffers: Some(num_buffers),
-            ..self
-        }
-    }
-
-    fn filling(self, fill: usize) -> Self {
-        Self { fill, ..self }
-    }
-}
-
-impl Default for Delivery {
-    fn default() -> Self {
-        Self::new(VirtioNetHdr::default(), &[])
-    }
 }
 
 /// What a device is about to write into the used ring.
@@ -245,13 +181,49 @@ impl Lie {
         &self,
         mut config: DeviceConfig,
         link: impl Link + 'static,
-    ) -> Result<(InProcess, Device), TransportError> {
+    ) -> Result<(InProcess, LyingDevice), TransportError> {
         (self.made)(&mut config);
-        let (transport, device) = InProcess::new(config, link)?;
+        let telling = Telling::default();
+        let (transport, device) = InProcess::with_conduct(config, link, telling.clone())?;
+        let device = LyingDevice { device, telling };
         if self.is_told_at_birth() {
             device.tell(self);
         }
         Ok((transport, device))
+    }
+}
+
+/// A device that can be made to lie; otherwise a [`Device`] like any other.
+#[derive(Clone, Debug)]
+pub struct LyingDevice {
+    device: Device,
+    telling: Telling,
+}
+
+impl LyingDevice {
+    /// How often the driver has reset the device, the first time included.
+    pub fn resets(&self) -> u32 {
+        self.telling.resets()
+    }
+
+    /// Begins to tell `lie`.
+    pub fn tell(&self, lie: &Lie) {
+        log::debug!("in-process device: lies ({}): not {}", lie.name, lie.rule);
+        self.telling.begin(lie);
+        match lie.act {
+            Act::Change(change) => self.device.change_config(change),
+            Act::DemandReset { .. } => self.device.demand_reset(),
+            _ => {}
+        }
+        self.device.wake();
+    }
+}
+
+impl Deref for LyingDevice {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        &self.device
     }
 }
 

@@ -1,10 +1,8 @@
 //! Lies of the rings: used entries, overwritten memory, doorbells and interrupts.
 
 use super::lie;
-use crate::transport::in_process::faults::Outcome::{self, *};
-use crate::transport::in_process::faults::{
-    Act, Interrupts, Layer, Lie, Overwrite, Role, UsedEntries,
-};
+use crate::Outcome::{self, *};
+use crate::{Act, Interrupts, Layer, Lie, Overwrite, Role, UsedEntries};
 
 const USED_RING: &str = "The Virtqueue Used Ring";
 

@@ -1,8 +1,10 @@
 //! The catalogue of lies against the parts of the driver that this crate holds: queues, start
 //! and commands. What only a whole driver can judge is checked here to be really told.
 
+#[path = "../../tests/common/mod.rs"]
 mod common;
 
+use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 use common::{Nic, RX_HEADER, Shape, driver_ok, negotiate, open_queue, part};
@@ -12,9 +14,9 @@ use virtio::net::{ConfigError, ControlQueue, CtrlError, FeatureSet, NetConfig};
 use virtio::queue::{QueueSize, SlotId, Used};
 use virtio::spec::feature::*;
 use virtio::spec::net::feature::*;
-use virtio::transport::in_process::faults::*;
-use virtio::transport::in_process::{DeviceConfig, Frame, Port, Sink};
+use virtio::transport::in_process::{Device, DeviceConfig, Frame, Port, Sink};
 use virtio::{DeviceFault, DmaRegion, Transport, TransportError};
+use virtio_hostile::*;
 
 fn lies(layer: Layer) -> impl Iterator<Item = &'static Lie> {
     CATALOGUE.iter().filter(move |lie| lie.layer == layer)
@@ -32,11 +34,42 @@ const ALL: FeatureSet = FeatureSet::of(&[
     VIRTIO_NET_F_CTRL_RX,
 ]);
 
-fn nic(lie: &Lie, features: FeatureSet) -> (Nic, Port) {
+/// A card whose device lies.
+struct LiedTo {
+    nic: Nic,
+    device: LyingDevice,
+}
+
+impl Deref for LiedTo {
+    type Target = Nic;
+
+    fn deref(&self) -> &Nic {
+        &self.nic
+    }
+}
+
+impl DerefMut for LiedTo {
+    fn deref_mut(&mut self) -> &mut Nic {
+        &mut self.nic
+    }
+}
+
+fn nic(lie: &Lie, features: FeatureSet) -> (LiedTo, Port) {
     let mut config = DeviceConfig::default();
     (lie.made)(&mut config);
     let (port, offered) = (Port::default(), config.offered);
-    (Nic::new(config, port.clone(), features.and(offered)), port)
+    let sizes = config.queue_sizes.clone();
+    let (transport, device) = lie.device(DeviceConfig::default(), port.clone()).unwrap();
+    let honest = Device::clone(&device);
+    let nic = Nic::on(
+        transport,
+        honest,
+        &sizes,
+        features.and(offered),
+        2048,
+        0x1_0080,
+    );
+    (LiedTo { nic, device }, port)
 }
 
 /// Sends a frame and lets one arrive; whether both passed unchanged.
@@ -481,7 +514,8 @@ fn doorbells_and_interrupts_lie_as_told() {
         nic.tx.send(SlotId(0), &[0; 72]);
         nic.device.settle();
         assert_eq!(nic.tx.vq.pop_used(), Ok(None), "the device was not told");
-        nic.tx.vq.kick_always(&*nic.tx.bell);
+        let tx = &mut nic.tx;
+        tx.vq.kick_always(&*tx.bell);
         nic.device.settle();
         assert!(nic.tx.vq.pop_used().unwrap().is_some(), "a watchdog helps");
     }

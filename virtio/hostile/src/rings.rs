@@ -1,0 +1,98 @@
+//! What a lying device writes into rings.
+
+use std::sync::atomic::Ordering;
+
+use vm_memory::{Bytes, GuestAddress};
+
+use super::{Overwrite, UsedEntries};
+use virtio::spec::ring::{avail, desc, used};
+use virtio::transport::in_process::RingView;
+
+/// Says something else of the buffers that were used, by changing what would be written; the
+/// index that the device claims.
+pub(super) fn complete_falsely(
+    ring: &RingView<'_>,
+    used: &[(u16, u32)],
+    tell: fn(&mut UsedEntries),
+) -> u16 {
+    let first = ring.next_used;
+    let mut lie = UsedEntries {
+        entries: used
+            .iter()
+            .map(|&(head, len)| (u32::from(head), len))
+            .collect(),
+        idx: first.wrapping_add(used.len() as u16),
+        size: ring.size,
+        idle_id: idle_head(ring),
+    };
+    tell(&mut lie);
+    for (i, &(id, len)) in lie.entries.iter().enumerate() {
+        write_used(ring, first.wrapping_add(i as u16), id, len);
+    }
+    let at = offset(ring.used, used::IDX);
+    let _ = ring.memory.store(lie.idx.to_le(), at, Ordering::Release);
+    lie.idx
+}
+
+/// Writes one entry of the used ring without moving the index.
+fn write_used(ring: &RingView<'_>, at: u16, id: u32, len: u32) {
+    let position = usize::from(at % ring.size);
+    let entry = offset(ring.used, used::RING + position * used::ENTRY_SIZE);
+    let _ = ring.memory.write_obj(id.to_le(), entry);
+    let _ = ring
+        .memory
+        .write_obj(len.to_le(), offset(entry, used::ENTRY_LEN));
+}
+
+/// A head that the driver has not made available.
+fn idle_head(ring: &RingView<'_>) -> u32 {
+    let given = driver_word(ring, avail::IDX);
+    let waiting = given.wrapping_sub(ring.next_avail);
+    let waiting: Vec<u16> = (0..waiting)
+        .map(|ahead| ring.next_avail.wrapping_add(ahead) % ring.size)
+        .map(|at| avail::RING + usize::from(at) * avail::ENTRY_SIZE)
+        .map(|offset| driver_word(ring, offset))
+        .collect();
+    let idle = |head: &u16| !ring.held[usize::from(*head)] && !waiting.contains(head);
+    u32::from((0..ring.size).find(idle).unwrap_or(ring.size))
+}
+
+/// Overwrites what the driver wrote of a buffer that was just taken. Nothing here is read
+/// again before the driver has written it anew.
+pub(super) fn overwrite(ring: &RingView<'_>, what: Overwrite, head: u16) {
+    match what {
+        Overwrite::DescNext => overwrite_next(ring, head),
+        Overwrite::AvailEntries => {
+            let seen = ring.next_avail.wrapping_sub(1) % ring.size;
+            let entry = avail::RING + usize::from(seen) * avail::ENTRY_SIZE;
+            let _ = ring.memory.write_obj(0xfffe_u16, offset(ring.avail, entry));
+        }
+    }
+}
+
+fn overwrite_next(ring: &RingView<'_>, index: u16) {
+    let at = offset(ring.desc, usize::from(index) * desc::SIZE);
+    let flags = ring.memory.load(offset(at, desc::FLAGS), Ordering::Relaxed);
+    if flags.map_or(0, u16::from_le) & desc::F_NEXT == 0 {
+        let _ = ring.memory.write_obj(0xfffe_u16, offset(at, desc::NEXT));
+    }
+}
+
+/// Writes the words by which the device asks for doorbells.
+pub(super) fn suppress(ring: &RingView<'_>, flags: u16, behind: u16) {
+    let event_at = used::RING + usize::from(ring.size) * used::ENTRY_SIZE;
+    let event = ring.next_avail.wrapping_sub(behind);
+    for (value, at) in [(flags, used::FLAGS), (event, event_at)] {
+        let at = offset(ring.used, at);
+        let _ = ring.memory.store(value.to_le(), at, Ordering::Relaxed);
+    }
+}
+
+fn driver_word(ring: &RingView<'_>, at: usize) -> u16 {
+    let word = ring.memory.load(offset(ring.avail, at), Ordering::Relaxed);
+    word.map_or(0, u16::from_le)
+}
+
+fn offset(base: GuestAddress, bytes: usize) -> GuestAddress {
+    GuestAddress(base.0 + bytes as u64)
+}

@@ -1,0 +1,192 @@
+//! Where a device may be made to behave otherwise than it should.
+//!
+//! The device asks its [`Conduct`] at every place at which a driver could be told something that
+//! is not so. What is answered here by default is honest; the crate `virtio-hostile` has the
+//! other answers.
+
+use vm_memory::{GuestAddress, GuestMemoryMmap};
+
+use super::{DeviceConfig, Frame, Role};
+use crate::net::VirtioNetHdr;
+
+/// How a device behaves where its driver can see it. The answers given here are the honest ones.
+pub trait Conduct: Send {
+    /// The driver resets the device. Whatever is changed in `config` holds from then on.
+    fn at_reset(&mut self, config: &mut DeviceConfig) {
+        let _ = config;
+    }
+
+    /// Whether the device is there; otherwise its registers read as all ones.
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    /// Whether a reset is ever finished.
+    fn finishes_reset(&self) -> bool {
+        true
+    }
+
+    /// Whether `FEATURES_OK` stays set when there is nothing against it.
+    fn agrees_to_features(&self) -> bool {
+        true
+    }
+
+    /// Whether the device works once `DRIVER_OK` is set; otherwise it demands a reset.
+    fn works_when_started(&self) -> bool {
+        true
+    }
+
+    /// The `config_generation` to be read where it was `last`.
+    fn generation(&self, last: u8) -> u8 {
+        last
+    }
+
+    /// Whether an interrupt that exists is given to a queue that asks for it.
+    fn grants_interrupts(&self) -> bool {
+        true
+    }
+
+    /// When interrupts come.
+    fn interrupts(&self) -> Interrupts {
+        Interrupts::AsAsked
+    }
+
+    /// Whether queues of this role are served.
+    fn serves(&self, role: Role) -> bool {
+        let _ = role;
+        true
+    }
+
+    /// How a command is answered for which `ack` is the right answer.
+    fn answer(&self, ack: u8) -> Answer {
+        Answer::Byte(ack)
+    }
+
+    /// A frame to be given to the driver before those of the link, whatever was negotiated.
+    fn plant(&mut self) -> Option<Delivery> {
+        None
+    }
+
+    /// The device has taken the buffer `head` from the available ring.
+    fn taken(&mut self, ring: &RingView<'_>, head: u16) {
+        let _ = (ring, head);
+    }
+
+    /// The device is about to hand `(head, bytes written)` back. With an answer, the used ring
+    /// has been written, and this is its index.
+    fn used(&mut self, ring: &RingView<'_>, used: &[(u16, u32)]) -> Option<u16> {
+        let _ = (ring, used);
+        None
+    }
+
+    /// A frame was handed over whose first buffer begins at `at`; `raise` interrupts the driver
+    /// before the device would.
+    fn handed_over(&mut self, memory: &GuestMemoryMmap, at: GuestAddress, raise: &mut dyn FnMut()) {
+        let _ = (memory, at, raise);
+    }
+
+    /// The device has looked at this ring, as often as it visits its rings.
+    fn visited(&mut self, ring: &RingView<'_>) {
+        let _ = ring;
+    }
+}
+
+/// A device that does what the specification says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Honest;
+
+impl Conduct for Honest {}
+
+/// A virtqueue as the device has it.
+#[derive(Clone, Copy, Debug)]
+pub struct RingView<'a> {
+    /// What the queue is for.
+    pub role: Role,
+    /// Descriptors.
+    pub size: u16,
+    /// Descriptor table.
+    pub desc: GuestAddress,
+    /// Driver area.
+    pub avail: GuestAddress,
+    /// Device area.
+    pub used: GuestAddress,
+    /// Next available index to be seen.
+    pub next_avail: u16,
+    /// Next used index to be written.
+    pub next_used: u16,
+    /// For each descriptor, whether the device holds it as the head of a buffer.
+    pub held: &'a [bool],
+    /// The driver's memory.
+    pub memory: &'a GuestMemoryMmap,
+}
+
+/// When interrupts come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupts {
+    /// When they were asked for.
+    AsAsked,
+    /// Also before the device is started.
+    Early,
+    /// Without end.
+    Storm,
+    /// Not at all.
+    Never,
+}
+
+/// How a command is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// With this byte.
+    Byte(u8),
+    /// The buffer comes back without the byte having been written.
+    Nothing,
+    /// The buffer does not come back.
+    Never,
+}
+
+/// A frame on its way to the driver.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Header and frame; `num_buffers` is the true one unless it is given below.
+    pub frame: Frame,
+    /// What the header says instead of the true number of buffers.
+    pub num_buffers: Option<u16>,
+    /// How much of each buffer is filled at most.
+    pub fill: usize,
+}
+
+impl Delivery {
+    /// `payload` behind `header`, in as many buffers as it takes.
+    pub fn new(header: VirtioNetHdr, payload: &[u8]) -> Self {
+        Self {
+            frame: Frame::with_header(header, payload),
+            num_buffers: None,
+            fill: usize::MAX,
+        }
+    }
+
+    /// The same, said to have `num_buffers`.
+    pub fn counted(self, num_buffers: u16) -> Self {
+        Self {
+            num_buffers: Some(num_buffers),
+            ..self
+        }
+    }
+
+    /// The same, with no more than `fill` bytes in a buffer.
+    pub fn filling(self, fill: usize) -> Self {
+        Self { fill, ..self }
+    }
+
+    /// Makes all but the frame itself as the rules have it.
+    pub(super) fn be_honest(&mut self) {
+        self.num_buffers = None;
+        self.fill = usize::MAX;
+    }
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self::new(VirtioNetHdr::default(), &[])
+    }
+}
