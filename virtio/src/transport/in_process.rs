@@ -31,7 +31,7 @@ mod registers;
 mod ring;
 
 pub use check::Violation;
-pub use config::DeviceConfig;
+pub use config::{DeviceConfig, all_offered};
 pub use control::ControlState;
 pub use device::{Device, DeviceThread};
 pub use frame::Frame;
