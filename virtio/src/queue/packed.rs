@@ -236,12 +236,9 @@ impl PackedRing {
         if !self.used.is_used(flags) {
             return Ok(None);
         }
-        // Without the flag the device says that it wrote nothing, and the length is void.
-        let len = if flags & desc::F_WRITE != 0 {
-            self.ring.load_u32(at + desc::LEN, Ordering::Relaxed)
-        } else {
-            0
-        };
+        // By the specification the length is void without F_WRITE; QEMU (10.0) never sets that
+        // flag, so it is the buffer that says whether the device wrote.
+        let len = self.ring.load_u32(at + desc::LEN, Ordering::Relaxed);
         self.used = self.used.plus(self.descs_per_slot(), self.size);
         Ok(Some((id.into(), len)))
     }
@@ -249,19 +246,18 @@ impl PackedRing {
     /// The slot that has `id`.
     #[inline]
     pub(super) fn slot_of(&self, id: u32) -> Result<SlotId, DeviceFault> {
-        let slots = self.size.get() / self.descs_per_slot();
-        if id >= u32::from(slots) {
-            return Err(DeviceFault::UsedIdOutOfRange { id, size: slots });
+        let size = self.slot_count();
+        if id >= u32::from(size) {
+            return Err(DeviceFault::UsedIdOutOfRange { id, size });
         }
         Ok(SlotId(id as u16))
     }
 
-    /// Asks for an interrupt at the `count`-th buffer from now, which must be below the number
-    /// of slots; whether so many are there.
+    /// Asks for an interrupt at the `count`-th buffer from now, the last of the ring at most;
+    /// whether so many are there.
     pub(super) fn arm(&mut self, count: u16, _visible: u16) -> Result<bool, DeviceFault> {
-        let awaited = self
-            .used
-            .plus((count - 1) * self.descs_per_slot(), self.size);
+        let ahead = (count - 1).min(self.slot_count().saturating_sub(1));
+        let awaited = self.used.plus(ahead * self.descs_per_slot(), self.size);
         let flags = if self.event_idx {
             event::F_DESC
         } else {
@@ -285,6 +281,11 @@ impl PackedRing {
     fn ask(&self, word: u16, flags: u16) {
         let request = u32::from(word) | u32::from(flags) << 16;
         self.driver_event.store_u32(0, request, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn slot_count(&self) -> u16 {
+        self.size.get() / self.descs_per_slot()
     }
 
     #[inline]

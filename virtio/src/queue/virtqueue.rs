@@ -251,9 +251,8 @@ impl Virtqueue {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let count = count.clamp(1, self.slot_count().max(1));
         let visible = self.visible_count();
-        match on_ring!(&mut self.ring, ring => ring.arm(count, visible)) {
+        match on_ring!(&mut self.ring, ring => ring.arm(count.max(1), visible)) {
             Ok(true) => Ok(Arming::MoreWork),
             Ok(false) => Ok(Arming::Armed),
             Err(fault) => Err(self.break_with(fault)),

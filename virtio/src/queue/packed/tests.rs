@@ -234,13 +234,13 @@ fn buffers_go_round_for_many_laps_in_any_order() {
 }
 
 #[test]
-fn a_used_buffer_without_the_write_flag_has_no_bytes() {
+fn a_used_buffer_without_the_write_flag_has_its_length_all_the_same() {
     let mut rig = rig(4, false, &WRITABLE);
     rig.post(0..1);
     rig.ring().ring.store_u32(8, 99, Ordering::Relaxed);
     let flags = 1 << 7 | 1 << 15;
     rig.ring().ring.store_u16(14, flags, Ordering::Release);
-    assert_eq!(rig.pop(), Some((0, Some(0))));
+    assert_eq!(rig.pop(), Some((0, Some(99))));
 }
 
 #[test]
