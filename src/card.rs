@@ -16,8 +16,7 @@ use virtio::net::features::all_known;
 use virtio::net::{
     ConfigError, ControlQueue, FeatureSet, NetConfig, control_queue, receive_queue, transmit_queue,
 };
-use virtio::queue::{QueueSize, RingLayout, SlotId, Virtqueue};
-use virtio::spec::feature::VIRTIO_F_EVENT_IDX;
+use virtio::queue::{QueueSize, RingFeatures, RingLayout, SlotId, Virtqueue};
 use virtio::spec::net::feature::*;
 use virtio::spec::net::{MAX_LARGE_FRAME, MAX_PLAIN_FRAME};
 use virtio::transport::Doorbell;
@@ -376,13 +375,13 @@ struct QueuePlan {
     index: u16,
     size: QueueSize,
     shape: SlotShape,
-    event_idx: bool,
+    features: RingFeatures,
 }
 
 impl QueuePlan {
     fn memory_len(&self) -> usize {
         let slots = usize::from(self.size.get()) * self.shape.stride();
-        Carver::taken_by(RingLayout::new(self.size).len) + Carver::taken_by(slots)
+        Carver::taken_by(RingLayout::new(self.size, self.features).len) + Carver::taken_by(slots)
     }
 
     fn lay_out(
@@ -391,12 +390,12 @@ impl QueuePlan {
         device: &mut Negotiated,
         vector: u16,
     ) -> Result<QueueParts, CardError> {
-        let ring = carver.take(RingLayout::new(self.size).len)?;
+        let ring = carver.take(RingLayout::new(self.size, self.features).len)?;
         let memory = carver.take(usize::from(self.size.get()) * self.shape.stride())?;
         let queue = Virtqueue::new(
             &ring,
             self.size,
-            self.event_idx,
+            self.features,
             &memory,
             self.shape.layout(),
         )?;
@@ -452,12 +451,11 @@ impl Plan {
         } else {
             max_rx_frame
         };
-        let event_idx = features.has(VIRTIO_F_EVENT_IDX);
         let plan = |index, size, frame, device_writes| QueuePlan {
             index,
             size,
             shape: SlotShape::for_frames_of(frame, device_writes),
-            event_idx,
+            features: features.ring(),
         };
         Ok(Self {
             config,
@@ -470,9 +468,9 @@ impl Plan {
     }
 
     fn memory_len(&self) -> usize {
-        let ctrl = self
-            .ctrl
-            .map_or(0, |size| Carver::taken_by(ControlQueue::memory_len(size)));
+        let ctrl = self.ctrl.map_or(0, |size| {
+            Carver::taken_by(ControlQueue::memory_len(size, self.rx.features))
+        });
         self.rx.memory_len() + self.tx.memory_len() + ctrl
     }
 
@@ -485,7 +483,7 @@ impl Plan {
         let Some(size) = self.ctrl else {
             return Ok(None);
         };
-        let memory = carver.take(ControlQueue::memory_len(size))?;
+        let memory = carver.take(ControlQueue::memory_len(size, self.rx.features))?;
         let ctrl = ControlQueue::new(&memory, size, device.features(), timeout)?;
         let doorbell = device.enable_queue(control_queue(1), ctrl.queue(), None)?;
         Ok(Some((ctrl, doorbell)))

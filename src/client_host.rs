@@ -53,6 +53,7 @@ const MOST_DEVICES: usize = 64;
 /// Held by whoever makes files in the run folder, and for good by whoever takes them away because
 /// the process ends: a client may break a rule while the main thread still sets up.
 static FILES: Mutex<()> = Mutex::new(());
+
 /// Ring elements for clients that have no wish. Many emulate a link on a thread of their own and
 /// drop what finds the receive ring full: it must last for as long as the scheduler may keep the
 /// queue's thread waiting, which is milliseconds where processors are few.

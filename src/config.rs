@@ -72,6 +72,8 @@ pub struct Feature {
     pub event_idx: bool,
     /// Descriptor tables beside the ring (`VIRTIO_F_INDIRECT_DESC`).
     pub indirect_desc: bool,
+    /// One ring of descriptors instead of a table and two rings (`VIRTIO_F_RING_PACKED`).
+    pub packed: bool,
     /// Received frames over several buffers (`VIRTIO_NET_F_MRG_RXBUF`).
     pub mrg_rxbuf: bool,
 }

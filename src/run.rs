@@ -652,7 +652,7 @@ fn driver_config(config: &RunConfig) -> DriverConfig {
 /// The features that the configuration switches off.
 fn disabled(config: &RunConfig) -> FeatureSet {
     let (offload, feature) = (&config.offload, &config.feature);
-    let switches: [(bool, &[u32]); 8] = [
+    let switches: [(bool, &[u32]); 9] = [
         (offload.tx_checksum, &[VIRTIO_NET_F_CSUM]),
         (
             offload.tx_tso,
@@ -670,6 +670,7 @@ fn disabled(config: &RunConfig) -> FeatureSet {
         ),
         (feature.event_idx, &[VIRTIO_F_EVENT_IDX]),
         (feature.mrg_rxbuf, &[VIRTIO_NET_F_MRG_RXBUF]),
+        (feature.packed, &[VIRTIO_F_RING_PACKED]),
     ];
     let off = switches
         .iter()

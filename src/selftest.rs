@@ -9,11 +9,12 @@ use netadapter_shim::PortOffloads;
 use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame, loopback};
 use thiserror::Error;
 use virtio::net::FeatureSet;
-use virtio::net::features::all_known;
 use virtio::spec::feature::VIRTIO_F_EVENT_IDX;
 use virtio::spec::net::feature::VIRTIO_NET_F_MRG_RXBUF;
 use virtio::transport::TransportError;
-use virtio::transport::in_process::{Device, DeviceConfig, DeviceThread, Echo, InProcess};
+use virtio::transport::in_process::{
+    Device, DeviceConfig, DeviceThread, Echo, InProcess, all_offered,
+};
 
 use crate::driver::{Driver, DriverConfig, DriverError};
 use crate::exit::{Exit, Explain};
@@ -200,7 +201,7 @@ pub fn run() -> Result<(), SelftestError> {
     let start = Instant::now();
     for profile in PROFILES {
         println!("{}", profile.name);
-        let offered = all_known().without(profile.without);
+        let offered = all_offered().without(profile.without);
         let bench = Bench::start(DeviceConfig {
             offered,
             ..DeviceConfig::default()

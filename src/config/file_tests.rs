@@ -33,6 +33,7 @@ fn the_documented_example_is_valid_and_holds_every_key() {
     let FeatureSettings {
         event_idx,
         indirect_desc,
+        packed,
         mrg_rxbuf,
     } = all.feature;
     let switches = [
@@ -44,6 +45,7 @@ fn the_documented_example_is_valid_and_holds_every_key() {
         rx_uso,
         event_idx,
         indirect_desc,
+        packed,
         mrg_rxbuf,
     ];
     assert!(switches.iter().all(Option::is_some), "{switches:?}");

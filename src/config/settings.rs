@@ -54,6 +54,7 @@ settings! {
     struct FeatureSettings {
         event_idx: Option<bool>,
         indirect_desc: Option<bool>,
+        packed: Option<bool>,
         mrg_rxbuf: Option<bool>,
     }
     /// [`Buffers`] as a file gives it.
@@ -124,6 +125,7 @@ impl From<FeatureSettings> for Feature {
         Self {
             event_idx: settings.event_idx.unwrap_or(true),
             indirect_desc: settings.indirect_desc.unwrap_or(true),
+            packed: settings.packed.unwrap_or(true),
             mrg_rxbuf: settings.mrg_rxbuf.unwrap_or(true),
         }
     }

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use virtio::net::FeatureSet;
 use virtio::net::features::{all_known, choose};
 use virtio::queue::{Arming, Part, QueueSize, RingLayout, SlotId, SlotLayout};
-use virtio::spec::feature::VIRTIO_F_EVENT_IDX;
 use virtio::spec::net::{config, feature::VIRTIO_NET_F_MAC, header};
 use virtio::spec::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
 use virtio::transport::vfio::VfioPci;
@@ -141,7 +140,7 @@ fn send_one(device: &mut VfioPci, offered: FeatureSet) -> Outcome<()> {
 
     let max = device.read_max_queue_size(TRANSMIT)?;
     let size = QueueSize::within(max, 64).ok_or("there is no transmit queue")?;
-    let ring = memory.slice(0, RingLayout::new(size).len)?;
+    let ring = memory.slice(0, RingLayout::new(size, accepted.ring()).len)?;
     let slots = memory.slice(64 << 10, usize::from(size.get()) * 2048)?;
     let part = Part {
         offset: 0,
@@ -152,13 +151,7 @@ fn send_one(device: &mut VfioPci, offered: FeatureSet) -> Outcome<()> {
         stride: 2048,
         parts: &[part],
     };
-    let mut queue = Virtqueue::new(
-        &ring,
-        size,
-        accepted.has(VIRTIO_F_EVENT_IDX),
-        &slots,
-        layout,
-    )?;
+    let mut queue = Virtqueue::new(&ring, size, accepted.ring(), &slots, layout)?;
     let vector = device.vector_count().checked_sub(1);
     let event = vector.map(|v| device.interrupt(v)).transpose()?;
     let doorbell = device.enable_queue(&queue.setup(TRANSMIT, vector))?;

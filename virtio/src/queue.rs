@@ -1,7 +1,8 @@
 //! The driver's half of a virtqueue.
 //!
-//! A [`Virtqueue`] has *slots*: slot k, its descriptors and their addresses belong together for
-//! the life of the queue, so the descriptor table is written once and lengths at most change.
+//! A [`Virtqueue`] has *slots*: slot k and the addresses of its parts belong together for the
+//! life of the queue. In a split ring the descriptor table is written once and lengths at most
+//! change; in a packed ring a slot's descriptors are written where the ring has come to.
 //!
 //! ```text
 //! add ──► publish ──► kick_if_needed          once per buffer, per batch, per batch
@@ -9,16 +10,18 @@
 //! arm                                         "sleep" or "work arrived meanwhile"
 //! ```
 //!
-//! All bookkeeping is private to the driver: of ring memory it reads only the used ring, the
-//! device's event word and its flags, each once. The queue makes no system call, allocates
+//! All bookkeeping is private to the driver: of ring memory it reads only what the device used,
+//! the device's event word and its flags, each once. The queue makes no system call, allocates
 //! nothing after creation, and panics for no value that a device can write.
 
 mod event_idx;
 mod layout;
+mod packed;
 mod split;
+mod virtqueue;
 
-pub use layout::{InvalidQueueSize, QueueSize, RingLayout};
-pub use split::{Part, SlotLayout, Virtqueue};
+pub use layout::{InvalidQueueSize, QueueSize, RingFeatures, RingLayout};
+pub use virtqueue::{Part, SlotLayout, Virtqueue};
 
 use std::fmt;
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Nic, RX_HEADER, Shape, driver_ok, negotiate, open_queue, part};
 use virtio::net::{FeatureSet, VirtioNetHdr};
-use virtio::queue::SlotId;
+use virtio::queue::{RingFeatures, SlotId};
 use virtio::spec::feature::*;
 use virtio::spec::net::feature::*;
 use virtio::spec::net::{config, ctrl};
@@ -173,7 +173,7 @@ fn a_frame_that_waits_is_lost_in_a_reset() {
         stride: 2048,
         parts: &parts,
     };
-    let mut rx = open_queue(&mut nic.transport, 0, false, shape);
+    let mut rx = open_queue(&mut nic.transport, 0, RingFeatures::default(), shape);
     driver_ok(&mut nic.transport);
     rx.post_all();
     nic.device.settle();
@@ -407,7 +407,7 @@ fn steps_out_of_order_are_noticed() {
         stride: 64,
         parts: &[part(0, 64, true)],
     };
-    let queue = open_queue(&mut transport, 0, false, shape);
+    let queue = open_queue(&mut transport, 0, RingFeatures::default(), shape);
     queue.bell.ring();
     let said: Vec<String> = device.violations().iter().map(|v| v.what.clone()).collect();
     assert_eq!(
@@ -455,12 +455,12 @@ fn a_queue_outside_mapped_memory_or_too_long_is_noticed() {
         stride: 64,
         parts: &parts,
     };
-    let queue = open_queue(&mut transport, 0, false, shape(4));
+    let queue = open_queue(&mut transport, 0, RingFeatures::default(), shape(4));
     let mut setup = queue.vq.setup(1, None);
     setup.device = Iova(0);
     transport.enable_queue(&setup).unwrap();
     let long = shape(128);
-    open_queue(&mut transport, 2, false, long);
+    open_queue(&mut transport, 2, RingFeatures::default(), long);
     transport.enable_queue(&queue.vq.setup(0, None)).unwrap();
     driver_ok(&mut transport);
     transport.enable_queue(&queue.vq.setup(1, None)).unwrap();
@@ -517,7 +517,7 @@ fn receive_buffers_that_are_small_or_not_writable_are_noticed() {
             stride: 2048,
             parts: &[part(0, len, writable)],
         };
-        let mut rx = open_queue(&mut transport, 0, false, shape);
+        let mut rx = open_queue(&mut transport, 0, RingFeatures::default(), shape);
         driver_ok(&mut transport);
         rx.post_all();
         port.inject(&Frame::plain(&frame_of(60)));

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use common::part;
 use common::random::{Random, repeatable, seed_to_repeat};
-use virtio::queue::{Arming, QueueSize, RingLayout, SlotId, SlotLayout, Used};
+use virtio::queue::{Arming, QueueSize, RingFeatures, RingLayout, SlotId, SlotLayout, Used};
 use virtio::spec::ring::used;
 use virtio::transport::Doorbell;
 use virtio::{DeviceFault, DmaRegion, DmaSlice, Iova, Virtqueue};
@@ -33,6 +33,13 @@ struct Shape {
     event_idx: bool,
     /// A slot is a readable and a writable part, rather than one writable part.
     two_parts: bool,
+}
+
+fn split(event_idx: bool) -> RingFeatures {
+    RingFeatures {
+        packed: false,
+        event_idx,
+    }
 }
 
 impl Shape {
@@ -112,7 +119,7 @@ impl Doorbell for NoBell {
 impl Lane {
     fn new(shape: Shape) -> Self {
         let size = QueueSize::new(shape.size).unwrap();
-        let at = RingLayout::new(size);
+        let at = RingLayout::new(size, split(false));
         let len = at.len + usize::from(shape.size) * STRIDE;
         let region = Arc::new(DmaRegion::new(len).unwrap());
         let ring = region.at(Iova(BASE));
@@ -127,7 +134,7 @@ impl Lane {
             stride: STRIDE,
             parts,
         };
-        let queue = Virtqueue::new(&ring, size, shape.event_idx, &slots, layout).unwrap();
+        let queue = Virtqueue::new(&ring, size, split(shape.event_idx), &slots, layout).unwrap();
         let file = FileOffset::new(region.file().try_clone().unwrap(), 0);
         let mapping = MmapRegion::from_file(file, region.len()).unwrap();
         let mapped = GuestRegionMmap::new(mapping, GuestAddress(BASE)).unwrap();
@@ -476,7 +483,7 @@ impl Hostile {
     fn new(memory: &DmaSlice, random: &mut Random) -> Self {
         let size = QueueSize::new(1 << random.below(7)).unwrap();
         let two_parts = size.get() > 1 && random.one_in(3);
-        let at = RingLayout::new(size);
+        let at = RingLayout::new(size, split(false));
         let ring = memory.slice(0, at.len).unwrap();
         ring.clear();
         let slots = memory
@@ -491,7 +498,7 @@ impl Hostile {
             stride: STRIDE,
             parts,
         };
-        let queue = Virtqueue::new(&ring, size, random.one_in(2), &slots, layout).unwrap();
+        let queue = Virtqueue::new(&ring, size, split(random.one_in(2)), &slots, layout).unwrap();
         let places = vec![Place::Driver; usize::from(queue.slot_count())];
         Self {
             queue,
@@ -553,7 +560,10 @@ impl Hostile {
         let size = QueueSize::new(self.size).unwrap();
         let used = self
             .ring
-            .slice(RingLayout::new(size).used, RingLayout::used_len(size))
+            .slice(
+                RingLayout::new(size, split(false)).device,
+                RingLayout::used_len(size),
+            )
             .unwrap();
         for _ in 0..random.below(8) {
             let entry = used::RING + random.below(size.get().into()) * used::ENTRY_SIZE;
@@ -577,7 +587,7 @@ impl Hostile {
         };
         used.store_u16(used::IDX, idx, Ordering::Release);
         let anywhere = random.below(self.ring.len() / 2) * 2;
-        if random.one_in(4) && anywhere != RingLayout::new(size).used + used::IDX {
+        if random.one_in(4) && anywhere != RingLayout::new(size, split(false)).device + used::IDX {
             self.ring
                 .store_u16(anywhere, random.next() as u16, Ordering::Relaxed);
         }

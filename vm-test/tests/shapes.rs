@@ -8,6 +8,7 @@ struct Shape {
     make: fn(Nic) -> Nic,
     options: &'static str,
     lacks: Option<&'static str>,
+    takes: Option<&'static str>,
     rx_ring: u64,
     mtu: u64,
 }
@@ -17,11 +18,12 @@ const PLAIN: Shape = Shape {
     make: |nic| nic,
     options: "",
     lacks: None,
+    takes: None,
     rx_ring: 256,
     mtu: 1500,
 };
 
-const SHAPES: [Shape; 9] = [
+const SHAPES: [Shape; 13] = [
     Shape {
         id: "ring8",
         options: "--rx-ring 8 --tx-ring 8",
@@ -57,6 +59,37 @@ const SHAPES: [Shape; 9] = [
         id: "no-indirect",
         make: |nic| nic.indirect_desc(false),
         lacks: Some("INDIRECT_DESC"),
+        ..PLAIN
+    },
+    Shape {
+        id: "packed",
+        make: |nic| nic.packed(true),
+        takes: Some("RING_PACKED"),
+        ..PLAIN
+    },
+    Shape {
+        id: "packed8-no-event-idx",
+        make: |nic| nic.packed(true).event_idx(false),
+        options: "--rx-ring 8 --tx-ring 8",
+        lacks: Some("EVENT_IDX"),
+        takes: Some("RING_PACKED"),
+        rx_ring: 8,
+        ..PLAIN
+    },
+    Shape {
+        id: "packed1024",
+        make: |nic| nic.packed(true).rx_queue_size(1024),
+        options: "--rx-ring 1024",
+        takes: Some("RING_PACKED"),
+        rx_ring: 1024,
+        ..PLAIN
+    },
+    Shape {
+        id: "packed-no-mrg",
+        make: |nic| nic.packed(true).host_mtu(9000).mrg_rxbuf(false),
+        lacks: Some("MRG_RXBUF"),
+        takes: Some("RING_PACKED"),
+        mtu: 9000,
         ..PLAIN
     },
     Shape {
@@ -96,8 +129,10 @@ impl Shape {
         assert_eq!(status["rx_ring"], self.rx_ring, "{}: {status}", self.id);
         assert_eq!(status["mtu"], self.mtu, "{}: {status}", self.id);
         let features = umnet.features()?;
-        let absent = |name: &str| !features.iter().any(|feature| feature == name);
-        assert!(self.lacks.is_none_or(absent), "{}: {features:?}", self.id);
+        let present = |name: &str| features.iter().any(|feature| feature == name);
+        let lacks = self.lacks.is_none_or(|name| !present(name));
+        let takes = self.takes.is_none_or(present);
+        assert!(lacks && takes, "{}: {features:?}", self.id);
         Ok(())
     }
 

@@ -11,10 +11,10 @@ use common::{Nic, RX_HEADER, Shape, driver_ok, negotiate, open_queue, part};
 use virtio::init::{Idle, InitError, Running};
 use virtio::net::features::all_known;
 use virtio::net::{ConfigError, ControlQueue, CtrlError, FeatureSet, NetConfig};
-use virtio::queue::{QueueSize, SlotId, Used};
+use virtio::queue::{QueueSize, RingFeatures, SlotId, Used};
 use virtio::spec::feature::*;
 use virtio::spec::net::feature::*;
-use virtio::transport::in_process::{Device, DeviceConfig, Frame, Port, Sink};
+use virtio::transport::in_process::{Device, DeviceConfig, Frame, Port, Sink, all_offered};
 use virtio::{DeviceFault, DmaRegion, Transport, TransportError};
 use virtio_hostile::*;
 
@@ -26,6 +26,10 @@ fn named(name: &str) -> &'static Lie {
     CATALOGUE.iter().find(|lie| lie.name == name).expect(name)
 }
 
+const EVENT_IDX: RingFeatures = RingFeatures {
+    packed: false,
+    event_idx: true,
+};
 const ALL: FeatureSet = FeatureSet::of(&[
     VIRTIO_F_VERSION_1,
     VIRTIO_F_EVENT_IDX,
@@ -192,7 +196,7 @@ fn a_queue_that_broke_stays_broken_and_a_reset_mends_the_device() {
             stride: 2048,
             parts: &buffer,
         };
-        let mut rx = open_queue(&mut nic.transport, 0, true, shape);
+        let mut rx = open_queue(&mut nic.transport, 0, EVENT_IDX, shape);
         driver_ok(&mut nic.transport);
         rx.post_all();
         port.inject(&Frame::plain(&frames::arp(1)));
@@ -345,7 +349,7 @@ fn features_are_taken_only_where_they_make_sense() {
     }
     let undefined = started("features-undefined");
     assert!(undefined.offered.has(30) && undefined.offered.has(100));
-    assert_eq!(undefined.running.features(), all_known());
+    assert_eq!(undefined.running.features(), all_offered());
     let pairs = started("max-pairs-zero");
     assert!(!pairs.running.features().has(VIRTIO_NET_F_MQ));
 }
@@ -421,9 +425,10 @@ fn answers(lie: &Lie) -> [Result<(), CtrlError>; 2] {
     let idle = Idle::reset(Box::new(transport), PATIENCE).unwrap();
     let mut negotiated = idle.negotiate(all_known()).unwrap();
     let size = QueueSize::new(ControlQueue::SIZE).unwrap();
-    let region = std::sync::Arc::new(DmaRegion::new(ControlQueue::memory_len(size)).unwrap());
-    let iova = negotiated.transport().map_dma(&region).unwrap();
     let features = negotiated.features();
+    let len = ControlQueue::memory_len(size, features.ring());
+    let region = std::sync::Arc::new(DmaRegion::new(len).unwrap());
+    let iova = negotiated.transport().map_dma(&region).unwrap();
     let mut control = ControlQueue::new(&region.at(iova), size, features, PATIENCE).unwrap();
     let doorbell = negotiated.enable_queue(2, control.queue(), None).unwrap();
     control.connect(doorbell);
@@ -539,7 +544,7 @@ fn doorbells_and_interrupts_lie_as_told() {
         stride: 2048,
         parts: &buffer,
     };
-    assert!(open_queue(&mut early, 0, true, shape).interrupted());
+    assert!(open_queue(&mut early, 0, EVENT_IDX, shape).interrupted());
 }
 
 #[test]

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::mem::{DmaSlice, OutOfRegion};
 use crate::net::FeatureSet;
-use crate::queue::{DeviceFault, Part, QueueSize, RingLayout, SlotId, SlotLayout, Virtqueue};
-use crate::spec::feature::VIRTIO_F_EVENT_IDX;
+use crate::queue::{
+    DeviceFault, Part, QueueSize, RingFeatures, RingLayout, SlotId, SlotLayout, Virtqueue,
+};
 use crate::spec::net::ctrl::*;
 use crate::transport::Doorbell;
 
@@ -76,8 +77,8 @@ impl ControlQueue {
     pub const SIZE: u16 = 2;
 
     /// Bytes of DMA memory that the queue needs at `size`: ring and commands.
-    pub fn memory_len(size: QueueSize) -> usize {
-        RingLayout::new(size).len + usize::from(size.get() / 2) * STRIDE
+    pub fn memory_len(size: QueueSize, features: RingFeatures) -> usize {
+        RingLayout::new(size, features).len + usize::from(size.get() / 2) * STRIDE
     }
 
     /// Lays the queue out in `memory`, zeroed and at least [`ControlQueue::memory_len`] bytes.
@@ -95,7 +96,7 @@ impl ControlQueue {
         timeout: Duration,
     ) -> Result<Self, OutOfRegion> {
         assert!(size.get() >= Self::SIZE, "no command fits into {size:?}");
-        let ring_len = RingLayout::new(size).len;
+        let ring_len = RingLayout::new(size, features.ring()).len;
         let ring = memory.slice(0, ring_len)?;
         let commands = memory.slice(ring_len, memory.len() - ring_len)?;
         let parts = [
@@ -114,8 +115,7 @@ impl ControlQueue {
             stride: STRIDE,
             parts: &parts,
         };
-        let event_idx = features.has(VIRTIO_F_EVENT_IDX);
-        let queue = Virtqueue::new(&ring, size, event_idx, &commands, layout)?;
+        let queue = Virtqueue::new(&ring, size, features.ring(), &commands, layout)?;
         Ok(Self {
             queue,
             doorbell: None,

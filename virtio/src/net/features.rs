@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::queue::RingFeatures;
 use crate::spec::feature::*;
 use crate::spec::net::feature::*;
 
@@ -44,6 +45,14 @@ impl FeatureSet {
         Self(self.0 & other.0)
     }
 
+    /// What of the set shapes a virtqueue.
+    pub const fn ring(self) -> RingFeatures {
+        RingFeatures {
+            packed: self.has(VIRTIO_F_RING_PACKED),
+            event_idx: self.has(VIRTIO_F_EVENT_IDX),
+        }
+    }
+
     /// The bit numbers in the set, ascending.
     pub fn bits(self) -> impl Iterator<Item = u32> {
         (0..u128::BITS).filter(move |&bit| self.has(bit))
@@ -80,6 +89,7 @@ const KNOWN: &[Feature] = &[
     row(VIRTIO_F_ACCESS_PLATFORM, "ACCESS_PLATFORM", &[]),
     row(VIRTIO_F_ORDER_PLATFORM, "ORDER_PLATFORM", &[]),
     row(VIRTIO_F_EVENT_IDX, "EVENT_IDX", &[]),
+    row(VIRTIO_F_RING_PACKED, "RING_PACKED", &[]),
     row(VIRTIO_NET_F_MAC, "MAC", &[]),
     row(VIRTIO_NET_F_STATUS, "STATUS", &[]),
     row(VIRTIO_NET_F_MTU, "MTU", &[]),
@@ -139,7 +149,6 @@ const NAMED_ONLY: &[(u32, &str)] = &[
     (VIRTIO_NET_F_GUEST_ANNOUNCE, "GUEST_ANNOUNCE"),
     (VIRTIO_NET_F_MQ, "MQ"),
     (VIRTIO_F_INDIRECT_DESC, "INDIRECT_DESC"),
-    (VIRTIO_F_RING_PACKED, "RING_PACKED"),
     (VIRTIO_F_IN_ORDER, "IN_ORDER"),
     (VIRTIO_F_SR_IOV, "SR_IOV"),
     (VIRTIO_F_NOTIFICATION_DATA, "NOTIFICATION_DATA"),

@@ -1,12 +1,13 @@
-//! Sizes of a split ring and where its parts lie (§ *Split Virtqueues*).
+//! Sizes of a ring and where its parts lie (§ *Split Virtqueues*, § *Packed Virtqueues*).
 
-use crate::spec::ring::{MAX_QUEUE_SIZE, avail, desc, used};
+use crate::spec::ring::{MAX_QUEUE_SIZE, avail, desc, packed, used};
 
-/// The number of descriptors of a split virtqueue: a power of two up to 32768.
+/// The number of descriptors of a virtqueue: a power of two up to 32768. A packed ring could be
+/// of any size up to that; this driver takes none that a split ring could not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueueSize(u16);
 
-/// A number that cannot be the size of a split virtqueue.
+/// A number that cannot be the size of a virtqueue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("queue size {0} is not a power of two between 1 and 32768")]
 pub struct InvalidQueueSize(
@@ -47,18 +48,27 @@ impl QueueSize {
     }
 }
 
-/// Byte offsets of the three parts of a split ring in one block of memory.
+/// What was agreed on that shapes a ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingFeatures {
+    /// `VIRTIO_F_RING_PACKED`: one ring of descriptors instead of a table and two rings.
+    pub packed: bool,
+    /// `VIRTIO_F_EVENT_IDX`: each side says at which buffer it wants to be told.
+    pub event_idx: bool,
+}
+
+/// Byte offsets of the three parts of a ring in one block of memory (§ *Virtqueues*).
 ///
 /// Each part lies on cache lines of its own: driver and device write different parts. The block
 /// starts on a cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingLayout {
-    /// Descriptor table.
+    /// Descriptor area: the table, or the packed ring.
     pub desc: usize,
-    /// Available ring.
-    pub avail: usize,
-    /// Used ring.
-    pub used: usize,
+    /// Driver area: the available ring, or the driver's event suppression.
+    pub driver: usize,
+    /// Device area: the used ring, or the device's event suppression.
+    pub device: usize,
     /// Bytes in all.
     pub len: usize,
 }
@@ -71,17 +81,35 @@ const CACHE_LINE: usize = 64;
 const USED_OFFSET: usize = used::ENTRY_SIZE - used::RING;
 
 impl RingLayout {
-    /// The layout for `size` descriptors.
-    pub const fn new(size: QueueSize) -> Self {
+    /// The layout for `size` descriptors in the format agreed on.
+    pub const fn new(size: QueueSize, features: RingFeatures) -> Self {
+        if features.packed {
+            Self::packed(size)
+        } else {
+            Self::split(size)
+        }
+    }
+
+    pub(super) const fn split(size: QueueSize) -> Self {
         let n = size.0 as usize;
-        let avail = (n * desc::SIZE).next_multiple_of(CACHE_LINE);
-        let used = (avail + Self::avail_len(size)).next_multiple_of(CACHE_LINE) + USED_OFFSET;
-        let len = (used + Self::used_len(size)).next_multiple_of(CACHE_LINE);
+        let driver = (n * desc::SIZE).next_multiple_of(CACHE_LINE);
+        let device = (driver + Self::avail_len(size)).next_multiple_of(CACHE_LINE) + USED_OFFSET;
+        let len = (device + Self::used_len(size)).next_multiple_of(CACHE_LINE);
         Self {
             desc: 0,
-            avail,
-            used,
+            driver,
+            device,
             len,
+        }
+    }
+
+    pub(super) const fn packed(size: QueueSize) -> Self {
+        let driver = (size.0 as usize * packed::desc::SIZE).next_multiple_of(CACHE_LINE);
+        Self {
+            desc: 0,
+            driver,
+            device: driver + CACHE_LINE,
+            len: driver + 2 * CACHE_LINE,
         }
     }
 
@@ -132,31 +160,35 @@ mod tests {
     fn parts_do_not_overlap_and_are_aligned() {
         for exponent in 0..=15 {
             let size = QueueSize::new(1 << exponent).unwrap();
-            let layout = RingLayout::new(size);
-            assert!(layout.avail >= usize::from(size.get()) * 16);
-            assert!(layout.used >= layout.avail + 6 + 2 * usize::from(size.get()));
-            assert!(layout.len >= layout.used + 6 + 8 * usize::from(size.get()));
-            assert_eq!((layout.avail % 64, layout.used % 4), (0, 0));
-            assert!(
-                (layout.avail + 6 + 2 * usize::from(size.get())).div_ceil(64) <= layout.used / 64
-            );
+            let n = usize::from(size.get());
+            let layout = RingLayout::split(size);
+            assert!(layout.driver >= n * 16);
+            assert!(layout.device >= layout.driver + 6 + 2 * n);
+            assert!(layout.len >= layout.device + 6 + 8 * n);
+            assert_eq!((layout.driver % 64, layout.device % 4), (0, 0));
+            assert!((layout.driver + 6 + 2 * n).div_ceil(64) <= layout.device / 64);
+
+            let layout = RingLayout::packed(size);
+            assert!(layout.driver >= n * 16);
+            assert_eq!((layout.driver % 64, layout.device % 64), (0, 0));
+            assert!(layout.device > layout.driver && layout.len > layout.device);
         }
     }
 
     #[test]
     fn no_field_crosses_a_page_wherever_the_block_lies() {
         let size = QueueSize::new(1024).unwrap();
-        let layout = RingLayout::new(size);
+        let layout = RingLayout::split(size);
         let crosses = |at: usize, len: usize| at / 4096 != (at + len - 1) / 4096;
         for base in (0..4096).step_by(CACHE_LINE) {
             for n in 0..1024 {
-                let entry = base + layout.used + used::RING + n * used::ENTRY_SIZE;
+                let entry = base + layout.device + used::RING + n * used::ENTRY_SIZE;
                 assert!(
                     !crosses(entry, used::ENTRY_SIZE),
                     "used entry {n} at {base}"
                 );
                 assert!(!crosses(base + layout.desc + n * desc::SIZE, desc::SIZE));
-                assert!(!crosses(base + layout.avail + avail::RING + n * 2, 2));
+                assert!(!crosses(base + layout.driver + avail::RING + n * 2, 2));
             }
         }
     }

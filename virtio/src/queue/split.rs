@@ -1,54 +1,23 @@
-//! § *Split Virtqueues*, driver side. Fences live here and nowhere else in the crate.
+//! § *Split Virtqueues*, driver side.
 
 use std::sync::atomic::Ordering;
 
-use super::event_idx;
-use super::{Arming, DeviceFault, QueueSize, RingLayout, SlotId, Used};
+use super::virtqueue::{Part, SlotLayout};
+use super::{DeviceFault, QueueSize, RingFeatures, RingLayout, SlotId, event_idx};
 use crate::mem::{DmaSlice, Iova, OutOfRegion};
 use crate::spec::ring::{avail, desc, used};
 use crate::sync::fence;
-use crate::transport::{Doorbell, QueueSetup};
 
-/// One stretch of a slot, described by one descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// Where it begins, from the start of the slot.
-    pub offset: usize,
-    /// Bytes; for a part that the device reads, the most it may ever be told to.
-    pub len: u32,
-    /// Whether the device writes it rather than reads it.
-    pub device_writes: bool,
-}
-
-/// How the slots of a queue lie in memory: `stride` bytes each, cut into parts alike. Parts
-/// that the device reads stand before those it writes (§ *Message Framing*).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlotLayout<'a> {
-    /// Bytes from one slot to the next.
-    pub stride: usize,
-    /// The parts, at least one.
-    pub parts: &'a [Part],
-}
-
-/// In the place of a batch: the slot is not with the device.
-const WITH_DRIVER: u64 = 0;
-
-/// A split virtqueue, as its driver holds it.
+/// Descriptor table, available ring and used ring. Slot k has descriptors of its own, which
+/// are written once.
 #[derive(Debug)]
-pub struct Virtqueue {
+pub(super) struct SplitRing {
     desc: DmaSlice,
     avail: DmaSlice,
     used: DmaSlice,
     size: QueueSize,
     event_idx: bool,
     descs_per_slot: u16,
-    /// Bytes of a slot that the device may write.
-    writable_len: u32,
-    /// For each slot the batch in which it was last given to the device, or [`WITH_DRIVER`].
-    given_in: Box<[u64]>,
-    /// The batch being added; the device sees it when it is published, and not before.
-    batch: u64,
-    outstanding_count: u16,
     /// Next available index to fill; what lies between it and `published_idx` is not yet seen
     /// by the device.
     avail_idx: u16,
@@ -58,168 +27,102 @@ pub struct Virtqueue {
     /// Next used index to look at, and the device's index when last read.
     used_idx: u16,
     device_used_idx: u16,
-    fault: Option<DeviceFault>,
 }
 
-impl Virtqueue {
-    /// Writes the descriptor table for `slots` into `ring`, which must be zeroed and at least
-    /// [`RingLayout::len`] bytes, and returns the queue with all slots with the driver.
-    ///
-    /// # Errors
-    /// [`OutOfRegion`] when ring or slots are too small.
-    pub fn new(
-        ring: &DmaSlice,
+impl SplitRing {
+    /// Writes the descriptor table for `slots`.
+    pub(super) fn new(
+        memory: &DmaSlice,
         size: QueueSize,
-        event_idx: bool,
+        features: RingFeatures,
         slots: &DmaSlice,
         layout: SlotLayout<'_>,
     ) -> Result<Self, OutOfRegion> {
-        let at = RingLayout::new(size);
-        let descs_per_slot = layout.parts.len().max(1) as u16;
-        let slot_count = size.get() / descs_per_slot;
-        let queue = Self {
-            desc: ring.slice(at.desc, usize::from(size.get()) * desc::SIZE)?,
-            avail: ring.slice(at.avail, RingLayout::avail_len(size))?,
-            used: ring.slice(at.used, RingLayout::used_len(size))?,
+        let at = RingLayout::split(size);
+        let descs_per_slot = layout.descs_per_slot();
+        let ring = Self {
+            desc: memory.slice(at.desc, usize::from(size.get()) * desc::SIZE)?,
+            avail: memory.slice(at.driver, RingLayout::avail_len(size))?,
+            used: memory.slice(at.device, RingLayout::used_len(size))?,
             size,
-            event_idx,
+            event_idx: features.event_idx,
             descs_per_slot,
-            writable_len: layout
-                .parts
-                .iter()
-                .filter(|p| p.device_writes)
-                .map(|p| p.len)
-                .sum(),
-            given_in: vec![WITH_DRIVER; usize::from(slot_count)].into(),
-            batch: WITH_DRIVER + 1,
-            outstanding_count: 0,
             avail_idx: 0,
             published_idx: 0,
             kicked_idx: 0,
             used_idx: 0,
             device_used_idx: 0,
-            fault: None,
         };
-        for slot in 0..slot_count {
-            let memory = slots.slice(usize::from(slot) * layout.stride, layout.stride)?;
-            queue.describe(slot * descs_per_slot, &memory, layout.parts)?;
+        for slot in 0..layout.slot_count(size) {
+            ring.describe(
+                slot * descs_per_slot,
+                &layout.slot(slots, slot)?,
+                layout.parts,
+            )?;
         }
-        queue.disarm();
-        Ok(queue)
+        Ok(ring)
     }
 
-    /// Number of slots, which is also the most buffers that can be with the device.
-    pub fn slot_count(&self) -> u16 {
-        self.given_in.len() as u16
+    /// Descriptor, driver and device area.
+    pub(super) fn areas(&self) -> [Iova; 3] {
+        [self.desc.iova(), self.avail.iova(), self.used.iova()]
     }
 
-    /// Number of buffers with the device, published or not.
-    pub fn outstanding_count(&self) -> u16 {
-        self.outstanding_count
-    }
-
-    /// Whether the buffer of `slot` is with the device.
-    pub fn is_outstanding(&self, slot: SlotId) -> bool {
-        self.given_in
-            .get(usize::from(slot.0))
-            .is_some_and(|&batch| batch != WITH_DRIVER)
-    }
-
-    /// What the transport must tell the device of this queue.
-    pub fn setup(&self, index: u16, vector: Option<u16>) -> QueueSetup {
-        QueueSetup {
-            index,
-            size: self.size,
-            desc: self.desc.iova(),
-            driver: self.avail.iova(),
-            device: self.used.iova(),
-            vector,
-        }
-    }
-
-    /// Makes the buffer of `slot` available; the device does not see it before
-    /// [`Virtqueue::publish`].
-    ///
-    /// # Panics
-    /// When the slot does not exist or is already with the device: either is a bug of the
-    /// caller.
     #[inline]
-    pub fn add(&mut self, slot: SlotId) {
-        let given_in = &mut self.given_in[usize::from(slot.0)];
-        let is_ours = *given_in == WITH_DRIVER;
-        assert!(is_ours, "slot {} is already with the device", slot.0);
-        *given_in = self.batch;
-        self.outstanding_count += 1;
+    pub(super) fn add(&mut self, slot: SlotId, len: Option<u32>) {
+        let head = slot.0 * self.descs_per_slot;
+        if let Some(len) = len {
+            let at = usize::from(head) * desc::SIZE + desc::LEN;
+            self.desc.store_u32(at, len, Ordering::Relaxed);
+        }
         let entry = avail::RING + self.size.position(self.avail_idx) * avail::ENTRY_SIZE;
-        self.avail
-            .store_u16(entry, slot.0 * self.descs_per_slot, Ordering::Relaxed);
+        self.avail.store_u16(entry, head, Ordering::Relaxed);
         self.avail_idx = self.avail_idx.wrapping_add(1);
     }
 
-    /// The same, first telling the device to read only `len` bytes of the slot's first part.
     #[inline]
-    pub fn add_with_len(&mut self, slot: SlotId, len: u32) {
-        let head = usize::from(slot.0 * self.descs_per_slot);
-        self.desc
-            .store_u32(head * desc::SIZE + desc::LEN, len, Ordering::Relaxed);
-        self.add(slot);
-    }
-
-    /// Shows the device all buffers added since the last call.
-    #[inline]
-    pub fn publish(&mut self) {
-        if self.published_idx == self.avail_idx {
-            return;
-        }
+    pub(super) fn publish(&mut self) {
         // § Updating idx: the release makes descriptors and ring entries visible first. The
         // device loads idx with acquire before it reads them.
         self.avail
             .store_u16(avail::IDX, self.avail_idx, Ordering::Release);
         self.published_idx = self.avail_idx;
-        self.batch += 1;
     }
 
-    /// Buffers published since the device was last told of any.
     #[inline]
-    pub fn unkicked_count(&self) -> u16 {
+    pub(super) fn unkicked_count(&self) -> u16 {
         self.published_idx.wrapping_sub(self.kicked_idx)
     }
 
-    /// Rings the doorbell if buffers were published that the device wants to be told of;
-    /// whether it did.
+    /// Whether the device wants to be told of what was published since it was last asked.
     #[inline]
-    pub fn kick_if_needed(&mut self, doorbell: &dyn Doorbell) -> bool {
+    pub(super) fn wants_kick(&mut self) -> bool {
         let (new, old) = (self.published_idx, self.kicked_idx);
-        if new == old {
-            return false;
-        }
         self.kicked_idx = new;
         // § Available Buffer Notification Suppression: our store of idx must be visible before
         // we read whether the device wants to know. The device does the opposite: it writes
         // avail_event (or flags) and then reads idx again. Without both barriers each could
         // miss the other's store, and the queue would stand still.
         fence(Ordering::SeqCst);
-        let wanted = self.device_wants_kick(new, old);
-        if wanted {
-            doorbell.ring();
+        if self.event_idx {
+            let event = self
+                .used
+                .load_u16(self.avail_event_offset(), Ordering::Relaxed);
+            event_idx::passes(event, new, old)
+        } else {
+            self.used.load_u16(used::FLAGS, Ordering::Relaxed) & used::F_NO_NOTIFY == 0
         }
-        wanted
     }
 
-    /// Rings the doorbell whatever the device has said: for a watchdog that suspects a lost
-    /// notification.
-    pub fn kick_always(&mut self, doorbell: &dyn Doorbell) {
+    pub(super) fn mark_kicked(&mut self) {
         self.kicked_idx = self.published_idx;
-        doorbell.ring();
     }
 
-    /// The next buffer that the device has handed back, if there is one.
-    ///
-    /// # Errors
-    /// [`DeviceFault`] when the device broke the protocol; the same one on every later call.
+    /// Id and length of the next used entry, if there is one; `visible` buffers are known to
+    /// the device.
     #[inline]
-    pub fn pop_used(&mut self) -> Result<Option<Used>, DeviceFault> {
-        if self.used_idx == self.device_used_idx && !self.look_for_used()? {
+    pub(super) fn next_used(&mut self, visible: u16) -> Result<Option<(u32, u32)>, DeviceFault> {
+        if self.used_idx == self.device_used_idx && !self.look_for_used(visible)? {
             return Ok(None);
         }
         let entry = used::RING + self.size.position(self.used_idx) * used::ENTRY_SIZE;
@@ -229,25 +132,30 @@ impl Virtqueue {
         let len = self
             .used
             .load_u32(entry + used::ENTRY_LEN, Ordering::Relaxed);
-        let slot = match self.take_back(id) {
-            Ok(slot) => slot,
-            Err(fault) => return Err(self.break_with(fault)),
-        };
         self.used_idx = self.used_idx.wrapping_add(1);
-        Ok(Some(Used {
-            slot,
-            len: (len <= self.writable_len).then_some(len),
-        }))
+        Ok(Some((id, len)))
     }
 
-    /// Asks for an interrupt when `count` more buffers (at least one) have been used, then
-    /// looks once more, because the device may have used some before it saw the request.
-    ///
-    /// # Errors
-    /// As [`Virtqueue::pop_used`].
-    pub fn arm(&mut self, count: u16) -> Result<Arming, DeviceFault> {
+    /// The slot whose first descriptor is `id`.
+    #[inline]
+    pub(super) fn slot_of(&self, id: u32) -> Result<SlotId, DeviceFault> {
+        if id >= u32::from(self.size.get()) {
+            return Err(DeviceFault::UsedIdOutOfRange {
+                id,
+                size: self.size.get(),
+            });
+        }
+        let head = id as u16;
+        if !head.is_multiple_of(self.descs_per_slot) {
+            return Err(DeviceFault::UsedIdNotHead { id });
+        }
+        Ok(SlotId(head / self.descs_per_slot))
+    }
+
+    /// Asks for an interrupt at the `count`-th buffer from now; whether so many are there.
+    pub(super) fn arm(&mut self, count: u16, visible: u16) -> Result<bool, DeviceFault> {
         if self.event_idx {
-            let event = self.used_idx.wrapping_add(count.max(1) - 1);
+            let event = self.used_idx.wrapping_add(count - 1);
             self.avail
                 .store_u16(self.used_event_offset(), event, Ordering::Relaxed);
         } else {
@@ -256,18 +164,12 @@ impl Virtqueue {
         // § Used Buffer Notification Suppression: the request must be visible before the last
         // look at idx. The device does the opposite: it stores idx and then reads the request.
         fence(Ordering::SeqCst);
-        self.look_for_used()?;
-        let waiting = self.device_used_idx.wrapping_sub(self.used_idx);
-        Ok(if waiting >= count.max(1) {
-            Arming::MoreWork
-        } else {
-            Arming::Armed
-        })
+        self.look_for_used(visible)?;
+        Ok(self.device_used_idx.wrapping_sub(self.used_idx) >= count)
     }
 
-    /// Takes the request for an interrupt back; one may still come.
     #[inline]
-    pub fn disarm(&self) {
+    pub(super) fn disarm(&self) {
         if self.event_idx {
             // An event just behind the present position is passed again only after 65535
             // more buffers, and then costs one spurious interrupt.
@@ -304,74 +206,21 @@ impl Virtqueue {
             .store_u16(at + desc::NEXT, next.unwrap_or(0), Ordering::Relaxed);
     }
 
-    #[inline]
-    fn device_wants_kick(&self, new: u16, old: u16) -> bool {
-        if self.event_idx {
-            let event = self
-                .used
-                .load_u16(self.avail_event_offset(), Ordering::Relaxed);
-            event_idx::passes(event, new, old)
-        } else {
-            self.used.load_u16(used::FLAGS, Ordering::Relaxed) & used::F_NO_NOTIFY == 0
-        }
-    }
-
     /// Reads the device's index; whether there is something to take.
     #[inline]
-    fn look_for_used(&mut self) -> Result<bool, DeviceFault> {
-        if let Some(fault) = self.fault {
-            return Err(fault);
-        }
+    fn look_for_used(&mut self, visible: u16) -> Result<bool, DeviceFault> {
         // § The Virtqueue Used Ring: acquire, so that entries and buffers are read after the
         // index. The device stores idx with release after it has written them.
         let idx = self.used.load_u16(used::IDX, Ordering::Acquire);
-        let outstanding = self.published_outstanding();
-        if idx.wrapping_sub(self.used_idx) > outstanding {
-            let fault = DeviceFault::UsedIndexJump {
+        if idx.wrapping_sub(self.used_idx) > visible {
+            return Err(DeviceFault::UsedIndexJump {
                 from: self.used_idx,
                 to: idx,
-                outstanding,
-            };
-            return Err(self.break_with(fault));
+                outstanding: visible,
+            });
         }
         self.device_used_idx = idx;
         Ok(idx != self.used_idx)
-    }
-
-    /// Buffers that the device can know of.
-    #[inline]
-    fn published_outstanding(&self) -> u16 {
-        self.outstanding_count - self.avail_idx.wrapping_sub(self.published_idx)
-    }
-
-    #[inline]
-    fn take_back(&mut self, id: u32) -> Result<SlotId, DeviceFault> {
-        if id >= u32::from(self.size.get()) {
-            return Err(DeviceFault::UsedIdOutOfRange {
-                id,
-                size: self.size.get(),
-            });
-        }
-        let (slot, rest) = (
-            id as u16 / self.descs_per_slot,
-            id as u16 % self.descs_per_slot,
-        );
-        // A buffer of the batch being added is not yet the device's to use, even if it was
-        // before: a slot that came back and was added again must not come back twice.
-        let seen = WITH_DRIVER + 1..self.batch;
-        match self.given_in.get_mut(usize::from(slot)) {
-            Some(batch) if rest == 0 && seen.contains(batch) => *batch = WITH_DRIVER,
-            _ if rest != 0 => return Err(DeviceFault::UsedIdNotHead { id }),
-            _ => return Err(DeviceFault::UsedIdNotOutstanding { id }),
-        }
-        self.outstanding_count -= 1;
-        Ok(SlotId(slot))
-    }
-
-    #[cold]
-    fn break_with(&mut self, fault: DeviceFault) -> DeviceFault {
-        self.device_used_idx = self.used_idx;
-        *self.fault.get_or_insert(fault)
     }
 
     fn used_event_offset(&self) -> usize {

@@ -34,7 +34,7 @@ mod ring;
 
 pub use check::Violation;
 pub use conduct::{Answer, Conduct, Delivery, Honest, Interrupts, RingView};
-pub use config::{DeviceConfig, Role};
+pub use config::{DeviceConfig, Role, all_offered};
 pub use control::ControlState;
 pub use device::{Device, DeviceThread};
 pub use frame::Frame;

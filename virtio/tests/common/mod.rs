@@ -6,7 +6,7 @@ pub mod random;
 use std::sync::Arc;
 
 use virtio::net::FeatureSet;
-use virtio::queue::{Part, QueueSize, RingLayout, SlotId, SlotLayout, Used};
+use virtio::queue::{Part, QueueSize, RingFeatures, RingLayout, SlotId, SlotLayout, Used};
 use virtio::spec::status::*;
 use virtio::transport::Doorbell;
 use virtio::transport::in_process::{Device, DeviceConfig, InProcess, Link};
@@ -41,11 +41,11 @@ pub const fn part(offset: usize, len: u32, device_writes: bool) -> Part {
 pub fn open_queue(
     transport: &mut InProcess,
     index: u16,
-    event_idx: bool,
+    features: RingFeatures,
     shape: Shape<'_>,
 ) -> Queue {
     let size = QueueSize::new(shape.size).unwrap();
-    let ring_len = RingLayout::new(size).len;
+    let ring_len = RingLayout::new(size, features).len;
     let len = ring_len + usize::from(shape.size) * shape.stride;
     let region = Arc::new(DmaRegion::new(len).unwrap());
     let memory = region.at(transport.map_dma(&region).unwrap());
@@ -54,7 +54,7 @@ pub fn open_queue(
         stride: shape.stride,
         parts: shape.parts,
     };
-    let vq = Virtqueue::new(&memory, size, event_idx, &slots, layout).unwrap();
+    let vq = Virtqueue::new(&memory, size, features, &slots, layout).unwrap();
     let interrupt = transport.interrupt(index).unwrap();
     let bell = transport
         .enable_queue(&vq.setup(index, Some(index)))
@@ -171,7 +171,6 @@ impl Nic {
         tx_len: u32,
     ) -> Self {
         assert!(negotiate(&mut transport, features));
-        let event_idx = features.has(virtio::spec::feature::VIRTIO_F_EVENT_IDX);
         let mut open = |index: u16, stride, parts: &[Part]| {
             let size = sizes[usize::from(index)];
             let shape = Shape {
@@ -179,7 +178,7 @@ impl Nic {
                 stride,
                 parts,
             };
-            open_queue(&mut transport, index, event_idx, shape)
+            open_queue(&mut transport, index, features.ring(), shape)
         };
         let mut rx = open(0, rx_len as usize, &[part(0, rx_len, true)]);
         let tx = open(1, tx_len as usize, &[part(0, tx_len, false)]);

@@ -133,8 +133,10 @@ pub(super) const LIES: &[Lie] = &[
         "undefined features are not offered",
         Ignore,
         |c| {
-            // Bit 30 is reserved for ever; all ones would be a device that is gone.
-            c.offered = FeatureSet(!(1 << 4));
+            // Bit 30 is reserved for ever; all ones would be a device that is gone. The packed
+            // ring is no lie, and not spoken here.
+            let packed = FeatureSet::of(&[VIRTIO_F_RING_PACKED]);
+            c.offered = FeatureSet(!(1 << 4)).without(packed);
         },
     ),
     lie(

@@ -3,6 +3,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::mem::DmaRegion;
+use crate::queue::virtqueue::Ring;
+use crate::queue::{Arming, Used, Virtqueue};
+use crate::transport::Doorbell;
 
 const SLOT: usize = 128;
 
@@ -37,22 +40,38 @@ fn rig(size: u16, event_idx: bool) -> Rig {
         parts: &parts,
     };
     Rig {
-        queue: Virtqueue::new(&memory, size, event_idx, &slots, layout).unwrap(),
+        queue: Virtqueue::new(&memory, size, features(event_idx), &slots, layout).unwrap(),
         bell: Bell::default(),
     }
 }
 
+fn features(event_idx: bool) -> RingFeatures {
+    RingFeatures {
+        packed: false,
+        event_idx,
+    }
+}
+
 impl Rig {
+    fn ring(&self) -> &SplitRing {
+        match &self.queue.ring {
+            Ring::Split(ring) => ring,
+            Ring::Packed(_) => unreachable!("a split ring was asked for"),
+        }
+    }
+
     fn post(&mut self, slots: std::ops::Range<u16>) {
         slots.for_each(|slot| self.queue.add(SlotId(slot)));
         self.queue.publish();
     }
 
     fn device_uses(&self, at: u16, id: u32, len: u32) {
-        let entry = used::RING + self.queue.size.position(at) * used::ENTRY_SIZE;
-        self.queue.used.store_u32(entry, id, Ordering::Relaxed);
-        self.queue.used.store_u32(entry + 4, len, Ordering::Relaxed);
-        self.queue
+        let entry = used::RING + self.ring().size.position(at) * used::ENTRY_SIZE;
+        self.ring().used.store_u32(entry, id, Ordering::Relaxed);
+        self.ring()
+            .used
+            .store_u32(entry + 4, len, Ordering::Relaxed);
+        self.ring()
             .used
             .store_u16(used::IDX, at.wrapping_add(1), Ordering::Release);
     }
@@ -63,15 +82,15 @@ fn descriptors_are_written_once_with_slot_addresses() {
     let rig = rig(4, false);
     for k in 0..4usize {
         assert_eq!(
-            rig.queue.desc.load_u64(k * 16, Ordering::Relaxed),
+            rig.ring().desc.load_u64(k * 16, Ordering::Relaxed),
             0x18_0000 + (k * SLOT) as u64
         );
         assert_eq!(
-            rig.queue.desc.load_u32(k * 16 + 8, Ordering::Relaxed),
+            rig.ring().desc.load_u32(k * 16 + 8, Ordering::Relaxed),
             SLOT as u32
         );
         assert_eq!(
-            rig.queue.desc.load_u16(k * 16 + 12, Ordering::Relaxed),
+            rig.ring().desc.load_u16(k * 16 + 12, Ordering::Relaxed),
             desc::F_WRITE
         );
     }
@@ -81,10 +100,10 @@ fn descriptors_are_written_once_with_slot_addresses() {
 fn nothing_is_visible_before_publish() {
     let mut rig = rig(4, false);
     rig.queue.add(SlotId(2));
-    assert_eq!(rig.queue.avail.load_u16(avail::IDX, Ordering::Relaxed), 0);
+    assert_eq!(rig.ring().avail.load_u16(avail::IDX, Ordering::Relaxed), 0);
     rig.queue.publish();
-    assert_eq!(rig.queue.avail.load_u16(avail::IDX, Ordering::Relaxed), 1);
-    assert_eq!(rig.queue.avail.load_u16(avail::RING, Ordering::Relaxed), 2);
+    assert_eq!(rig.ring().avail.load_u16(avail::IDX, Ordering::Relaxed), 1);
+    assert_eq!(rig.ring().avail.load_u16(avail::RING, Ordering::Relaxed), 2);
 }
 
 #[test]
@@ -93,7 +112,7 @@ fn a_batch_kicks_once_and_only_if_wanted() {
     rig.post(0..4);
     assert!(rig.queue.kick_if_needed(&rig.bell));
     assert!(!rig.queue.kick_if_needed(&rig.bell), "nothing new");
-    rig.queue
+    rig.ring()
         .used
         .store_u16(used::FLAGS, used::F_NO_NOTIFY, Ordering::Relaxed);
     rig.post(4..8);
@@ -104,8 +123,8 @@ fn a_batch_kicks_once_and_only_if_wanted() {
 #[test]
 fn avail_event_decides_over_the_kick() {
     let mut rig = rig(8, true);
-    let event = rig.queue.avail_event_offset();
-    rig.queue.used.store_u16(event, 2, Ordering::Relaxed);
+    let event = rig.ring().avail_event_offset();
+    rig.ring().used.store_u16(event, 2, Ordering::Relaxed);
     rig.post(0..2);
     assert!(
         !rig.queue.kick_if_needed(&rig.bell),
@@ -187,7 +206,7 @@ fn lies_break_the_queue() {
         assert!(rig.queue.pop_used().is_ok());
     });
     assert_eq!(twice, DeviceFault::UsedIdNotOutstanding { id: 1 });
-    let jump = fault_of(|rig| rig.queue.used.store_u16(used::IDX, 3, Ordering::Relaxed));
+    let jump = fault_of(|rig| rig.ring().used.store_u16(used::IDX, 3, Ordering::Relaxed));
     assert_eq!(
         jump,
         DeviceFault::UsedIndexJump {
@@ -197,7 +216,7 @@ fn lies_break_the_queue() {
         }
     );
     let back = fault_of(|rig| {
-        rig.queue
+        rig.ring()
             .used
             .store_u16(used::IDX, u16::MAX, Ordering::Relaxed)
     });
@@ -216,7 +235,7 @@ fn an_index_may_not_cover_buffers_not_yet_published() {
     let mut rig = rig(4, false);
     rig.post(0..1);
     rig.queue.add(SlotId(1));
-    rig.queue.used.store_u16(used::IDX, 2, Ordering::Relaxed);
+    rig.ring().used.store_u16(used::IDX, 2, Ordering::Relaxed);
     assert_eq!(
         rig.queue.pop_used(),
         Err(DeviceFault::UsedIndexJump {
@@ -248,16 +267,19 @@ fn the_second_descriptor_of_a_slot_is_not_a_head() {
         stride: SLOT,
         parts: &parts,
     };
-    let queue = Virtqueue::new(&memory, size, false, &slots, layout).unwrap();
+    let queue = Virtqueue::new(&memory, size, features(false), &slots, layout).unwrap();
     let mut rig = Rig {
         queue,
         bell: Bell::default(),
     };
     assert_eq!(rig.queue.slot_count(), 2);
-    assert_eq!(rig.queue.desc.load_u16(12, Ordering::Relaxed), desc::F_NEXT);
-    assert_eq!(rig.queue.desc.load_u16(14, Ordering::Relaxed), 1);
     assert_eq!(
-        rig.queue.desc.load_u16(16 + 12, Ordering::Relaxed),
+        rig.ring().desc.load_u16(12, Ordering::Relaxed),
+        desc::F_NEXT
+    );
+    assert_eq!(rig.ring().desc.load_u16(14, Ordering::Relaxed), 1);
+    assert_eq!(
+        rig.ring().desc.load_u16(16 + 12, Ordering::Relaxed),
         desc::F_WRITE
     );
     rig.post(0..1);
@@ -314,25 +336,28 @@ fn arming_looks_once_more() {
 fn arming_and_disarming_speak_the_negotiated_language() {
     let mut flags = rig(4, false);
     assert_eq!(
-        flags.queue.avail.load_u16(avail::FLAGS, Ordering::Relaxed),
+        flags.ring().avail.load_u16(avail::FLAGS, Ordering::Relaxed),
         avail::F_NO_INTERRUPT
     );
     flags.queue.arm(1).unwrap();
     assert_eq!(
-        flags.queue.avail.load_u16(avail::FLAGS, Ordering::Relaxed),
+        flags.ring().avail.load_u16(avail::FLAGS, Ordering::Relaxed),
         0
     );
 
     let mut events = rig(4, true);
-    let event = events.queue.used_event_offset();
+    let event = events.ring().used_event_offset();
     assert_eq!(
-        events.queue.avail.load_u16(event, Ordering::Relaxed),
+        events.ring().avail.load_u16(event, Ordering::Relaxed),
         u16::MAX
     );
     events.queue.arm(3).unwrap();
-    assert_eq!(events.queue.avail.load_u16(event, Ordering::Relaxed), 2);
+    assert_eq!(events.ring().avail.load_u16(event, Ordering::Relaxed), 2);
     assert_eq!(
-        events.queue.avail.load_u16(avail::FLAGS, Ordering::Relaxed),
+        events
+            .ring()
+            .avail
+            .load_u16(avail::FLAGS, Ordering::Relaxed),
         0
     );
 }

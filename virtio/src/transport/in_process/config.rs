@@ -2,6 +2,7 @@
 
 use crate::net::FeatureSet;
 use crate::net::features::all_known;
+use crate::spec::feature::VIRTIO_F_RING_PACKED;
 use crate::spec::net::config;
 use crate::spec::net::feature::{VIRTIO_NET_F_MQ, VIRTIO_NET_F_RSS};
 
@@ -38,12 +39,17 @@ pub struct DeviceConfig {
     pub filters: bool,
 }
 
+/// Every feature that the device side here knows: those of the driver side but the packed ring.
+pub fn all_offered() -> FeatureSet {
+    all_known().without(FeatureSet::of(&[VIRTIO_F_RING_PACKED]))
+}
+
 impl Default for DeviceConfig {
-    /// One pair of 256 entries and a control queue of 64, every feature this crate knows.
+    /// One pair of 256 entries and a control queue of 64, all features that the device knows.
     fn default() -> Self {
         Self {
             name: "in-process".to_owned(),
-            offered: all_known(),
+            offered: all_offered(),
             mac: [0x52, 0x54, 0x00, 0x12, 0x34, 0x56],
             status: config::S_LINK_UP,
             max_pairs: 1,

@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// Deterministic time: QEMU counts instructions instead of seconds (forces TCG)
     #[arg(long)]
     pub(crate) icount: bool,
+    /// Cards with packed rings, for all three drivers
+    #[arg(long)]
+    pub(crate) packed: bool,
     /// Where the result goes; the picture goes beside it, as .svg
     #[arg(long, value_name = "FILE", default_value_os_t = default_json())]
     pub(crate) json: PathBuf,
@@ -98,7 +101,11 @@ impl Options {
         let rate = self
             .udp_rate(acceleration)
             .map_or("unpaced".to_owned(), |rate| rate.to_string());
-        BTreeMap::from([("udp_to_guest_offered_pps".to_owned(), rate)])
+        let ring = if self.packed { "packed" } else { "split" };
+        BTreeMap::from([
+            ("udp_to_guest_offered_pps".to_owned(), rate),
+            ("ring".to_owned(), ring.to_owned()),
+        ])
     }
 }
 
@@ -125,6 +132,9 @@ mod tests {
             (5, Some(80_000))
         );
         assert_eq!(plain.udp_rate(Accel::Kvm), None);
+        assert_eq!(plain.details(Accel::Tcg)["ring"], "split");
+        let packed = parsed("bench --packed").unwrap();
+        assert_eq!(packed.details(Accel::Tcg)["ring"], "packed");
         let icount = parsed("bench --icount --udp-rate 0").unwrap();
         assert_eq!((icount.rounds(), icount.udp_rate(Accel::Tcg)), (5, None));
     }

@@ -61,7 +61,8 @@ impl Testbed {
         net.run("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6")?;
         for (index, driver) in drivers.iter().enumerate() {
             make_tap(&net, &tap_name(index), index)?;
-            machine = machine.nic(Nic::new(driver.key(), Backend::tap(&tap_name(index))));
+            let nic = Nic::new(driver.key(), Backend::tap(&tap_name(index)));
+            machine = machine.nic(nic.packed(options.packed));
         }
         let vm = lab.boot(machine)?;
         let mut bed = Self {
