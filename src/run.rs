@@ -26,6 +26,7 @@ use virtio::spec::net::feature::*;
 use virtio::transport::TransportError;
 use virtio::transport::in_process::{DeviceConfig, DeviceThread, Echo, InProcess};
 use virtio::transport::vfio::VfioPci;
+use virtio::transport::vhost_user::{self, VhostUser};
 use vmm_sys_util::eventfd::EventFd;
 
 pub(crate) use self::events::signals;
@@ -75,12 +76,6 @@ pub enum RunError {
         /// The device.
         device: String,
     },
-    /// A kind of device that cannot be driven yet.
-    #[error("{device}: vhost-user devices cannot be driven yet")]
-    NotYet {
-        /// The device.
-        device: DeviceSpec,
-    },
 }
 
 impl Explain for RunError {
@@ -98,7 +93,6 @@ impl Explain for RunError {
         match self {
             Self::Host(error) => error.next_step(),
             Self::Control(error) => error.next_step(),
-            Self::NotYet { .. } => Some("umnet list".to_owned()),
             Self::Removed { .. } => Some("plug it in again, then the same command".to_owned()),
             _ => None,
         }
@@ -447,10 +441,7 @@ fn is_gone(error: &DriverError) -> bool {
 
 fn bind(config: &RunConfig) -> Result<Option<Binding>, RunError> {
     match &config.device {
-        DeviceSpec::InProcess => Ok(None),
-        device @ DeviceSpec::VhostUser(_) => Err(RunError::NotYet {
-            device: device.clone(),
-        }),
+        DeviceSpec::InProcess | DeviceSpec::VhostUser(_) => Ok(None),
         device => {
             let card = config.host.find(device)?;
             let options = TakeOptions {
@@ -528,6 +519,17 @@ fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, 
             thread: None,
             removal,
             lock: None,
+        });
+    }
+    if let DeviceSpec::VhostUser(socket) = &config.device {
+        let lock = DeviceLock::acquire(&config.host, &config.device.file_stem())?;
+        let name = config.device.to_string();
+        let transport = VhostUser::connect(&name, socket, vhost_user::Options::default())?;
+        return Ok(Device {
+            transport: Box::new(transport),
+            thread: None,
+            removal: None,
+            lock: Some(lock),
         });
     }
     let lock = DeviceLock::acquire_own(&config.host, &config.device.file_stem())?;
