@@ -53,6 +53,14 @@ pub enum RunError {
     /// The device cannot be reached.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// Nobody plays the device, or nobody that can be talked to.
+    #[error("{source}")]
+    BackEnd {
+        /// The device.
+        device: DeviceSpec,
+        /// What went wrong.
+        source: TransportError,
+    },
     /// The device or the adapter.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -85,6 +93,7 @@ impl Explain for RunError {
             Self::Control(error) => error.exit(),
             Self::Driver(DriverError::Card(error)) if is_refusal(error) => Exit::EnvironmentLacks,
             Self::Tap(error) => tap_exit(error),
+            Self::BackEnd { .. } => Exit::EnvironmentLacks,
             _ => Exit::Failed,
         }
     }
@@ -93,6 +102,7 @@ impl Explain for RunError {
         match self {
             Self::Host(error) => error.next_step(),
             Self::Control(error) => error.next_step(),
+            Self::BackEnd { device, .. } => Some(format!("umnet doctor {device}")),
             Self::Removed { .. } => Some("plug it in again, then the same command".to_owned()),
             _ => None,
         }
@@ -524,7 +534,12 @@ fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, 
     if let DeviceSpec::VhostUser(socket) = &config.device {
         let lock = DeviceLock::acquire(&config.host, &config.device.file_stem())?;
         let name = config.device.to_string();
-        let transport = VhostUser::connect(&name, socket, vhost_user::Options::default())?;
+        let transport = VhostUser::connect(&name, socket, vhost_user::Options::default()).map_err(
+            |source| RunError::BackEnd {
+                device: config.device.clone(),
+                source,
+            },
+        )?;
         return Ok(Device {
             transport: Box::new(transport),
             thread: None,
