@@ -21,7 +21,9 @@ mod poller;
 mod server;
 mod session;
 mod tap;
+mod wire;
 
 pub use model::{InProcessModel, Model, Ring, SharedRegion, device_config};
-pub use server::{Server, ServerError};
+pub use server::{Server, ServerError, Stopper};
 pub use tap::{Tap, TapError};
+pub use wire::Wire;
