@@ -399,3 +399,20 @@ fn nobody_listening_ends_the_run_with_the_cause_and_the_next_step() {
         "{text}"
     );
 }
+
+#[test]
+fn the_doctor_tells_a_socket_from_one_that_somebody_listens_at() {
+    let machine = Machine::new();
+    let path = machine.path("sock");
+    let device = format!("vhost-user:{}", path.display());
+    let back_end = || {
+        let answer = machine.umnet(&["doctor", &device]).stdout;
+        let line = answer.lines().find(|line| line.contains("back end"));
+        line.expect("it looks at the back end").to_owned()
+    };
+    assert!(back_end().contains("there is no"), "{}", back_end());
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("a folder of ours");
+    assert!(back_end().contains("one listens at"), "{}", back_end());
+    drop(listener);
+    assert!(back_end().contains("nobody listens at"), "{}", back_end());
+}
