@@ -39,7 +39,9 @@ First steps:
   umnet selftest              the whole data path in this process; no root, no card
   umnet list                  which cards there are, and which could be taken
   umnet doctor eth1           what is missing to take eth1, and how to mend it
-  sudo umnet run eth1         drive eth1 until Ctrl-C, then give it back";
+  sudo umnet run eth1         drive eth1 until Ctrl-C, then give it back
+  sudo umnet run vhost-user:/run/device.sock
+                              drive the device that another process plays there";
 
 /// Drives a virtio network card from user mode
 #[derive(Debug, Parser)]

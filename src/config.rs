@@ -10,7 +10,7 @@ pub use file::{ConfigError, ConfigFile};
 pub use limits::{Limit, MTU, RING_SIZE};
 pub use settings::{BufferSettings, FeatureSettings, OffloadSettings, Settings};
 
-use crate::host::{DeviceSpec, Host, IfName};
+use crate::host::{DeviceSpec, Host, IfName, MacAddress};
 
 /// Everything `run` needs to know, checked.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct RunConfig {
     pub tx_ring: Option<u16>,
     /// MTU in bytes; the old interface's or the device's if not given.
     pub mtu: Option<u16>,
+    /// The address of a vhost-user device, in place of what its back end says.
+    pub mac: Option<MacAddress>,
     /// Which offloads may be used where the device has them.
     pub offload: Offload,
     /// Which ring features may be used where the device has them.

@@ -26,6 +26,7 @@ use virtio::spec::net::feature::*;
 use virtio::transport::TransportError;
 use virtio::transport::in_process::{DeviceConfig, DeviceThread, Echo, InProcess};
 use virtio::transport::vfio::VfioPci;
+use virtio::transport::vhost_user::{self, VhostUser};
 use vmm_sys_util::eventfd::EventFd;
 
 pub(crate) use self::events::signals;
@@ -52,6 +53,14 @@ pub enum RunError {
     /// The device cannot be reached.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// Nobody plays the device, or nobody that can be talked to.
+    #[error("{source}")]
+    BackEnd {
+        /// The device.
+        device: DeviceSpec,
+        /// What went wrong.
+        source: TransportError,
+    },
     /// The device or the adapter.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -75,12 +84,6 @@ pub enum RunError {
         /// The device.
         device: String,
     },
-    /// A kind of device that cannot be driven yet.
-    #[error("{device}: vhost-user devices cannot be driven yet")]
-    NotYet {
-        /// The device.
-        device: DeviceSpec,
-    },
 }
 
 impl Explain for RunError {
@@ -90,6 +93,7 @@ impl Explain for RunError {
             Self::Control(error) => error.exit(),
             Self::Driver(DriverError::Card(error)) if is_refusal(error) => Exit::EnvironmentLacks,
             Self::Tap(error) => tap_exit(error),
+            Self::BackEnd { .. } => Exit::EnvironmentLacks,
             _ => Exit::Failed,
         }
     }
@@ -98,7 +102,7 @@ impl Explain for RunError {
         match self {
             Self::Host(error) => error.next_step(),
             Self::Control(error) => error.next_step(),
-            Self::NotYet { .. } => Some("umnet list".to_owned()),
+            Self::BackEnd { device, .. } => Some(format!("umnet doctor {device}")),
             Self::Removed { .. } => Some("plug it in again, then the same command".to_owned()),
             _ => None,
         }
@@ -447,10 +451,7 @@ fn is_gone(error: &DriverError) -> bool {
 
 fn bind(config: &RunConfig) -> Result<Option<Binding>, RunError> {
     match &config.device {
-        DeviceSpec::InProcess => Ok(None),
-        device @ DeviceSpec::VhostUser(_) => Err(RunError::NotYet {
-            device: device.clone(),
-        }),
+        DeviceSpec::InProcess | DeviceSpec::VhostUser(_) => Ok(None),
         device => {
             let card = config.host.find(device)?;
             let options = TakeOptions {
@@ -528,6 +529,22 @@ fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, 
             thread: None,
             removal,
             lock: None,
+        });
+    }
+    if let DeviceSpec::VhostUser(socket) = &config.device {
+        let lock = DeviceLock::acquire(&config.host, &config.device.file_stem())?;
+        let name = config.device.to_string();
+        let transport = VhostUser::connect(&name, socket, vhost_user::Options::default()).map_err(
+            |source| RunError::BackEnd {
+                device: config.device.clone(),
+                source,
+            },
+        )?;
+        return Ok(Device {
+            transport: Box::new(transport),
+            thread: None,
+            removal: None,
+            lock: Some(lock),
         });
     }
     let lock = DeviceLock::acquire_own(&config.host, &config.device.file_stem())?;

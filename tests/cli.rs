@@ -54,13 +54,17 @@ fn every_verb_teaches_by_example() {
 fn nonsense_on_the_command_line_is_a_usage_error() {
     let machine = Machine::new();
     machine.card(&CARD);
-    let bad: [(&[&str], &str); 12] = [
+    let bad: [(&[&str], &str); 13] = [
         (&[], "Usage"),
         (&["drive"], "drive"),
         (&["run"], "DEVICE"),
         (&["run", "00:03.0"], "0000:00:03.0"),
         (&["run", "mac=52:54"], "six octets"),
         (&["run", "vhost-user:here"], "absolute path"),
+        (
+            &["run", "in-process", "--mac", "02:00:00:00:00:07"],
+            "--mac is for vhost-user devices",
+        ),
         (&["bind", "0000:00:zz.0"], "in-process"),
         (
             &["run", "umnetcard0", "--ifname", "sixteen-bytes-xx"],

@@ -41,7 +41,9 @@ pub(super) fn list(host: &Host, json: bool) -> Result<Exit, Failure> {
     if json {
         output::json(&List { cards: entries })?;
     } else if entries.is_empty() {
-        output::text("no virtio-net cards on the PCI bus (umnet selftest needs none)\n")?;
+        output::text(
+            "no virtio-net cards on the PCI bus (umnet selftest and vhost-user devices need none)\n",
+        )?;
     } else {
         output::text(&output::columns(&table(&entries)))?;
     }

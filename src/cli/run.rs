@@ -13,7 +13,7 @@ use crate::config::{ConfigFile, Limit, MTU, RING_SIZE, RunConfig, Settings};
 use crate::exit::{Exit, Explain};
 use crate::host::obstacle::Obstacle;
 use crate::host::pci::VirtioNetCard;
-use crate::host::{DeviceSpec, Host, HostError, IfName};
+use crate::host::{DeviceSpec, Host, HostError, IfName, MacAddress};
 
 pub(super) const EXAMPLES: &str = "\
 The new interface takes the old one's name, MAC, MTU, addresses and routes. When umnet is stopped
@@ -25,6 +25,7 @@ Examples:
   sudo umnet run mac=52:54:00:12:34:56 --config umnet.toml
   sudo umnet run eth1 --rx-ring 1024 --log debug
   sudo umnet run in-process --ifname um0
+  sudo umnet run vhost-user:/run/device.sock --ifname um0
   sudo umnet run --client wire.so --ifname left --ifname right";
 
 #[derive(Debug, Args)]
@@ -68,6 +69,9 @@ pub(super) struct RunArgs {
     /// MTU in bytes, from 68 to 65521
     #[arg(long, value_name = "BYTES", conflicts_with = "client", value_parser = |text: &str| number(text, MTU))]
     mtu: Option<i64>,
+    /// Address of a vhost-user device, in place of what its back end says
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "client")]
+    mac: Option<MacAddress>,
 }
 
 fn on_off(text: &str) -> Result<bool, String> {
@@ -95,6 +99,7 @@ impl RunArgs {
             rx_ring: self.rx_ring,
             tx_ring: self.tx_ring,
             mtu: self.mtu,
+            mac: self.mac,
             ..Settings::default()
         }
     }
@@ -125,6 +130,7 @@ fn run_device(
     file: &ConfigFile,
 ) -> Result<(), Failure> {
     one_name(&args.ifname)?;
+    own_address(args.mac, &device)?;
     let card = on_the_bus(&host, &device)?;
     let from_file = file.settings_for(&device, card.as_ref())?;
     let config = args.settings().or(from_file).into_run(host, device);
@@ -174,6 +180,29 @@ fn one_name(names: &[IfName]) -> Result<(), NamesError> {
     match names.len() {
         0 | 1 => Ok(()),
         count => Err(NamesError::TooMany { count }),
+    }
+}
+
+/// An address was given for a device that has one.
+#[derive(Debug, Error)]
+#[error("--mac is for vhost-user devices: {device} has an address of its own")]
+struct OwnAddress {
+    device: DeviceSpec,
+}
+
+impl Explain for OwnAddress {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
+fn own_address(mac: Option<MacAddress>, device: &DeviceSpec) -> Result<(), OwnAddress> {
+    match (mac, device) {
+        (Some(_), DeviceSpec::Pci(_) | DeviceSpec::Mac(_) | DeviceSpec::Interface(_))
+        | (Some(_), DeviceSpec::InProcess) => Err(OwnAddress {
+            device: device.clone(),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -236,9 +265,10 @@ mod tests {
     fn every_option_reaches_the_run() {
         let config = config(
             "umnet run 0000:00:03.0 --ifname lan0 --no-adopt --keep-interface --force \
-             --rx-ring 1024 --tx-ring 64 --mtu 9000",
+             --rx-ring 1024 --tx-ring 64 --mtu 9000 --mac 02:00:00:00:00:07",
             "",
         );
+        assert_eq!(config.mac.unwrap().to_string(), "02:00:00:00:00:07");
         assert_eq!(config.device.to_string(), "0000:00:03.0");
         assert_eq!(config.ifname.unwrap().as_str(), "lan0");
         assert!(!config.adopt && config.keep_interface && config.force);

@@ -22,6 +22,8 @@ fn the_documented_example_is_valid_and_holds_every_key() {
         all.numbers().iter().all(|(_, value, _)| value.is_some()),
         "{all:?}"
     );
+    let back_end = device("vhost-user:/run/device.sock");
+    assert!(file.settings_for(&back_end, None).unwrap().mac.is_some());
     let OffloadSettings {
         tx_checksum,
         tx_tso,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::limits::{self, Limit, MTU, RING_SIZE};
 use super::{Buffers, Feature, Offload, RunConfig};
-use crate::host::{DeviceSpec, Host, IfName};
+use crate::host::{DeviceSpec, Host, IfName, MacAddress};
 
 /// Settings of which each may be left open, to be laid over others.
 macro_rules! settings {
@@ -37,6 +37,7 @@ settings! {
         rx_ring: Option<i64>,
         tx_ring: Option<i64>,
         mtu: Option<i64>,
+        mac: Option<MacAddress>,
         offload: OffloadSettings,
         feature: FeatureSettings,
         buffers: BufferSettings,
@@ -80,6 +81,7 @@ impl Settings {
             rx_ring: narrow(self.rx_ring),
             tx_ring: narrow(self.tx_ring),
             mtu: narrow(self.mtu),
+            mac: self.mac,
             offload: self.offload.into(),
             feature: self.feature.into(),
             buffers: self.buffers.into(),

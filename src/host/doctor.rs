@@ -1,5 +1,7 @@
 //! What a machine needs so that umnet can drive a card, checked one by one.
 
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
@@ -252,14 +254,29 @@ impl Host {
     }
 }
 
+/// Whether somebody listens: a connection that says nothing disturbs no back end.
 fn back_end(socket: &Path) -> Check {
     let path = socket.display();
-    match socket.exists() {
-        true => Check::ok("back end", format!("{path} is there")),
-        false => Check::missing(
-            "back end",
-            format!("there is no {path}"),
-            "start the vhost-user back end that listens there",
-        ),
+    let missing = |found: String, mend: &str| Check::missing("back end", found, mend);
+    match UnixStream::connect(socket) {
+        Ok(_) => Check::ok("back end", format!("one listens at {path}")),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound => missing(
+                format!("there is no {path}"),
+                "start the vhost-user back end that listens there",
+            ),
+            ErrorKind::ConnectionRefused => missing(
+                format!("nobody listens at {path}"),
+                "start the vhost-user back end that left it there",
+            ),
+            ErrorKind::PermissionDenied => missing(
+                format!("{path} may not be opened"),
+                "run umnet as root, or as the back end's user",
+            ),
+            _ => missing(
+                format!("{path}: {error}"),
+                "name the socket that a vhost-user back end listens at",
+            ),
+        },
     }
 }

@@ -12,7 +12,7 @@ use crate::control::{Counters, Iommu, Memory, QueueStats, Stats, Status, StatusS
 use crate::driver::Driver;
 use crate::host::binding::Binding;
 use crate::host::interface::{Interfaces, Link};
-use crate::host::{IfName, MacAddress};
+use crate::host::{DeviceSpec, IfName, MacAddress};
 
 /// Answers for one run.
 pub(super) struct Reporter {
@@ -45,7 +45,8 @@ impl Reporter {
 
     /// What the control socket is named by.
     pub(super) fn stem(&self) -> String {
-        self.device.clone()
+        let spec = self.device.parse().map(|spec: DeviceSpec| spec.file_stem());
+        spec.unwrap_or_else(|_| self.device.clone())
     }
 
     /// What the interface is called now.

@@ -3,6 +3,7 @@
 pub mod net;
 pub mod pci;
 pub mod ring;
+pub mod vhost_user;
 
 /// § *Device Status Field*.
 pub mod status {

@@ -5,6 +5,7 @@
 
 pub mod in_process;
 pub mod vfio;
+pub mod vhost_user;
 
 use std::io;
 
@@ -113,14 +114,21 @@ pub struct QueueSetup {
 /// Why the machine, rather than the protocol, said no.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// Registers read as all ones: the device was removed.
-    #[error("{device}: the device is gone (its registers read as all ones)")]
+    /// The device was removed and cannot be had again in the same way: registers read as all
+    /// ones, or a connection that was made by others is closed.
+    #[error("{device}: the device is gone (all ones are read of it, or its connection is closed)")]
     Gone {
         /// The device.
         device: String,
     },
+    /// The connection to the process that plays the device is closed; a reset makes it anew.
+    #[error("{device}: the connection to its back end is closed")]
+    Disconnected {
+        /// The device.
+        device: String,
+    },
     /// An operation of the operating system failed.
-    #[error("{device}: {operation} failed")]
+    #[error("{device}: {operation} failed: {source}")]
     Io {
         /// The device.
         device: String,

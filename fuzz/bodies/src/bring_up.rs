@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use umnet::card::{Card, CardConfig};
+use virtio::net::FeatureSet;
 use virtio::queue::RingLayout;
 use virtio::transport::QueueSetup;
 
@@ -40,7 +41,11 @@ pub fn run(data: &[u8]) {
 }
 
 fn check(heard: &Heard) {
-    let areas: Vec<Range<u64>> = heard.queues.iter().flat_map(areas).collect();
+    let areas: Vec<Range<u64>> = heard
+        .queues
+        .iter()
+        .flat_map(|setup| areas(setup, heard.features))
+        .collect();
     for (i, area) in areas.iter().enumerate() {
         let inside = heard
             .mapped
@@ -53,12 +58,26 @@ fn check(heard: &Heard) {
     }
 }
 
-fn areas(setup: &QueueSetup) -> [Range<u64>; 3] {
-    let size = setup.size;
+fn areas(setup: &QueueSetup, features: FeatureSet) -> [Range<u64>; 3] {
+    let (size, packed) = (setup.size, features.ring().packed);
     let of = |start: u64, len: usize| start..start + len as u64;
     [
         of(setup.desc.0, usize::from(size.get()) * 16),
-        of(setup.driver.0, RingLayout::avail_len(size)),
-        of(setup.device.0, RingLayout::used_len(size)),
+        of(
+            setup.driver.0,
+            if packed {
+                4
+            } else {
+                RingLayout::avail_len(size)
+            },
+        ),
+        of(
+            setup.device.0,
+            if packed {
+                4
+            } else {
+                RingLayout::used_len(size)
+            },
+        ),
     ]
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use virtio::net::{ControlQueue, FeatureSet};
-use virtio::queue::{QueueSize, RingLayout};
+use virtio::queue::{QueueSize, RingFeatures, RingLayout};
 use virtio::spec::feature::VIRTIO_F_EVENT_IDX;
 use virtio::spec::net::ctrl::ACK_OK;
 use virtio::transport::Doorbell;
@@ -35,7 +35,7 @@ impl Doorbell for Answers {
 
 impl Answers {
     fn answer(&self, input: &mut Input<'_>) {
-        let used = RingLayout::new(size()).used;
+        let used = RingLayout::new(size(), RingFeatures::default()).device;
         let (how, ack_at) = (input.u8(), ACK_OFFSET);
         if how & 1 != 0 {
             let ack = input.u8();
@@ -80,7 +80,7 @@ pub fn run(data: &[u8]) {
     };
     let mut control =
         ControlQueue::new(&memory, size(), features, Duration::ZERO).expect("it fits");
-    let ring_len = RingLayout::new(size()).len;
+    let ring_len = RingLayout::new(size(), features.ring()).len;
     let said_yes = Arc::new(AtomicBool::new(false));
     control.connect(Box::new(Answers {
         script: Mutex::new(input.rest().to_vec()),
@@ -114,7 +114,7 @@ fn memory() -> DmaSlice {
 }
 
 fn new_memory() -> DmaSlice {
-    let len = ControlQueue::memory_len(size());
+    let len = ControlQueue::memory_len(size(), RingFeatures::default());
     let region = Arc::new(DmaRegion::new(len).expect("a page or two"));
     let whole = region.at(Iova(0x1_0000));
     whole.slice(0, len).expect("it was made as long")

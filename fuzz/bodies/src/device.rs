@@ -18,6 +18,7 @@ const QUEUE_SIZE: u16 = 16;
 /// What the driver told the device, for a body to look at.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
+    pub(crate) features: FeatureSet,
     pub(crate) queues: Vec<QueueSetup>,
     /// Start and length of what may be reached.
     pub(crate) mapped: Vec<(u64, u64)>,
@@ -85,7 +86,8 @@ impl Transport for FuzzedDevice {
         Ok(FeatureSet(u128::from_le_bytes(self.read(truth))))
     }
 
-    fn write_driver_features(&mut self, _features: FeatureSet) -> Result<(), TransportError> {
+    fn write_driver_features(&mut self, features: FeatureSet) -> Result<(), TransportError> {
+        self.heard().features = features;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use umnet::offload;
 use umnet::slots::{FrameSlots, SlotShape};
 use virtio::net::features::all_known;
 use virtio::net::{FeatureSet, VirtioNetHdr};
-use virtio::queue::{Arming, QueueSize, RingLayout, SlotId, Used, Virtqueue};
+use virtio::queue::{Arming, QueueSize, RingFeatures, RingLayout, SlotId, Used, Virtqueue};
 use virtio::transport::Doorbell;
 use virtio::{DmaRegion, DmaSlice, Iova};
 
@@ -60,13 +60,17 @@ impl Game {
         memory.clear();
         let size = size();
         let shape = SlotShape::for_frames_of(FRAME_LEN, true);
-        let ring_len = RingLayout::new(size).len;
+        let ring_len = RingLayout::new(size, RingFeatures::default()).len;
         let ring = memory.slice(0, ring_len).expect("it fits");
         let frames = memory
             .slice(ring_len, usize::from(SIZE) * shape.stride())
             .expect("it fits");
+        let features = RingFeatures {
+            packed: false,
+            event_idx,
+        };
         let queue =
-            Virtqueue::new(&ring, size, event_idx, &frames, shape.layout()).expect("it fits");
+            Virtqueue::new(&ring, size, features, &frames, shape.layout()).expect("it fits");
         Self {
             queue,
             slots: FrameSlots::new(frames.clone(), shape),
@@ -171,7 +175,9 @@ impl Game {
 
     /// The device writes the next used entry and shows it.
     fn device_uses(&mut self, id: u32, len: u32) {
-        let at = RingLayout::new(size()).used + 4 + usize::from(self.idx % SIZE) * 8;
+        let at = RingLayout::new(size(), RingFeatures::default()).device
+            + 4
+            + usize::from(self.idx % SIZE) * 8;
         self.ring.store_u32(at, id, Relaxed);
         self.ring.store_u32(at + 4, len, Relaxed);
         self.device_moves(self.idx.wrapping_add(1));
@@ -179,7 +185,7 @@ impl Game {
 
     fn device_moves(&mut self, idx: u16) {
         self.idx = idx;
-        let at = RingLayout::new(size()).used + 2;
+        let at = RingLayout::new(size(), RingFeatures::default()).device + 2;
         self.ring.store_u16(at, idx, Relaxed);
     }
 

@@ -187,9 +187,7 @@ impl VfioPci {
                 .map_err(failure(&self.name, "unmapping memory")),
         ];
         for error in steps.into_iter().filter_map(Result::err) {
-            let source = std::error::Error::source(&error);
-            let why = source.map_or_else(String::new, |source| format!(": {source}"));
-            log::warn!("while stopping: {error}{why}");
+            log::warn!("while stopping: {error}");
         }
     }
 }

@@ -1,15 +1,19 @@
 //! The program's handle on the device, and the thread that can drive it.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use vm_memory::FileOffset;
+
 use super::bell::Bells;
 use super::conduct::Conduct;
 use super::core::Core;
 use super::{ControlState, Counters, DeviceConfig, Link, Violation, Waker};
+use crate::mem::Iova;
 use crate::net::FeatureSet;
 use crate::transport::TransportError;
 
@@ -93,6 +97,43 @@ impl Device {
             stop,
             thread: Some(thread),
         })
+    }
+
+    /// Lets the device reach `len` bytes of `file` from `offset` on, at the address `iova`: for
+    /// memory that another process shares, where [`Transport::map_dma`] is for the driver's own.
+    ///
+    /// # Errors
+    /// When the bytes are not there, or addresses overlap.
+    ///
+    /// [`Transport::map_dma`]: crate::Transport::map_dma
+    pub fn map_at(
+        &self,
+        iova: Iova,
+        file: File,
+        offset: u64,
+        len: usize,
+    ) -> Result<(), TransportError> {
+        self.core().map_at(iova, FileOffset::new(file, offset), len)
+    }
+
+    /// Takes all memory away. Only for a device that was reset.
+    pub fn unmap_all(&self) {
+        self.core().memory = Arc::default();
+    }
+
+    /// Lets interrupt `vector` go to `event`, an eventfd that came from outside.
+    ///
+    /// # Errors
+    /// When there is no such interrupt.
+    pub fn connect_interrupt(&self, vector: u16, event: File) -> Result<(), TransportError> {
+        self.core().connect_interrupt(vector, event)
+    }
+
+    /// How many buffers the device has taken from a queue that is enabled, modulo 65536.
+    pub fn ring_position(&self, queue: u16) -> Option<u16> {
+        let core = self.core();
+        let ring = core.rings.iter().find(|ring| ring.index == queue)?;
+        Some(ring.position())
     }
 
     /// What the driver has done that it may not, in the order in which it was noticed.

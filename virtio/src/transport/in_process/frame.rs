@@ -66,8 +66,18 @@ impl Frame {
         self.bytes.extend_from_slice(&other.bytes);
     }
 
+    /// The frame that `bytes` hold, its header first.
+    ///
+    /// # Panics
+    /// Where there is no whole header.
+    pub fn set_bytes(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() >= VirtioNetHdr::SIZE, "{} bytes", bytes.len());
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Header and frame in one.
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 

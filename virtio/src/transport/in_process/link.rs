@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Frame;
 use super::bell::Bells;
+use crate::net::FeatureSet;
 
 /// Where frames from the driver go and frames for the driver come from.
 ///
@@ -13,6 +14,9 @@ use super::bell::Bells;
 pub trait Link: Send {
     /// Learns how to make the device look for frames.
     fn attach(&mut self, _waker: Waker) {}
+
+    /// Learns what the driver accepted, each time that the device is started.
+    fn start(&mut self, _accepted: FeatureSet) {}
 
     /// Takes a frame that the driver sent.
     fn send(&mut self, frame: &Frame);

@@ -1,6 +1,7 @@
 //! What a machine gives a device: interrupts to raise and memory to reach.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryRegion, GuestRegionMmap, MmapRegion};
@@ -14,10 +15,29 @@ use crate::transport::TransportError;
 /// Interrupts, and where the next memory goes.
 #[derive(Debug)]
 pub(super) struct Platform {
-    vectors: Vec<Option<EventFd>>,
+    vectors: Vec<Option<Line>>,
     /// The interrupt for configuration changes.
     pub(super) config_vector: Option<u16>,
     next_iova: u64,
+}
+
+/// Where an interrupt goes.
+#[derive(Debug)]
+enum Line {
+    /// To the driver, which got it from [`Core::interrupt`].
+    Driver(EventFd),
+    /// To an eventfd that came from outside.
+    Outside(File),
+}
+
+impl Line {
+    fn raise(&self) {
+        // Fails only when the counter is full, and then the interrupt is pending anyway.
+        let _ = match self {
+            Self::Driver(event) => event.write(1),
+            Self::Outside(event) => (&*event).write_all(&1u64.to_ne_bytes()),
+        };
+    }
 }
 
 /// Device addresses start beyond what a 32-bit mistake reaches.
@@ -36,10 +56,9 @@ impl Platform {
 
     /// Signals interrupt `vector`; whether anybody can hear it.
     pub(super) fn fire(&self, vector: Option<u16>) -> bool {
-        let event = vector.and_then(|vector| self.vectors.get(usize::from(vector))?.as_ref());
-        let Some(event) = event else { return false };
-        // Fails only when the counter is full, and then the interrupt is pending anyway.
-        let _ = event.write(1);
+        let line = vector.and_then(|vector| self.vectors.get(usize::from(vector))?.as_ref());
+        let Some(line) = line else { return false };
+        line.raise();
         true
     }
 }
@@ -73,11 +92,23 @@ impl Core {
             source,
         };
         let place = &mut self.platform.vectors[usize::from(vector)];
-        let event = match place {
-            Some(event) => event,
-            None => place.insert(EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(io)?),
-        };
-        event.try_clone().map_err(io)
+        if let Some(Line::Driver(event)) = place {
+            return event.try_clone().map_err(io);
+        }
+        let event = EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(io)?;
+        *place = Some(Line::Driver(event.try_clone().map_err(io)?));
+        Ok(event)
+    }
+
+    /// Lets an interrupt go to `event`, an eventfd, from now on.
+    pub(super) fn connect_interrupt(
+        &mut self,
+        vector: u16,
+        event: File,
+    ) -> Result<(), TransportError> {
+        self.check_vector(Some(vector))?;
+        self.platform.vectors[usize::from(vector)] = Some(Line::Outside(event));
+        Ok(())
     }
 
     pub(super) fn enable_config_interrupt(&mut self, vector: u16) -> Result<(), TransportError> {
@@ -106,10 +137,22 @@ impl Core {
                 operation: "dup of a DMA region".to_owned(),
                 source,
             })?;
-        let mapped = MmapRegion::from_file(FileOffset::new(file, 0), region.len())
+        self.map_at(Iova(iova), FileOffset::new(file, 0), region.len())?;
+        self.platform.next_iova = iova + region.len() as u64 + GUARD;
+        Ok(Iova(iova))
+    }
+
+    /// Lets the device reach `len` bytes of a file, from `iova` on.
+    pub(super) fn map_at(
+        &mut self,
+        iova: Iova,
+        file: FileOffset,
+        len: usize,
+    ) -> Result<(), TransportError> {
+        let mapped = MmapRegion::from_file(file, len)
             .map_err(|e| e.to_string())
             .and_then(|mapping| {
-                GuestRegionMmap::new(mapping, GuestAddress(iova))
+                GuestRegionMmap::new(mapping, GuestAddress(iova.0))
                     .ok_or("address overflow".to_owned())
             })
             .and_then(|region| {
@@ -119,8 +162,7 @@ impl Core {
             })
             .map_err(|e| self.unusable(format!("a DMA region cannot be mapped: {e}")))?;
         self.memory = Arc::new(mapped);
-        self.platform.next_iova = iova + region.len() as u64 + GUARD;
-        Ok(Iova(iova))
+        Ok(())
     }
 
     pub(super) fn unmap_dma(&mut self, iova: Iova) -> Result<(), TransportError> {

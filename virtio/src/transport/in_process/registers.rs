@@ -67,6 +67,7 @@ impl Core {
             self.status &= !status::FEATURES_OK;
         }
         if self.status & !old & status::DRIVER_OK != 0 {
+            self.link.start(self.accepted);
             self.bells.set_live(true);
             self.bells.wake();
             if !self.conduct.works_when_started() {

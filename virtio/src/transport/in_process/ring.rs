@@ -87,6 +87,11 @@ impl Ring {
         self.queue.size()
     }
 
+    /// How many buffers the device has taken, modulo 65536.
+    pub(super) fn position(&self) -> u16 {
+        self.queue.next_avail()
+    }
+
     /// The next buffer that the driver has made available.
     pub(super) fn take<'m>(
         &mut self,

@@ -168,6 +168,7 @@ fn descriptors_that_are_not_of_vfio_are_refused() {
         device: no_device().into(),
     };
     let refused = VfioPci::from_parts(parts).map(drop).unwrap_err();
-    let expected = "0000:00:03.0: finding configuration space failed";
-    assert_eq!(refused.to_string(), expected);
+    let text = refused.to_string();
+    let expected = "0000:00:03.0: finding configuration space failed: ";
+    assert!(text.starts_with(expected), "{text}");
 }
