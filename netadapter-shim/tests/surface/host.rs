@@ -218,8 +218,10 @@ impl Session {
         unsafe { command(number, argument) };
     }
 
-    pub(crate) fn hosted(&mut self) -> &mut HostedClient {
-        self.hosted.as_mut().expect("until the end")
+    /// Takes power from the device and gives it back.
+    pub(crate) fn power_cycle(&mut self) {
+        let hosted = self.hosted.as_mut().expect("until the end");
+        hosted.power_cycle().expect("power comes back");
     }
 
     /// Waits until the client has said so many things more, and returns all it said since the

@@ -44,7 +44,7 @@ fn an_adapter_shows_what_it_stated_and_its_queues_live_with_power() {
         assert_eq!(shown.current_address.bytes(), [2, 0, 0, 0, 0x51, 1]);
         assert_eq!(shown.mtu, 1500);
         assert!(client.seat.link_is_up());
-        client.hosted().power_cycle().unwrap();
+        client.power_cycle();
         assert_eq!(client.said(6), [&STOPPED[..], &QUEUES].concat());
         client.command(SAY_NUMBER, 0);
         assert_eq!(client.said(1), ["luid 6000001000000"]);

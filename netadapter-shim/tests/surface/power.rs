@@ -76,7 +76,7 @@ fn duties_are_previewed_and_listed_in_every_power_transition() {
             return;
         };
         let [arp, pattern] = give(&client);
-        client.hosted().power_cycle().unwrap();
+        client.power_cycle();
         let expected = [&["power down"], &LISTED[..], &["power up"], &LISTED].concat();
         assert_eq!(client.said(18), expected);
         let magic = WakeReason::Packet {
@@ -87,7 +87,7 @@ fn duties_are_previewed_and_listed_in_every_power_transition() {
         assert_eq!(client.adapter.take_wake_reason(), None);
         assert!(client.adapter.remove_sleep_duty(arp));
         assert!(client.adapter.remove_sleep_duty(pattern));
-        client.hosted().power_cycle().unwrap();
+        client.power_cycle();
         let said = client.said(14);
         assert_eq!(said[1], "1 offloads, 4 wake sources");
         let link = WakeReason::MediaChange(true);

@@ -1,6 +1,5 @@
 /* Tx demultiplexing: says which queue each frame came through, and what that queue is for. */
 #define HAVE_CREATE
-#define HAVE_CREATED
 #define HAVE_SENT
 #include "surface.h"
 
@@ -13,15 +12,9 @@ static void Create(WDFDEVICE device, NETADAPTER_INIT *init)
     NetAdapterInitAddTxDemux(init, &demux);
 }
 
-static void Created(NETPACKETQUEUE handle, QUEUE *queue)
-{
-    if (queue->Tx)
-        SAY("queue %u is number %u of its demux", queue->Id, NetTxQueueGetDemux8021p(handle));
-}
-
 static void Sent(QUEUE *queue, UINT32 index, FRAME *frame)
 {
     UNREFERENCED_PARAMETER(index);
     UNREFERENCED_PARAMETER(frame);
-    SAY("through queue %u", queue->Id);
+    SAY("queue %u for %u", queue->Id, NetTxQueueGetDemux8021p(TxQueues[queue->Id]));
 }
