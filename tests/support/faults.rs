@@ -148,7 +148,7 @@ impl Fault {
             "--config",
             &config,
             "--client-timeout",
-            "2",
+            "4",
         ];
         let hosted = Hosted::start(&machine, client, &[&own[..], args].concat());
         if self.needs_frames() {

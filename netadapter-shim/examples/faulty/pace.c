@@ -17,7 +17,7 @@ static void NeverReturn(SCENE *scene)
         Sleep(1000);
 }
 
-/* Longer than a fifth of the two seconds that the run is given. */
+/* Longer than a queue may take in a run with --client-timeout 4, shorter than for ever. */
 static void Dawdle(SCENE *scene)
 {
     if (scene->Turn == 0)

@@ -119,7 +119,7 @@ impl HostedClient {
         fail::set_verifier(options.verifier);
         fail::on_fatal(options.on_breach);
         // Before anybody who waits for a queue loses patience.
-        let patience = options.deadline.min(QUEUE_DEADLINE) * 9 / 10;
+        let patience = (options.deadline / 2).min(QUEUE_DEADLINE) * 9 / 10;
         net::pace::set_limits(patience / 5, patience);
         let watchdog = Watchdog::new(options.deadline, stuck(options.on_stuck));
         let watchdog = Arc::new(watchdog.map_err(HostedError::Watchdog)?);
