@@ -4,3 +4,5 @@
 pub(crate) mod clients;
 pub(crate) mod machine;
 pub(crate) mod namespace;
+pub(crate) mod packet;
+pub(crate) mod wire;
