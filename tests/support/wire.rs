@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::thread;
@@ -90,8 +90,13 @@ pub(crate) fn ping() -> String {
 
 /// Sends bytes to whoever listens, and compares what comes back.
 pub(crate) fn digests_agree(elsewhere: &Elsewhere, bytes: usize) {
+    digests_agree_at(elsewhere, RIGHT.into(), bytes);
+}
+
+/// The same to any address of the right one.
+pub(crate) fn digests_agree_at(elsewhere: &Elsewhere, right: IpAddr, bytes: usize) {
     let listening = elsewhere.run(move || {
-        let listener = TcpListener::bind(SocketAddr::from((RIGHT, 7))).expect("listen");
+        let listener = TcpListener::bind(SocketAddr::from((right, 7))).expect("listen");
         let (mut peer, _) = listener.accept().expect("somebody calls");
         peer.set_read_timeout(Some(PATIENCE)).expect("timeout");
         let mut heard = vec![0; bytes];
@@ -102,7 +107,7 @@ pub(crate) fn digests_agree(elsewhere: &Elsewhere, bytes: usize) {
     let sent: Vec<u8> = (0..bytes as u64)
         .map(|index| (index.wrapping_mul(0x9e37_79b9) >> 7) as u8)
         .collect();
-    let mut stream = caller();
+    let mut stream = caller(right);
     let mut back = vec![0; bytes];
     thread::scope(|scope| {
         let mut writer = stream.try_clone().expect("clone");
@@ -115,9 +120,9 @@ pub(crate) fn digests_agree(elsewhere: &Elsewhere, bytes: usize) {
 }
 
 /// The listener may need a moment.
-fn caller() -> TcpStream {
+fn caller(right: IpAddr) -> TcpStream {
     for _ in 0..100 {
-        if let Ok(stream) = TcpStream::connect((RIGHT, 7)) {
+        if let Ok(stream) = TcpStream::connect((right, 7)) {
             let patience = Some(PATIENCE);
             stream.set_read_timeout(patience).expect("timeout");
             return stream;
