@@ -3,135 +3,15 @@
 
 mod support;
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
 use support::clients::{Hosted, compile};
 use support::machine::{Machine, Outcome, umnet};
 use support::namespace::{in_namespace, sh};
-use xxhash_rust::xxh3::xxh3_64;
+use support::wire::{BOTH, connect, digests_agree, ping};
 
 const PAIR: &str = "tests/clients/pair.c";
-const LEFT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-const RIGHT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-
-/// A second network namespace, for the other end of a wire.
-struct Elsewhere {
-    holder: Child,
-}
-
-impl Elsewhere {
-    fn new() -> Self {
-        let holder = Command::new("unshare")
-            .args(["--net", "sleep", "300"])
-            .spawn()
-            .expect("unshare was there a moment ago");
-        let elsewhere = Self { holder };
-        let ours = std::fs::read_link("/proc/self/ns/net").expect("own namespace");
-        while std::fs::read_link(elsewhere.path()).is_ok_and(|theirs| theirs == ours) {
-            thread::sleep(Duration::from_millis(5));
-        }
-        elsewhere
-    }
-
-    fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/ns/net", self.holder.id()))
-    }
-
-    fn sh(&self, command: &str) -> String {
-        sh(&format!(
-            "nsenter --net={} {command}",
-            self.path().display()
-        ))
-    }
-
-    /// Runs `body` there, on a thread of its own.
-    fn run<T: Send + 'static>(
-        &self,
-        body: impl FnOnce() -> T + Send + 'static,
-    ) -> thread::JoinHandle<T> {
-        let namespace = File::open(self.path()).expect("namespace");
-        thread::spawn(move || {
-            use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-            let network = Some(LinkNameSpaceType::Network);
-            move_into_link_name_space(rustix::fd::AsFd::as_fd(&namespace), network)
-                .expect("into the namespace");
-            body()
-        })
-    }
-}
-
-impl Drop for Elsewhere {
-    fn drop(&mut self) {
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
-    }
-}
-
-/// Both ends of a wire with addresses, the right one in another namespace.
-fn connect() -> Elsewhere {
-    let elsewhere = Elsewhere::new();
-    sh(&format!(
-        "ip link set right netns {}; ip addr add {LEFT}/24 dev left",
-        elsewhere.holder.id()
-    ));
-    elsewhere.sh("ip link set lo up");
-    elsewhere.sh(&format!("ip addr add {RIGHT}/24 dev right"));
-    elsewhere.sh("ip link set right up");
-    elsewhere
-}
-
-fn ping() -> String {
-    sh(&format!("ping -c 5 -i 0.05 -W 2 {RIGHT}"))
-}
-
-/// Sends bytes to whoever listens, and compares what comes back.
-fn digests_agree(elsewhere: &Elsewhere, bytes: usize) {
-    let listening = elsewhere.run(move || {
-        let listener = TcpListener::bind(SocketAddr::from((RIGHT, 7))).expect("listen");
-        let (mut peer, _) = listener.accept().expect("somebody calls");
-        peer.set_read_timeout(Some(Duration::from_secs(10)))
-            .expect("timeout");
-        let mut heard = vec![0; bytes];
-        peer.read_exact(&mut heard).expect("all of it");
-        peer.write_all(&heard).expect("all back");
-        xxh3_64(&heard)
-    });
-    let sent: Vec<u8> = (0..bytes as u64)
-        .map(|index| (index.wrapping_mul(0x9e37_79b9) >> 7) as u8)
-        .collect();
-    let mut stream = caller();
-    let mut back = vec![0; bytes];
-    thread::scope(|scope| {
-        let mut writer = stream.try_clone().expect("clone");
-        let sent = &sent;
-        scope.spawn(move || writer.write_all(sent).expect("all sent"));
-        stream.read_exact(&mut back).expect("all back");
-    });
-    assert_eq!(listening.join().expect("listener"), xxh3_64(&sent));
-    assert_eq!(xxh3_64(&back), xxh3_64(&sent));
-}
-
-/// The listener may need a moment.
-fn caller() -> TcpStream {
-    for _ in 0..100 {
-        if let Ok(stream) = TcpStream::connect((RIGHT, 7)) {
-            let patience = Some(Duration::from_secs(10));
-            stream.set_read_timeout(patience).expect("timeout");
-            return stream;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    panic!("nobody listens");
-}
-
-const BOTH: [&str; 4] = ["--ifname", "left", "--ifname", "right"];
-
 #[test]
 fn two_adapters_of_a_client_carry_ping_and_tcp() {
     let test = "two_adapters_of_a_client_carry_ping_and_tcp";

@@ -69,6 +69,7 @@ impl Default for ExecutionConfig {
 #[derive(Clone, Copy, Debug)]
 enum Task {
     Start(Direction),
+    Open,
     Cancel(Direction),
     /// Answered once both clients have given everything back, or at the
     /// deadline.
@@ -206,6 +207,11 @@ impl ExecutionContext {
     /// EvtStart of one queue.
     pub(crate) fn start(&self, direction: Direction, patience: Duration) -> Result<(), CallError> {
         self.call(Task::Start(direction), patience)
+    }
+
+    /// All queues of the adapter are started: the stack may send.
+    pub(crate) fn open(&self, patience: Duration) -> Result<(), CallError> {
+        self.call(Task::Open, patience)
     }
 
     /// EvtCancel of one queue.

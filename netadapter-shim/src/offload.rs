@@ -96,6 +96,7 @@ pub(crate) enum TxPlan {
 }
 
 /// How to describe a frame of `length` bytes with these headers.
+#[inline]
 pub(crate) fn plan_tx(
     head: &[u8],
     length: usize,

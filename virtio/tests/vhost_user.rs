@@ -55,7 +55,10 @@ fn bring_up(transport: VhostUser) -> Result<Running, InitError> {
     };
     for index in 0..2 {
         let ring = memory
-            .slice(usize::from(index) * 4096, RingLayout::new(size, RingFeatures::default()).len)
+            .slice(
+                usize::from(index) * 4096,
+                RingLayout::new(size, RingFeatures::default()).len,
+            )
             .unwrap();
         let slots = memory.slice(usize::from(index) * 4096 + 2048, 256).unwrap();
         let queue = Virtqueue::new(&ring, size, RingFeatures::default(), &slots, layout).unwrap();

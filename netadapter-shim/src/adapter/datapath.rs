@@ -148,11 +148,10 @@ impl Adapter {
             return Ok(());
         };
         let created = self.create_wanted(&plan);
-        let patience = self.config.deadline;
-        for (index, context) in &self.contexts[running..] {
-            let started = context.start(Direction::Tx, patience);
-            started.map_err(|error| call_failed(*index, "start", patience, error))?;
-        }
+        self.on_each(running, "start", |context, patience| {
+            context.start(Direction::Tx, patience)
+        })?;
+        self.on_each(running, "open", ExecutionContext::open)?;
         created
     }
 
@@ -251,14 +250,29 @@ impl Adapter {
     }
 
     fn start_contexts(&mut self) -> Result<(), AdapterError> {
+        self.on_each(0, "start", |context, patience| {
+            context.start(Direction::Tx, patience)
+        })?;
+        self.on_each(0, "start", |context, patience| {
+            context.start(Direction::Rx, patience)
+        })?;
+        self.on_each(0, "open", ExecutionContext::open)
+    }
+
+    /// Asks something of each context from the one at `first` on, until one
+    /// fails.
+    fn on_each(
+        &self,
+        first: usize,
+        operation: &'static str,
+        call: impl Fn(&ExecutionContext, Duration) -> Result<(), CallError>,
+    ) -> Result<(), AdapterError> {
         let patience = self.config.deadline;
-        for direction in BOTH {
-            for (index, context) in &self.contexts {
-                let started = context.start(direction, patience);
-                started.map_err(|error| call_failed(*index, "start", patience, error))?;
-            }
-        }
-        Ok(())
+        let contexts = self.contexts.get(first..).unwrap_or_default();
+        contexts.iter().try_for_each(|(index, context)| {
+            let called = call(context, patience);
+            called.map_err(|error| call_failed(*index, operation, patience, error))
+        })
     }
 
     /// Cancel on all queues, Advance until idle, Stop on all, then the threads

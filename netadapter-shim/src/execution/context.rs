@@ -111,6 +111,7 @@ impl Context {
             };
             match task {
                 Task::Start(direction) => self.pair.start(direction),
+                Task::Open => self.pair.open(),
                 Task::Cancel(direction) => self.pair.cancel(direction),
                 Task::Stop(direction) => self.pair.stop(direction),
                 Task::Exit => self.exiting = true,

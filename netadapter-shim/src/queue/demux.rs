@@ -23,9 +23,10 @@ use crate::port::{PortQueue, RxFrame, TxFrame};
 use crate::stats::Counters;
 use crate::wake::Waker;
 
-/// Frames that may wait for one queue; more are dropped, as a transmit queue of
-/// an interface would.
-const LIMIT: usize = 512;
+/// Bytes that may wait for one queue; what comes beyond is dropped, as by the
+/// transmit queue of an interface. Nearly all that a socket may have under way,
+/// so that a busy queue slows its senders down and loses them nothing.
+const LIMIT: usize = 4 << 20;
 
 /// NET_ADAPTER_TX_DEMUX by 802.1p priority: how many queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +82,25 @@ enum Reader {
 
 struct Lane {
     waiting: VecDeque<Waiting>,
+    /// Bytes of those.
+    bytes: usize,
     /// Memory of frames that have gone.
     spare: Vec<Vec<u8>>,
     reader: Reader,
+}
+
+impl Lane {
+    /// Keeps a frame; gives its memory back if there is no room.
+    fn take(&mut self, waiting: Waiting) -> Option<Vec<u8>> {
+        let refused = matches!(self.reader, Reader::Refused);
+        let bytes = self.bytes + waiting.bytes.len();
+        if refused || bytes > LIMIT {
+            return Some(waiting.bytes);
+        }
+        self.bytes = bytes;
+        self.waiting.push_back(waiting);
+        None
+    }
 }
 
 /// The lanes of an adapter, one per queue.
@@ -98,6 +115,7 @@ impl Lanes {
         let lane = || {
             Mutex::new(Lane {
                 waiting: VecDeque::new(),
+                bytes: 0,
                 spare: Vec::new(),
                 reader: Reader::None,
             })
@@ -150,6 +168,7 @@ impl Lanes {
         let mut lane = self.lane(queue);
         lane.reader = Reader::Refused;
         lane.waiting.clear();
+        lane.bytes = 0;
     }
 
     /// Frames that no queue has taken.
@@ -168,17 +187,12 @@ impl Lanes {
     ) {
         let mut lane = self.lane(queue);
         spare.append(&mut lane.spare);
-        let room = match lane.reader {
-            Reader::Refused => 0,
-            _ => LIMIT.saturating_sub(lane.waiting.len()),
-        };
-        let dropped = staged.len().saturating_sub(room);
-        if dropped > 0 {
-            counters.tx_dropped.add(dropped as u64);
-            let kept = staged.len() - dropped;
-            spare.extend(staged.drain(kept..).map(|waiting| waiting.bytes));
+        for waiting in staged.drain(..) {
+            if let Some(bytes) = lane.take(waiting) {
+                counters.tx_dropped.add(1);
+                spare.push(bytes);
+            }
         }
-        lane.waiting.extend(staged.drain(..));
         let reader = lane.reader.clone();
         if matches!(reader, Reader::None) {
             lane.reader = Reader::Wanted;
@@ -207,6 +221,7 @@ impl LanePort {
     fn fetch(&mut self) {
         let mut lane = self.lanes.lane(self.queue);
         std::mem::swap(&mut lane.waiting, &mut self.waiting);
+        lane.bytes = 0;
         lane.spare.append(&mut self.used);
     }
 }
@@ -303,4 +318,108 @@ fn copy(buffer: &SystemBuffer<'_>, length: usize, bytes: &mut Vec<u8>) {
     bytes.resize(length.min(buffer.capacity()), 0);
     let read = buffer.frame().read_slice(bytes, 0);
     debug_assert!(read.is_ok());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// Frames with these priorities, once.
+    struct Source(VecDeque<u8>);
+
+    impl PortQueue for Source {
+        fn poll_fd(&self) -> Option<RawFd> {
+            None
+        }
+
+        fn transmit(&mut self, buffer: &SystemBuffer<'_>) -> io::Result<Option<TxFrame>> {
+            let Some(priority) = self.0.pop_front() else {
+                return Ok(None);
+            };
+            let frame = tagged(priority);
+            buffer.frame().write_slice(&frame, 0).unwrap();
+            Ok(Some(TxFrame {
+                length: frame.len(),
+                ..TxFrame::default()
+            }))
+        }
+
+        fn indicate(&mut self, _frame: &RxFrame<'_>) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    fn tagged(priority: u8) -> Vec<u8> {
+        let mut frame = vec![priority; 1000];
+        frame[12..16].copy_from_slice(&[0x81, 0, priority << 5, 7]);
+        frame
+    }
+
+    fn sorter(lanes: &Arc<Lanes>) -> Sorter {
+        Sorter::new(lanes.clone(), BufferPool::new(1, 2048, 1).unwrap())
+    }
+
+    fn sort(sorter: &mut Sorter, priorities: &[u8], counters: &Counters) {
+        let mut source = Source(priorities.iter().copied().collect());
+        let mut ready = true;
+        let sorted = sorter.turn(&mut source, &mut ready, u32::MAX, counters);
+        assert_eq!((sorted as usize, ready), (priorities.len(), false));
+    }
+
+    fn sent(port: &mut dyn PortQueue) -> Vec<u8> {
+        let mut pool = BufferPool::new(1, 2048, 1).unwrap();
+        let id = pool.take().unwrap();
+        let buffer = pool.buffer(id);
+        let mut first = [0];
+        std::iter::from_fn(|| {
+            let frame = port.transmit(&buffer).unwrap()?;
+            assert_eq!(frame.length, 1000);
+            buffer.frame().read_slice(&mut first, 0).unwrap();
+            Some(first[0])
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_queue_is_asked_for_once_and_gets_what_waited_for_it() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = asked.clone();
+        let hook = DemandHook::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let lanes = Lanes::new(TxDemux { queues: 4 }, 4, Some(hook));
+        let (mut sorter, counters) = (sorter(&lanes), Counters::default());
+        assert!(lanes.wanted().is_empty());
+        sort(&mut sorter, &[2, 6, 2], &counters);
+        sort(&mut sorter, &[2], &counters);
+        assert_eq!((lanes.wanted(), lanes.left()), (vec![2, 3], 4));
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        let waker = Waker::new().unwrap();
+        let mut port = lanes.attach(2, &waker);
+        assert_eq!(lanes.wanted(), [3]);
+        assert_eq!(sent(port.as_mut()), [2, 2, 2]);
+        waker.begin_turn();
+        sort(&mut sorter, &[2], &counters);
+        assert!(waker.begin_turn(), "the queue's context is woken");
+        assert_eq!(sent(port.as_mut()), [2]);
+        lanes.refuse(3);
+        sort(&mut sorter, &[6], &counters);
+        assert_eq!((lanes.left(), counters.tx_dropped.get()), (0, 1));
+    }
+
+    #[test]
+    fn a_full_lane_drops_and_other_lanes_go_on() {
+        let lanes = Lanes::new(TxDemux { queues: 2 }, 2, None);
+        assert_eq!(lanes.wanted(), [0, 1], "at once, if nobody is told");
+        let (mut sorter, counters) = (sorter(&lanes), Counters::default());
+        let room = LIMIT / 1000;
+        sort(&mut sorter, &vec![0; room + 3], &counters);
+        sort(&mut sorter, &[1], &counters);
+        assert_eq!((lanes.left(), counters.tx_dropped.get()), (room + 1, 3));
+        let waker = Waker::new().unwrap();
+        assert_eq!(sent(lanes.attach(0, &waker).as_mut()).len(), room);
+        sort(&mut sorter, &[0], &counters);
+        assert_eq!((lanes.left(), counters.tx_dropped.get()), (2, 3));
+    }
 }

@@ -76,6 +76,8 @@ pub(crate) struct QueuePair {
     port: Box<dyn PortQueue>,
     counters: Arc<Counters>,
     faults: Vec<QueueFault>,
+    /// The stack may send.
+    open: bool,
     /// The port may have frames to send.
     port_ready: bool,
     budget: u32,
@@ -98,6 +100,7 @@ impl QueuePair {
             port,
             counters,
             faults: Vec::new(),
+            open: false,
             port_ready: true,
             budget,
             unlooked_frames: 0,
@@ -111,7 +114,8 @@ impl QueuePair {
         self.port.poll_fd()
     }
 
-    /// EvtStart; the queue is polled from here on.
+    /// EvtStart; the queue is polled from here on. An Rx queue has its buffers
+    /// when this returns.
     pub(crate) fn start(&mut self, direction: Direction) {
         match direction {
             Direction::Tx => {
@@ -120,8 +124,17 @@ impl QueuePair {
                     .iter_mut()
                     .for_each(|sorter| sorter.start(|_| {}));
             }
-            Direction::Rx => self.rx.iter_mut().for_each(|rx| rx.start(RxQueue::start)),
+            Direction::Rx => {
+                self.rx.iter_mut().for_each(|rx| rx.start(RxQueue::start));
+                self.turn_rx();
+            }
         }
+    }
+
+    /// All queues of the adapter are started: the stack may send. Before, a
+    /// client that gives back what it is sent would have no buffers for it.
+    pub(crate) fn open(&mut self) {
+        self.open = true;
     }
 
     /// One turn of all queues.
@@ -168,6 +181,9 @@ impl QueuePair {
     }
 
     fn turn_tx(&mut self) -> u32 {
+        if !self.open {
+            return 0;
+        }
         // A port that cannot be waited for is asked every time.
         if self.port.poll_fd().is_none() {
             self.port_ready = true;

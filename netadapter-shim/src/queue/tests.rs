@@ -547,9 +547,17 @@ impl PortQueue for WaitablePort {
 }
 
 fn pair() -> PairBench {
+    let mut bench = stopped_pair();
+    bench.pair.start(Direction::Tx);
+    bench.pair.start(Direction::Rx);
+    bench.pair.open();
+    bench
+}
+
+fn stopped_pair() -> PairBench {
     let (tx, rx, sending) = (tx(), rx(), Arc::default());
     let port = Box::new(WaitablePort(Arc::clone(&sending)));
-    let mut pair = QueuePair::new(
+    let pair = QueuePair::new(
         Queues {
             tx: Some(tx.queue),
             rx: Some(rx.queue),
@@ -559,8 +567,6 @@ fn pair() -> PairBench {
         Arc::default(),
         64,
     );
-    pair.start(Direction::Tx);
-    pair.start(Direction::Rx);
     PairBench {
         pair,
         sending,
@@ -602,6 +608,32 @@ fn port_is_looked_at_while_frames_keep_arriving() {
             "after {turns:?} turns"
         );
     }
+}
+
+/// A client that gives back what it is sent needs buffers for it.
+#[test]
+fn nothing_is_sent_before_receive_buffers_are_there() {
+    let mut bench = stopped_pair();
+    let (posted, sent) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+    let (count_posted, count_sent) = (posted.clone(), sent.clone());
+    *bench.rx.lock().unwrap() = Box::new(move |rings| {
+        *count_posted.lock().unwrap() = rings.fragment_ring().end_index();
+    });
+    *bench.tx.lock().unwrap() = Box::new(move |rings| {
+        *count_sent.lock().unwrap() += 1;
+        return_all(rings);
+    });
+    bench.sending.lock().unwrap().push_back(frame(1));
+    bench.pair.start(Direction::Tx);
+    bench.pair.turn();
+    assert_eq!(*posted.lock().unwrap(), 0);
+    bench.pair.start(Direction::Rx);
+    assert_eq!(*posted.lock().unwrap(), ELEMENTS - 1, "with the start");
+    bench.pair.turn();
+    assert_eq!(*sent.lock().unwrap(), 0, "other queues may not be started");
+    bench.pair.open();
+    bench.pair.turn();
+    assert_eq!(*sent.lock().unwrap(), 1);
 }
 
 #[test]
