@@ -29,6 +29,19 @@ fn kernel_threads_and_locks_work_as_they_do_there() {
 }
 
 #[test]
+fn windows_threads_and_locks_work_as_they_do_there() {
+    let test = "windows_threads_and_locks_work_as_they_do_there";
+    let Some(client) = compile("tests/clients/runtime.c", "runtime", &[]) else {
+        return;
+    };
+    in_namespace(test, || {
+        let machine = Machine::new();
+        let ended = Hosted::start(&machine, &client, &[]).end();
+        assert!(ended.stderr.contains("runtime: 0 wrong"), "{ended:?}");
+    });
+}
+
+#[test]
 fn cplusplus_sources_may_take_microsofts_liberties() {
     let test = "cplusplus_sources_may_take_microsofts_liberties";
     let Some(client) = compile("tests/clients/lenient.cpp", "lenient", &[]) else {
