@@ -460,32 +460,3 @@ fn a_client_with_a_device_is_not_there_yet() {
     let help = umnet().args(["run", "--verifier", "off"]).output().unwrap();
     assert_eq!(help.status.code(), Some(2), "a switch for clients alone");
 }
-
-#[test]
-fn kernel_threads_and_locks_work_as_they_do_there() {
-    let test = "kernel_threads_and_locks_work_as_they_do_there";
-    let Some(client) = compile("tests/clients/kernel.c", "kernel", &[]) else {
-        return;
-    };
-    in_namespace(test, || {
-        let machine = Machine::new();
-        let ended = Hosted::start(&machine, &client, &[]).end();
-        assert!(ended.stderr.contains("kernel: 0 wrong"), "{ended:?}");
-    });
-}
-
-#[test]
-fn cplusplus_sources_may_take_microsofts_liberties() {
-    let test = "cplusplus_sources_may_take_microsofts_liberties";
-    let Some(client) = compile("tests/clients/lenient.cpp", "lenient", &[]) else {
-        return;
-    };
-    in_namespace(test, || {
-        let machine = Machine::new();
-        let ended = Hosted::start(&machine, &client, &[]).end();
-        assert!(
-            ended.stderr.contains("lenient: all as on Windows"),
-            "{ended:?}"
-        );
-    });
-}

@@ -168,6 +168,7 @@ UMNET_EXTERN_C_END
 
 #include "umnet/kernel_locks.h"
 #include "umnet/kernel_threads.h"
+#include "umnet/lookaside.h"
 #include "ntddndis.h"
 #include "xfilter.h"
 

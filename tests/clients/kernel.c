@@ -84,6 +84,39 @@ static VOID Processors(void)
     Expect((affinity.Mask & 1) == 1 && affinity.Group == 0, "a node");
 }
 
+static ULONG Given;
+
+static PVOID Give(POOL_TYPE type, SIZE_T bytes, ULONG tag, PLOOKASIDE_LIST_EX list)
+{
+    UNREFERENCED_PARAMETER(list);
+    Given++;
+    return ExAllocatePoolZero(type, bytes, tag);
+}
+
+static VOID TakeBack(PVOID memory, PLOOKASIDE_LIST_EX list)
+{
+    Given--;
+    ExFreePoolWithTag(memory, list->Tag);
+}
+
+static VOID Lists(void)
+{
+    LOOKASIDE_LIST_EX own;
+    NPAGED_LOOKASIDE_LIST plain;
+    PUCHAR one, other;
+    ExInitializeLookasideListEx(&own, Give, TakeBack, NonPagedPoolNx, 0, 64, 'tseT', 0);
+    ExInitializeNPagedLookasideList(&plain, NULL, NULL, 0, 100, 'tseT', 0);
+    one = ExAllocateFromLookasideListEx(&own);
+    other = ExAllocateFromNPagedLookasideList(&plain);
+    Expect(one && one[63] == 0 && Given == 1 && other && other != one, "blocks");
+    RtlFillMemory(other, 100, 0xaa);
+    ExFreeToLookasideListEx(&own, one);
+    ExFreeToNPagedLookasideList(&plain, other);
+    Expect(Given == 0, "a block given back");
+    ExDeleteLookasideListEx(&own);
+    ExDeleteNPagedLookasideList(&plain);
+}
+
 NTSTATUS DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING path)
 {
     PVOID threads[WORKERS];
@@ -111,6 +144,7 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING path)
     for (index = 0; index < ARRAYSIZE(Counts); index++)
         Expect(Counts[index] == WORKERS * ROUNDS, "a count");
     Processors();
+    Lists();
     DbgPrint("kernel: %u wrong", Wrong);
     return STATUS_CANCELLED;
 }

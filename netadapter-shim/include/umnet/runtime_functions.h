@@ -58,6 +58,7 @@
     X(BOOLEAN, TryAcquireSRWLockShared, (PSRWLOCK Lock), (Lock)) \
     X(VOID, InitializeConditionVariable, (PCONDITION_VARIABLE Variable), (Variable)) \
     X(BOOL, SleepConditionVariableSRW, (PCONDITION_VARIABLE Variable, PSRWLOCK Lock, DWORD Milliseconds, ULONG Flags), (Variable, Lock, Milliseconds, Flags)) \
+    X(BOOL, SleepConditionVariableCS, (PCONDITION_VARIABLE Variable, LPCRITICAL_SECTION Section, DWORD Milliseconds), (Variable, Section, Milliseconds)) \
     X(VOID, WakeConditionVariable, (PCONDITION_VARIABLE Variable), (Variable)) \
     X(VOID, WakeAllConditionVariable, (PCONDITION_VARIABLE Variable), (Variable)) \
     X(VOID, InitializeCriticalSection, (LPCRITICAL_SECTION Section), (Section)) \
