@@ -236,6 +236,7 @@ fn reason(lie: &Lie) -> &'static str {
         "features-change-at-reset" => "after its reset the device agrees only to",
         "generation-never-stable" => "the configuration changed in each of 16 attempts",
         "mtu-too-small" => "an MTU of 67",
+        "interrupt-refused" => "was refused",
         other => panic!("no reason is known for {other}"),
     }
 }

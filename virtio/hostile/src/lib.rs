@@ -138,6 +138,8 @@ pub enum Registers {
     ResetNeverEnds,
     /// Everything reads as all ones, as from a removed device.
     AllOnes,
+    /// No interrupt is given to a queue, whatever the number of interrupts.
+    InterruptsRefused,
 }
 
 /// What a device overwrites of that which the driver wrote and has no more use for itself.
@@ -147,6 +149,10 @@ pub enum Overwrite {
     DescNext,
     /// Entries of the available ring that the device has seen.
     AvailEntries,
+    /// The entry of the used ring that comes next, before it means anything.
+    NextUsed,
+    /// What the driver sends, once it was read.
+    TransmitBuffers,
 }
 
 /// What a device is about to write into the used ring.
@@ -166,10 +172,12 @@ impl Lie {
     /// Whether the lie is on from the device's birth.
     pub fn is_told_at_birth(&self) -> bool {
         use Interrupts::Early;
-        use Registers::{FeaturesRefused, GenerationMoves};
+        use Registers::{FeaturesRefused, GenerationMoves, InterruptsRefused};
         matches!(
             self.act,
-            Act::Made | Act::Registers(FeaturesRefused | GenerationMoves) | Act::Interrupts(Early)
+            Act::Made
+                | Act::Registers(FeaturesRefused | GenerationMoves | InterruptsRefused)
+                | Act::Interrupts(Early)
         )
     }
 

@@ -67,6 +67,8 @@ pub(super) fn overwrite(ring: &RingView<'_>, what: Overwrite, head: u16) {
             let entry = avail::RING + usize::from(seen) * avail::ENTRY_SIZE;
             let _ = ring.memory.write_obj(0xfffe_u16, offset(ring.avail, entry));
         }
+        Overwrite::NextUsed => write_used(ring, ring.next_used, u32::MAX, u32::MAX),
+        Overwrite::TransmitBuffers => {}
     }
 }
 
@@ -75,6 +77,19 @@ fn overwrite_next(ring: &RingView<'_>, index: u16) {
     let flags = ring.memory.load(offset(at, desc::FLAGS), Ordering::Relaxed);
     if flags.map_or(0, u16::from_le) & desc::F_NEXT == 0 {
         let _ = ring.memory.write_obj(0xfffe_u16, offset(at, desc::NEXT));
+    }
+}
+
+/// Fills the first stretch of buffers that the driver has only lent for reading.
+pub(super) fn overwrite_buffers(ring: &RingView<'_>, used: &[(u16, u32)]) {
+    for &(head, _) in used {
+        let at = offset(ring.desc, usize::from(head) * desc::SIZE);
+        let addr: u64 = ring.memory.read_obj(at).unwrap_or(0);
+        let len: u32 = ring.memory.read_obj(offset(at, desc::LEN)).unwrap_or(0);
+        let junk = vec![0xee; u32::from_le(len).min(0x1_0000) as usize];
+        let _ = ring
+            .memory
+            .write_slice(&junk, GuestAddress(u64::from_le(addr)));
     }
 }
 

@@ -7,7 +7,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::frames::{arp, segmented, tcp4};
 use super::rings;
-use super::{Act, Lie, Registers};
+use super::{Act, Lie, Overwrite, Registers};
 use virtio::net::VirtioNetHdr;
 use virtio::transport::in_process::{
     Answer, Conduct, Delivery, DeviceConfig, Interrupts, RingView, Role,
@@ -108,6 +108,10 @@ impl Conduct for Telling {
         }
     }
 
+    fn grants_interrupts(&self) -> bool {
+        !self.registers(Registers::InterruptsRefused)
+    }
+
     fn interrupts(&self) -> Interrupts {
         match self.act() {
             Some(Act::Interrupts(told)) => told,
@@ -139,6 +143,10 @@ impl Conduct for Telling {
     fn used(&mut self, ring: &RingView<'_>, used: &[(u16, u32)]) -> Option<u16> {
         let mut told = self.told();
         match told.act {
+            Some(Act::Overwrite(Overwrite::TransmitBuffers)) if ring.role == Role::Transmit => {
+                rings::overwrite_buffers(ring, used);
+                None
+            }
             Some(Act::Used(role, tell)) if role == ring.role => {
                 told.act = None;
                 Some(rings::complete_falsely(ring, used, tell))

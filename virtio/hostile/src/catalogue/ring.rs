@@ -2,7 +2,7 @@
 
 use super::lie;
 use crate::Outcome::{self, *};
-use crate::{Act, Interrupts, Layer, Lie, Overwrite, Role, UsedEntries};
+use crate::{Act, Interrupts, Layer, Lie, Overwrite, Registers, Role, UsedEntries};
 
 const USED_RING: &str = "The Virtqueue Used Ring";
 
@@ -108,6 +108,16 @@ pub(super) const LIES: &[Lie] = &[
             |u| u.entries[0].1 = 11,
         )
     },
+    Lie {
+        layer: Layer::Driver,
+        ..used(
+            "used-len-beyond-written",
+            "len is what was written",
+            Ignore,
+            Role::Receive,
+            |u| u.entries[0].1 += 100,
+        )
+    },
     // What the driver has written and does not read again.
     lie(
         "desc-next-overwritten",
@@ -124,6 +134,22 @@ pub(super) const LIES: &[Lie] = &[
         Ignore,
         Layer::Queue,
         Act::Overwrite(Overwrite::AvailEntries),
+    ),
+    lie(
+        "used-entry-ahead",
+        USED_RING,
+        "entries are written before the index moves, and no others",
+        Ignore,
+        Layer::Queue,
+        Act::Overwrite(Overwrite::NextUsed),
+    ),
+    lie(
+        "transmit-buffer-overwritten",
+        "The Virtqueue Descriptor Table",
+        "the device does not write what it may only read",
+        Ignore,
+        Layer::Driver,
+        Act::Overwrite(Overwrite::TransmitBuffers),
     ),
     // Doorbells and interrupts.
     lie(
@@ -155,6 +181,14 @@ pub(super) const LIES: &[Lie] = &[
         Ignore,
         Layer::Driver,
         Act::Interrupts(Interrupts::Early),
+    ),
+    lie(
+        "interrupt-refused",
+        "MSI-X Vector Configuration",
+        "a vector that exists is given to the queue that asks for it",
+        Refuse,
+        Layer::Driver,
+        Act::Registers(Registers::InterruptsRefused),
     ),
     lie(
         "interrupt-storm",

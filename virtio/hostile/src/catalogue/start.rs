@@ -5,6 +5,7 @@ use crate::Outcome::{self, *};
 use crate::{Act, Layer, Lie, Registers};
 use virtio::net::FeatureSet;
 use virtio::spec::feature::*;
+use virtio::spec::net::config::{S_ANNOUNCE, S_LINK_UP};
 use virtio::spec::net::feature::*;
 use virtio::transport::in_process::DeviceConfig;
 
@@ -91,6 +92,16 @@ pub(super) const LIES: &[Lie] = &[
         Ignore,
         |c| {
             c.max_pairs = 0;
+            c.offered = c.offered.with(VIRTIO_NET_F_MQ);
+        },
+    ),
+    made(
+        "max-pairs-beyond-limit",
+        CONFIG,
+        "max_virtqueue_pairs is at most 0x8000",
+        Ignore,
+        |c| {
+            c.max_pairs = 0x8001;
             c.offered = c.offered.with(VIRTIO_NET_F_MQ);
         },
     ),
@@ -182,6 +193,13 @@ pub(super) const LIES: &[Lie] = &[
         "undefined bits of status are 0",
         Ignore,
         |c| c.status = 0xffff,
+    ),
+    made(
+        "announce-unasked",
+        CONFIG,
+        "ANNOUNCE is set only with GUEST_ANNOUNCE",
+        Ignore,
+        |c| c.status = S_LINK_UP | S_ANNOUNCE,
     ),
     made(
         "speed-absurd",
