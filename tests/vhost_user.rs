@@ -283,7 +283,10 @@ const MUCH: usize = 64 << 20;
 
 #[test]
 fn tcp_passes_unchanged_both_ways() {
-    with_rig("tcp_passes_unchanged_both_ways", &[], |mut rig| {
+    let mac = &["--mac", "02:00:00:00:00:07"];
+    with_rig("tcp_passes_unchanged_both_ways", mac, |mut rig| {
+        let link = rig.on_near("ip -o link show near0");
+        assert!(link.is_ok_and(|link| link.contains("02:00:00:00:00:07")));
         for seed in [1, 2] {
             let (here, there) = rig.connect();
             let (from, to) = if seed == 1 {
