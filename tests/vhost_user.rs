@@ -332,11 +332,14 @@ fn a_device_that_is_killed_and_started_again_is_found_again() {
             assert_eq!(heard, [round]);
         }
         assert_eq!(rig.identity(), before);
+        drop(rig.device.take());
+        let umnet = rig.umnet.take().expect("it runs");
+        assert!(umnet.end("TERM").success(), "{}", rig.said("umnet.log"));
         let said = rig.said("umnet.log");
         let closed = said
             .matches("the back end has closed the connection")
             .count();
-        assert_eq!(closed, 3, "{said}");
+        assert!(closed >= 3, "{said}");
         assert!(said.contains("connected to the back end again"), "{said}");
     });
 }
