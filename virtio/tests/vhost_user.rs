@@ -92,6 +92,12 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// How many connections were made.
+fn greetings(back_end: &BackEnd) -> usize {
+    let requests = back_end.requests();
+    requests.iter().filter(|&&made| made == SET_OWNER).count()
+}
+
 fn status_of(device: &mut Running) -> u8 {
     device.transport().read_status().unwrap()
 }
@@ -486,9 +492,7 @@ fn a_ring_that_is_not_confirmed_to_have_stopped_costs_the_connection() {
     let mut idle = start(&back_end).reset(DEADLINE).unwrap();
     assert_eq!(idle.transport().read_status().unwrap(), 0);
     drop(idle.negotiate(all_known()).unwrap());
-    let greetings = back_end.requests();
-    let greetings = greetings.iter().filter(|&&made| made == SET_OWNER).count();
-    assert_eq!(greetings, 2, "a new connection was made");
+    assert_eq!(greetings(&back_end), 2, "a new connection was made");
 }
 
 #[test]
@@ -532,6 +536,8 @@ fn a_broken_ring_shows_as_a_device_that_needs_a_reset() {
     assert!(interrupt.read().is_ok());
     let mut idle = device.reset(DEADLINE).unwrap();
     assert_eq!(idle.transport().read_status().unwrap(), 0);
+    drop(idle.negotiate(all_known()).unwrap());
+    assert_eq!(greetings(&back_end), 2, "a new connection was made");
 }
 
 /// A back end that closes the first connection once it has started.
