@@ -185,8 +185,6 @@ pub struct Started {
 enum State {
     Idle(Idle),
     Running(Running),
-    /// A reset was not confirmed: the device may still reach its memory, and may be reset yet.
-    Unconfirmed(Box<dyn Transport>),
     Lost,
 }
 
@@ -255,25 +253,20 @@ impl Card {
     /// Stops the device: its reset is confirmed when this returns.
     ///
     /// # Errors
-    /// [`CardError::Init`] when the reset does not finish; the card's memory then stays mapped,
-    /// and another call tries again.
+    /// [`CardError::Init`] when the reset does not finish; the card is then lost, and its
+    /// memory stays mapped until the card is dropped.
     pub fn stop(&mut self) -> Result<(), CardError> {
-        let reset = match std::mem::replace(&mut self.state, State::Lost) {
-            State::Idle(idle) => Idle::reset(idle.into_transport(), self.config.timeout),
-            State::Running(running) => running.reset(self.config.timeout),
-            State::Unconfirmed(transport) => Idle::reset(transport, self.config.timeout),
+        let transport = match std::mem::replace(&mut self.state, State::Lost) {
+            State::Idle(idle) => idle.into_transport(),
+            State::Running(running) => match running.reset(self.config.timeout) {
+                Ok(idle) => idle.into_transport(),
+                Err(failed) => return Err(failed.error.into()),
+            },
             State::Lost => return Err(CardError::Lost),
         };
-        match reset {
-            Ok(idle) => {
-                self.state = State::Idle(idle);
-                Ok(())
-            }
-            Err(failed) => {
-                self.state = State::Unconfirmed(failed.transport);
-                Err(failed.error.into())
-            }
-        }
+        let idle = Idle::reset(transport, self.config.timeout).map_err(|failed| failed.error)?;
+        self.state = State::Idle(idle);
+        Ok(())
     }
 
     /// The present configuration, and whether the device asks to be reset.
@@ -295,10 +288,9 @@ impl Card {
     }
 
     fn reset_transport(&mut self, transport: Box<dyn Transport>) {
-        self.state = match Idle::reset(transport, self.config.timeout) {
-            Ok(idle) => State::Idle(idle),
-            Err(failed) => State::Unconfirmed(failed.transport),
-        };
+        if let Ok(idle) = Idle::reset(transport, self.config.timeout) {
+            self.state = State::Idle(idle);
+        }
     }
 
     fn set_up(&mut self, device: &mut Negotiated) -> Result<(Started, PendingCtrl), CardError> {

@@ -11,6 +11,7 @@
 mod events;
 mod report;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -532,20 +533,7 @@ fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, 
         });
     }
     if let DeviceSpec::VhostUser(socket) = &config.device {
-        let lock = DeviceLock::acquire(&config.host, &config.device.file_stem())?;
-        let name = config.device.to_string();
-        let transport = VhostUser::connect(&name, socket, vhost_user::Options::default()).map_err(
-            |source| RunError::BackEnd {
-                device: config.device.clone(),
-                source,
-            },
-        )?;
-        return Ok(Device {
-            transport: Box::new(transport),
-            thread: None,
-            removal: None,
-            lock: Some(lock),
-        });
+        return open_back_end(config, socket);
     }
     let lock = DeviceLock::acquire_own(&config.host, &config.device.file_stem())?;
     let device_config = DeviceConfig {
@@ -560,6 +548,26 @@ fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, 
     Ok(Device {
         transport: Box::new(transport),
         thread: Some(thread),
+        removal: None,
+        lock: Some(lock),
+    })
+}
+
+fn open_back_end(config: &RunConfig, socket: &Path) -> Result<Device, RunError> {
+    let lock = DeviceLock::acquire(&config.host, &config.device.file_stem())?;
+    let name = config.device.to_string();
+    let options = vhost_user::Options {
+        mac: config.mac.map(|mac| mac.0),
+        ..vhost_user::Options::default()
+    };
+    let connected = VhostUser::connect(&name, socket, options);
+    let transport = connected.map_err(|source| RunError::BackEnd {
+        device: config.device.clone(),
+        source,
+    })?;
+    Ok(Device {
+        transport: Box::new(transport),
+        thread: None,
         removal: None,
         lock: Some(lock),
     })

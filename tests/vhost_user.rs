@@ -283,7 +283,10 @@ const MUCH: usize = 64 << 20;
 
 #[test]
 fn tcp_passes_unchanged_both_ways() {
-    with_rig("tcp_passes_unchanged_both_ways", &[], |mut rig| {
+    let mac = &["--mac", "02:00:00:00:00:07"];
+    with_rig("tcp_passes_unchanged_both_ways", mac, |mut rig| {
+        let link = rig.on_near("ip -o link show near0");
+        assert!(link.is_ok_and(|link| link.contains("02:00:00:00:00:07")));
         for seed in [1, 2] {
             let (here, there) = rig.connect();
             let (from, to) = if seed == 1 {
@@ -329,11 +332,14 @@ fn a_device_that_is_killed_and_started_again_is_found_again() {
             assert_eq!(heard, [round]);
         }
         assert_eq!(rig.identity(), before);
+        drop(rig.device.take());
+        let umnet = rig.umnet.take().expect("it runs");
+        assert!(umnet.end("TERM").success(), "{}", rig.said("umnet.log"));
         let said = rig.said("umnet.log");
         let closed = said
             .matches("the back end has closed the connection")
             .count();
-        assert_eq!(closed, 3, "{said}");
+        assert!(closed >= 3, "{said}");
         assert!(said.contains("connected to the back end again"), "{said}");
     });
 }

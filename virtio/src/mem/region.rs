@@ -255,7 +255,8 @@ fn sealed_memfd(len: usize) -> io::Result<File> {
     // SAFETY: the kernel just returned this descriptor and nobody else holds it.
     let file = unsafe { File::from_raw_fd(fd) };
     file.set_len(len as u64)?;
-    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
+    // Nor may whoever it is shared with seal it against what others need.
+    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
     // SAFETY: the descriptor is open for as long as `file` lives.
     if unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, seals) } < 0 {
         return Err(io::Error::last_os_error());
@@ -269,6 +270,15 @@ mod tests {
 
     fn region(len: usize) -> DmaSlice {
         Arc::new(DmaRegion::new(len).unwrap()).at(Iova(0x1000))
+    }
+
+    #[test]
+    fn whoever_gets_the_file_can_neither_resize_nor_seal_it() {
+        let region = DmaRegion::new(4096).unwrap();
+        let file = region.file().try_clone().unwrap();
+        assert!(file.set_len(1).is_err() && file.set_len(1 << 20).is_err());
+        let seals = rustix::fs::SealFlags::FUTURE_WRITE;
+        assert!(rustix::fs::fcntl_add_seals(&file, seals).is_err());
     }
 
     #[test]

@@ -16,7 +16,8 @@
 //! is broken. Queues and memory are remembered until `DRIVER_OK` and sent then, all at once.
 //!
 //! A reset stops every ring and hears the back end say so. Where that cannot be had, the
-//! connection is given up and a new one made: the rings of a lost connection are never resumed.
+//! connection is given up, and a new one made when the device is next brought up: the rings of a
+//! lost connection are never resumed. What is shared stays valid memory for whoever has it.
 //!
 //! A back end shares the events' flags, as it does with every front end: one that makes a kick
 //! blocking and fills its counter can hold the thread that rings, which is for a watchdog to see.
@@ -237,19 +238,19 @@ impl VhostUser {
         self.rings.iter().for_each(|ring| fire(&ring.kick));
     }
 
-    /// Stops the device; when this returns, it reaches no memory of the driver.
+    /// Stops the device, or gives up the connection to it.
     fn reset(&mut self) -> Result<(), TransportError> {
         self.status = 0;
         let stopped = self.stop_rings();
         self.rings.clear();
         self.started.clear();
         match stopped {
-            Ok(()) => Ok(()),
-            Err(error) if self.connect.is_none() => Err(error),
-            Err(error) => {
-                log::debug!("{error}; connecting again");
-                self.reconnect()
+            Err(error) if self.connect.is_some() => {
+                log::debug!("{error}; giving the connection up");
+                self.connection = None;
+                Ok(())
             }
+            outcome => outcome,
         }
     }
 
@@ -266,6 +267,14 @@ impl VhostUser {
             return Err(self.disconnected());
         }
         Ok(())
+    }
+
+    /// Makes a lost connection anew, if that can be and the device is reset.
+    fn reconnect_if_lost(&mut self) -> Result<(), TransportError> {
+        match self.status {
+            0 if self.is_lost() => self.reconnect(),
+            _ => Ok(()),
+        }
     }
 
     fn reconnect(&mut self) -> Result<(), TransportError> {

@@ -133,6 +133,7 @@ impl Transport for VhostUser {
         if status == 0 {
             return self.reset();
         }
+        self.reconnect_if_lost()?;
         let starts = status & !self.status & status::DRIVER_OK != 0;
         let own = status & !status::DEVICE_NEEDS_RESET;
         if starts {
