@@ -1,5 +1,6 @@
 /* Tx demultiplexing: says which queue each frame came through, and what that queue is for. */
 #define HAVE_CREATE
+#define HAVE_CREATED
 #define HAVE_SENT
 #include "surface.h"
 
@@ -12,9 +13,17 @@ static void Create(WDFDEVICE device, NETADAPTER_INIT *init)
     NetAdapterInitAddTxDemux(init, &demux);
 }
 
+static UINT8 Numbers[MostQueues];
+
+static void Created(NETPACKETQUEUE handle, QUEUE *queue)
+{
+    if (queue->Tx)
+        Numbers[queue->Id] = NetTxQueueGetDemux8021p(handle);
+}
+
 static void Sent(QUEUE *queue, UINT32 index, FRAME *frame)
 {
     UNREFERENCED_PARAMETER(index);
     UNREFERENCED_PARAMETER(frame);
-    SAY("queue %u for %u", queue->Id, NetTxQueueGetDemux8021p(TxQueues[queue->Id]));
+    SAY("queue %u for %u", queue->Id, Numbers[queue->Id]);
 }
