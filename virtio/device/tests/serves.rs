@@ -12,7 +12,6 @@ use vhost_user_net_device::{InProcessModel, Server, Stopper, device_config};
 use virtio::init::{Idle, InitError, Running};
 use virtio::net::features::all_known;
 use virtio::queue::{Part, QueueSize, RingLayout, SlotId, SlotLayout, Virtqueue};
-use virtio::spec::feature::VIRTIO_F_EVENT_IDX;
 use virtio::transport::in_process::{Device, Echo, InProcess};
 use virtio::transport::vhost_user::{Options, VhostUser};
 use virtio::transport::{Doorbell, QueueSetup};
@@ -104,9 +103,9 @@ impl Nic {
     fn start(transport: Box<dyn Transport>) -> Result<Self, InitError> {
         let idle = Idle::reset(transport, RESET).map_err(|failed| failed.error)?;
         let mut device = idle.negotiate(all_known()).map_err(|failed| failed.error)?;
-        let event_idx = device.features().has(VIRTIO_F_EVENT_IDX);
+        let features = device.features().ring();
         let size = QueueSize::new(SLOTS).unwrap();
-        let (ring_len, slots_len) = (RingLayout::new(size).len, SLOT * usize::from(SLOTS));
+        let (ring_len, slots_len) = (RingLayout::new(size, features).len, SLOT * usize::from(SLOTS));
         let region = Arc::new(DmaRegion::new(2 * (ring_len + slots_len)).unwrap());
         let memory = region.at(device.transport().map_dma(&region)?);
         let mut open = |index: u16| {
@@ -121,7 +120,7 @@ impl Nic {
                     device_writes: index == 0,
                 }],
             };
-            let queue = Virtqueue::new(&ring, size, event_idx, &slots, layout).unwrap();
+            let queue = Virtqueue::new(&ring, size, features, &slots, layout).unwrap();
             let doorbell = device.enable_queue(index, &queue, Some(index + 1))?;
             Ok::<_, TransportError>(Queue {
                 queue,
