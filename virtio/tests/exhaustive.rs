@@ -4,9 +4,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use virtio::queue::{Arming, Part, QueueSize, RingLayout, SlotId, SlotLayout, Virtqueue};
+use virtio::queue::{
+    Arming, Part, QueueSize, RingFeatures, RingLayout, SlotId, SlotLayout, Virtqueue,
+};
 use virtio::{DmaRegion, DmaSlice, Iova};
 
+const FEATURES: RingFeatures = RingFeatures {
+    packed: false,
+    event_idx: true,
+};
 const SIZE: u16 = 2;
 const SLOT_LEN: usize = 64;
 const STEPS: usize = 6;
@@ -58,7 +64,7 @@ impl Game {
     fn new(memory: &DmaSlice) -> Self {
         memory.clear();
         let size = QueueSize::new(SIZE).unwrap();
-        let at = RingLayout::new(size);
+        let at = RingLayout::new(size, FEATURES);
         let slots = memory.slice(at.len, usize::from(SIZE) * SLOT_LEN).unwrap();
         let part = Part {
             offset: 0,
@@ -70,8 +76,8 @@ impl Game {
             parts: &[part],
         };
         Self {
-            queue: Virtqueue::new(memory, size, true, &slots, layout).unwrap(),
-            used: memory.slice(at.used, RingLayout::used_len(size)).unwrap(),
+            queue: Virtqueue::new(memory, size, FEATURES, &slots, layout).unwrap(),
+            used: memory.slice(at.device, RingLayout::used_len(size)).unwrap(),
             idx: 0,
             slots: [Slot::WithDriver; SIZE as usize],
             broken: false,

@@ -9,7 +9,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use loom::sync::Notify;
 use loom::sync::atomic::fence;
-use virtio::queue::{Arming, Part, QueueSize, RingLayout, SlotId, SlotLayout, Virtqueue};
+use virtio::queue::{
+    Arming, Part, QueueSize, RingFeatures, RingLayout, SlotId, SlotLayout, Virtqueue,
+};
 use virtio::transport::Doorbell;
 use virtio::{DmaRegion, DmaSlice, Iova};
 
@@ -25,7 +27,11 @@ const SLOT_LEN: usize = 16;
 /// A ring in memory of its own, and the queue on it.
 fn queue(event_idx: bool) -> (Virtqueue, Ring) {
     let size = QueueSize::new(SIZE).unwrap();
-    let at = RingLayout::new(size);
+    let features = RingFeatures {
+        packed: false,
+        event_idx,
+    };
+    let at = RingLayout::new(size, features);
     let region = Arc::new(DmaRegion::new(at.len + usize::from(SIZE) * SLOT_LEN).unwrap());
     let memory = region.at(Iova(0x1000));
     let slots = memory.slice(at.len, usize::from(SIZE) * SLOT_LEN).unwrap();
@@ -38,10 +44,12 @@ fn queue(event_idx: bool) -> (Virtqueue, Ring) {
         stride: SLOT_LEN,
         parts: &[part],
     };
-    let queue = Virtqueue::new(&memory, size, event_idx, &slots, layout).unwrap();
+    let queue = Virtqueue::new(&memory, size, features, &slots, layout).unwrap();
     let ring = Ring {
-        avail: memory.slice(at.avail, RingLayout::avail_len(size)).unwrap(),
-        used: memory.slice(at.used, RingLayout::used_len(size)).unwrap(),
+        avail: memory
+            .slice(at.driver, RingLayout::avail_len(size))
+            .unwrap(),
+        used: memory.slice(at.device, RingLayout::used_len(size)).unwrap(),
         event_idx,
     };
     (queue, ring)

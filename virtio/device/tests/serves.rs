@@ -105,7 +105,10 @@ impl Nic {
         let mut device = idle.negotiate(all_known()).map_err(|failed| failed.error)?;
         let features = device.features().ring();
         let size = QueueSize::new(SLOTS).unwrap();
-        let (ring_len, slots_len) = (RingLayout::new(size, features).len, SLOT * usize::from(SLOTS));
+        let (ring_len, slots_len) = (
+            RingLayout::new(size, features).len,
+            SLOT * usize::from(SLOTS),
+        );
         let region = Arc::new(DmaRegion::new(2 * (ring_len + slots_len)).unwrap());
         let memory = region.at(device.transport().map_dma(&region)?);
         let mut open = |index: u16| {
