@@ -1,6 +1,6 @@
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -172,7 +172,9 @@ fn a_server_that_ends_leaves_no_socket() {
 #[test]
 fn the_socket_of_one_that_died_is_replaced() {
     let Setup { host, server, _dir } = setup();
-    std::mem::forget(server);
+    drop(server);
+    // What a process leaves behind that was killed: a socket on which nobody listens.
+    drop(UnixListener::bind(socket_path(&host, STEM)).unwrap());
     let dead = std::fs::metadata(socket_path(&host, STEM)).unwrap();
     let _second = Server::start(&host, STEM, Arc::new(Fixed)).unwrap();
     let fresh = std::fs::metadata(socket_path(&host, STEM)).unwrap();
