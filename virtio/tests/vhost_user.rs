@@ -3,7 +3,8 @@
 
 mod scripted;
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use virtio::spec::vhost_user::protocol_feature as extension;
 use virtio::spec::vhost_user::request::*;
 use virtio::spec::vhost_user::{F_PROTOCOL_FEATURES, VRING_NO_FD};
 use virtio::transport::vhost_user::{Options, VhostUser};
-use virtio::{DmaRegion, TransportError, Virtqueue};
+use virtio::{DmaRegion, DmaSlice, TransportError, Virtqueue};
 
 /// How long a test's back end may keep the front end waiting.
 const DEADLINE: Duration = Duration::from_millis(300);
@@ -41,10 +42,21 @@ fn connect(back_end: &BackEnd) -> Result<VhostUser, TransportError> {
 /// From greeting to `DRIVER_OK`, with both queues.
 fn bring_up(transport: VhostUser) -> Result<Running, InitError> {
     let idle = Idle::reset(Box::new(transport), DEADLINE).map_err(|failed| failed.error)?;
+    bring_up_in(idle, None).map(|(device, _)| device)
+}
+
+/// The same once more, in memory that is shared already, if there is any.
+fn bring_up_in(idle: Idle, memory: Option<DmaSlice>) -> Result<(Running, DmaSlice), InitError> {
     let mut device = idle.negotiate(all_known()).map_err(|failed| failed.error)?;
     let size = QueueSize::new(4).unwrap();
-    let region = Arc::new(DmaRegion::new(8192).unwrap());
-    let memory = region.at(device.transport().map_dma(&region)?);
+    let memory = match memory {
+        Some(memory) => memory,
+        None => {
+            let region = Arc::new(DmaRegion::new(8192).unwrap());
+            region.at(device.transport().map_dma(&region)?)
+        }
+    };
+    memory.clear();
     let layout = SlotLayout {
         stride: 64,
         parts: &[Part {
@@ -66,7 +78,8 @@ fn bring_up(transport: VhostUser) -> Result<Running, InitError> {
     }
     let features = device.features();
     NetConfig::read(device.transport(), features)?;
-    device.driver_ok().map_err(|failed| failed.error)
+    let device = device.driver_ok().map_err(|failed| failed.error)?;
+    Ok((device, memory))
 }
 
 fn start(back_end: &BackEnd) -> Running {
@@ -192,9 +205,39 @@ fn a_started_ring_is_kicked_once_so_that_every_back_end_begins() {
     let device = start(&back_end);
     let mut counter = [0; 8];
     let kick = back_end.file(SET_VRING_KICK);
-    std::io::Read::read_exact(&mut &kick, &mut counter).unwrap();
+    (&kick).read_exact(&mut counter).unwrap();
     assert_eq!(u64::from_ne_bytes(counter), 1);
     drop(device);
+}
+
+#[test]
+fn doorbells_stay_over_a_reset_and_are_new_for_a_new_connection() {
+    let back_end = BackEnd::honest();
+    let idle = Idle::reset(Box::new(connect(&back_end).unwrap()), DEADLINE).unwrap();
+    let (device, memory) = bring_up_in(idle, None).unwrap();
+    let mut first = back_end.file(SET_VRING_KICK);
+    let idle = device.reset(DEADLINE).unwrap();
+    let (mut device, memory) = bring_up_in(idle, Some(memory)).unwrap();
+    let again = back_end.file(SET_VRING_KICK);
+    let counter = |mut file: &File| {
+        let mut counter = [0; 8];
+        file.read_exact(&mut counter).unwrap();
+        u64::from_ne_bytes(counter)
+    };
+    first.write_all(&40u64.to_ne_bytes()).unwrap();
+    assert_eq!(counter(&again), 42, "two starts, and ours");
+    back_end
+        .file(SET_VRING_ERR)
+        .write_all(&1u64.to_ne_bytes())
+        .unwrap();
+    wait_until("no sign", || {
+        status_of(&mut device) & DEVICE_NEEDS_RESET != 0
+    });
+    first.write_all(&100u64.to_ne_bytes()).unwrap();
+    let idle = device.reset(DEADLINE).unwrap();
+    let up_again = bring_up_in(idle, Some(memory)).unwrap();
+    assert_eq!(counter(&back_end.file(SET_VRING_KICK)), 1);
+    drop(up_again);
 }
 
 #[test]

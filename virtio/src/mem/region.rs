@@ -255,7 +255,7 @@ fn sealed_memfd(len: usize) -> io::Result<File> {
     // SAFETY: the kernel just returned this descriptor and nobody else holds it.
     let file = unsafe { File::from_raw_fd(fd) };
     file.set_len(len as u64)?;
-    // Nor may whoever it is shared with seal it against what others need.
+    // The last one: who is handed the file cannot keep others from mapping it either.
     let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
     // SAFETY: the descriptor is open for as long as `file` lives.
     if unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, seals) } < 0 {

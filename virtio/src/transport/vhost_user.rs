@@ -32,6 +32,7 @@ mod session;
 mod socket;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -89,6 +90,9 @@ pub struct VhostUser {
     started: Vec<u16>,
     config: ConfigCopy,
     events: [Option<EventFd>; VECTORS as usize],
+    /// Doorbells by queue: the same over resets, so that a reset makes no descriptors, and new
+    /// ones for a new connection.
+    kicks: BTreeMap<u16, Arc<OwnedFd>>,
 }
 
 /// One for configuration changes, one for each queue of a pair.
@@ -137,6 +141,7 @@ impl VhostUser {
             rings: Vec::new(),
             started: Vec::new(),
             events: [None, None, None],
+            kicks: BTreeMap::new(),
         };
         transport.open(stream)?;
         Ok(transport)
@@ -280,6 +285,7 @@ impl VhostUser {
     fn reconnect(&mut self) -> Result<(), TransportError> {
         // Closed first: some back ends serve one front end at a time.
         self.connection = None;
+        self.kicks.clear();
         let Some(connect) = &mut self.connect else {
             return Err(self.disconnected());
         };
@@ -306,6 +312,16 @@ impl VhostUser {
         event
             .and_then(|event| event.try_clone())
             .map_err(failure(&name, "eventfd"))
+    }
+
+    /// The doorbell of a queue, made on first use.
+    fn kick(&mut self, queue: u16) -> Result<Arc<OwnedFd>, TransportError> {
+        if let Some(kick) = self.kicks.get(&queue) {
+            return Ok(Arc::clone(kick));
+        }
+        let kick = Arc::new(new_event().map_err(self.failed("eventfd"))?);
+        self.kicks.insert(queue, Arc::clone(&kick));
+        Ok(kick)
     }
 
     fn failed(&self, operation: &str) -> impl FnOnce(io::Error) -> TransportError + use<> {

@@ -7,7 +7,6 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::features::{config_len, usable};
 use super::session::Ring;
-use super::watch::new_event;
 use super::{Kick, VECTORS, VhostUser};
 use crate::mem::{DmaRegion, Iova};
 use crate::net::FeatureSet;
@@ -186,7 +185,7 @@ impl Transport for VhostUser {
 
     fn enable_queue(&mut self, setup: &QueueSetup) -> Result<Box<dyn Doorbell>, TransportError> {
         let call = setup.vector.map(|vector| self.event(vector)).transpose()?;
-        let kick = Arc::new(new_event().map_err(self.failed("eventfd"))?);
+        let kick = self.kick(setup.index)?;
         self.rings.push(Ring {
             setup: *setup,
             kick: Arc::clone(&kick),
