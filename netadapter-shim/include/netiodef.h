@@ -85,6 +85,10 @@ typedef struct _IPV4_HEADER {
 } IPV4_HEADER, *PIPV4_HEADER, UNALIGNED *PIPV4_HEADER_UNALIGNED;
 
 #define IPV4_VERSION 4
+/* What FlagsAndOffset holds, as it lies in memory. */
+#define IP4_DF 0x0040
+#define IP4_MF 0x0020
+#define IP4_OFF_MASK 0xff1f
 
 typedef struct _IPV6_HEADER {
     union {

@@ -63,9 +63,12 @@ fn what_is_outside_says_so_where_it_is_included() {
         ("bcrypt.h", "cryptography (CNG)"),
         ("mbbcx.h", "mobile broadband"),
         ("wificx.h", "Wi-Fi"),
+        ("ndis/types.h", "NDIS"),
+        ("winsock2.h", "the socket interface"),
+        ("acpiioct.h", "ACPI"),
     ];
     for (header, what) in outside {
-        let source = place(&format!("outside-{header}.c"));
+        let source = place(&format!("outside-{}.c", header.replace('/', "-")));
         std::fs::write(&source, format!("#include <{header}>\n")).unwrap();
         let Some(built) = compile(&["clang", "-std=c11"], &source, &place("outside")) else {
             return;

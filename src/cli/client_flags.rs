@@ -54,7 +54,8 @@ const CXX17: &str = "-std=c++17";
 /// What Microsoft's compiler lets pass in C++, such as a goto over an initialisation. The header
 /// gives back what clang leaves out then.
 const PERMISSIVE: &str = "-fms-compatibility -fms-compatibility-version=19.30 \
-     -fno-delayed-template-parsing -include umnet/permissive.h";
+     -fno-delayed-template-parsing -Wno-error=increment-bool -Wno-register \
+     -include umnet/permissive.h";
 
 /// Where the headers were looked for.
 #[derive(Debug, Error)]

@@ -27,12 +27,15 @@
 DECLSPEC_ALIGN(64) static UCHAR Aligned[64];
 
 #pragma clang diagnostic ignored "-Wmicrosoft-goto"
+#pragma clang diagnostic ignored "-Wincrement-bool"
 
 /* The jump passes the initialisation of `address`. */
 static NTSTATUS Check(NTSTATUS wanted)
 {
     NTSTATUS status = STATUS_SUCCESS;
-    GOTO_IF_NOT_NT_SUCCESS(Exit, status, wanted);
+    bool seen = false;
+    seen++;
+    GOTO_IF_NOT_NT_SUCCESS(Exit, status, seen ? wanted : STATUS_BAD_DATA);
     {
         std::vector<int> numbers{3, 1, 2};
         std::sort(numbers.begin(), numbers.end());

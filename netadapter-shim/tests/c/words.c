@@ -48,6 +48,7 @@ static void headers(void)
     const TCP_HDR *tcp = (const TCP_HDR *)(packet + ip->HeaderLength * 4);
     expect(ip->Version == IPV4_VERSION && ip->HeaderLength == 5, "version and length");
     expect(ip->TypeOfService == 0x2e && ip->EcnField == 0, "type of service");
+    expect((ip->FlagsAndOffset & (IP4_DF | IP4_MF | IP4_OFF_MASK)) == IP4_DF, "flags as they lie");
     expect(ip->DontFragment == 1 && ip->MoreFragments == 0, "fragment flags");
     expect(ip->Protocol == IPPROTO_TCP && ip->DestinationAddress.S_un.S_un_b.s_b4 == 2, "addresses");
     expect(RtlUshortByteSwap(ip->TotalLength) == 40, "length");

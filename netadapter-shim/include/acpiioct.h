@@ -1,0 +1,1 @@
+#error "acpiioct.h: ACPI is outside what umnet offers to clients"

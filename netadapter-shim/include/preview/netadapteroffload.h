@@ -1,0 +1,3 @@
+/* See netadaptercx.h. */
+#pragma GCC system_header
+#include "../netadaptercx.h"
