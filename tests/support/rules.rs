@@ -54,7 +54,7 @@ pub(crate) const RULES: [(&str, &str, &str); 56] = [
     ("InvalidReceiveScalingHashType", START, INVALID),
     ("InvalidReceiveScalingProtocolType", START, INVALID),
     ("InvalidReceiveScalingEncapsulationType", START, INVALID),
-    ("InvalidRSSConfiguration/callback", START, INVALID),
+    ("InvalidRSSConfiguration", START, INVALID),
     ("InvalidTxDemuxType", ADD, INVALID),
     ("InvalidTxDemuxRange", ADD, INVALID),
     ("InvalidDatapathCallbacks", ADD, INVALID),

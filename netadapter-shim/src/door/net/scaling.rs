@@ -19,16 +19,7 @@ pub(super) fn enable(
 ) -> Result<(), NtStatus> {
     let enable = adapter.callbacks().scaling_enable;
     let enable = enable.ok_or(NtStatus::NOT_SUPPORTED)?;
-    succeeded(enable.call(adapter.handle(), hash.0, protocols.0)).inspect_err(|status| {
-        let text = format_args!(
-            "{}: EvtNetAdapterReceiveScalingEnable refused what the capabilities offer (hash \
-             {:#x}, protocols {:#x}): {status}",
-            adapter.handle(),
-            hash.0,
-            protocols.0
-        );
-        breach(FailureCode::InvalidRSSConfiguration, text);
-    })
+    succeeded(enable.call(adapter.handle(), hash.0, protocols.0))
 }
 
 pub(super) fn disable(adapter: &AdapterObject) {
