@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 
-pub(crate) use attributes::{Attributes, ParentRule, Rules, attach, create_with};
+pub(crate) use attributes::{Attributes, ParentRule, Rules, create_with};
 pub(crate) use context::{ContextType, allocate_context, context, owner_of_context};
 
 use super::fail::{WdfFault, breach};
@@ -35,7 +35,6 @@ pub(crate) enum Kind {
     PacketQueue,
     Configuration,
     Memory,
-    Lookaside,
     Request,
     IoQueue,
     SpinLock,
@@ -46,7 +45,6 @@ pub(crate) enum Kind {
     String,
     FileObject,
     IoTarget,
-    Interrupt,
     Key,
     ResourceList,
     /// What `WDFDEVICE_INIT *` stands for; no WDF object, but looked up like one.
@@ -251,6 +249,7 @@ pub(crate) fn children(handle: Handle, wanted: Kind) -> Vec<Handle> {
 }
 
 /// Whether the object exists and its deletion has not begun.
+#[cfg(test)]
 pub(crate) fn is_alive(handle: Handle) -> bool {
     find(handle).is_some_and(|object| object.state().stage == Stage::Alive)
 }

@@ -26,10 +26,6 @@ pub(crate) struct Attributes {
     pub(crate) destroy: Option<Callback>,
     /// ParentObject, if it is not NULL. Not looked up yet.
     pub(crate) parent: Option<Handle>,
-    /// ExecutionLevel; 0 if there were no attributes.
-    pub(crate) execution_level: u32,
-    /// SynchronizationScope; 0 if there were no attributes.
-    pub(crate) synchronization_scope: u32,
     /// The context to allocate.
     pub(crate) context: Option<ContextType>,
 }
@@ -136,8 +132,6 @@ impl Attributes {
             cleanup: raw.evt_cleanup.map(Callback),
             destroy: raw.evt_destroy.map(Callback),
             parent: raw.parent.optional(),
-            execution_level: raw.execution_level,
-            synchronization_scope: raw.synchronization_scope,
             context,
         })
     }
@@ -220,23 +214,7 @@ fn check(raw: &WdfObjectAttributes, rules: Rules) -> Result<(), NtStatus> {
 
 /// Adds the client's context and callbacks to an object made by
 /// [`super::create`]; called last, so that a failed create fires none of them.
-/// The parent that the attributes name is not looked at.
-///
-/// # Safety
-/// As for [`Attributes::read`].
-///
-/// # Errors
-/// Those of [`Attributes::read`], and STATUS_DELETE_PENDING.
-pub(crate) unsafe fn attach(
-    handle: Handle,
-    attributes: *const WdfObjectAttributes,
-) -> Result<(), NtStatus> {
-    // SAFETY: passed on from the caller.
-    let attributes = unsafe { Attributes::read(attributes, Rules::ANY) }?;
-    attach_checked(handle, &attributes)
-}
-
-fn attach_checked(handle: Handle, attributes: &Attributes) -> Result<(), NtStatus> {
+fn attach(handle: Handle, attributes: &Attributes) -> Result<(), NtStatus> {
     let nothing = attributes.context.is_none()
         && attributes.cleanup.is_none()
         && attributes.destroy.is_none();
@@ -250,7 +228,7 @@ fn attach_checked(handle: Handle, attributes: &Attributes) -> Result<(), NtStatu
 /// attributes name or else `default_parent`, with the client's context.
 ///
 /// # Errors
-/// Those of [`create`] and [`attach`]; then there is no object and no callback
+/// Those of [`create`], and STATUS_DELETE_PENDING; then there is no object and no callback
 /// has run.
 pub(crate) fn create_with(
     kind: Kind,
@@ -259,6 +237,6 @@ pub(crate) fn create_with(
     payload: Arc<dyn Any + Send + Sync>,
 ) -> Result<Handle, NtStatus> {
     let handle = create(kind, attributes.parent.or(default_parent), payload)?;
-    attach_checked(handle, attributes).inspect_err(|_| abandon(handle))?;
+    attach(handle, attributes).inspect_err(|_| abandon(handle))?;
     Ok(handle)
 }

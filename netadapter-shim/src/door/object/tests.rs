@@ -46,12 +46,17 @@ fn context_type(size: usize) -> WdfContextTypeInfo {
     }
 }
 
+/// Adds a context and callbacks.
+fn attach(handle: Handle, given: &WdfObjectAttributes) {
+    let attributes = read(given, Rules::ANY).unwrap();
+    allocate_context(handle, &attributes).unwrap();
+}
+
 /// An object with both callbacks.
 fn watched(parent: Option<Handle>) -> Handle {
     let handle = create(Kind::General, parent, Arc::new(())).unwrap();
     let attributes = attributes();
-    // SAFETY: a complete structure without a context type.
-    unsafe { attach(handle, &attributes) }.unwrap();
+    attach(handle, &attributes);
     handle
 }
 
@@ -119,8 +124,7 @@ fn deleting_twice_and_from_within_a_callback_does_nothing() {
     let handle = create(Kind::General, None, Arc::new(())).unwrap();
     let mut attributes = attributes();
     attributes.evt_cleanup = Some(again);
-    // SAFETY: a complete structure without a context type.
-    unsafe { attach(handle, &attributes) }.unwrap();
+    attach(handle, &attributes);
     delete(handle);
     delete(handle);
     assert_eq!(calls(), [("cleanup", handle), ("destroy", handle)]);
@@ -149,8 +153,7 @@ fn a_parent_that_is_going_takes_no_children() {
     let handle = create(Kind::General, None, Arc::new(())).unwrap();
     let mut attributes = attributes();
     attributes.evt_cleanup = Some(late);
-    // SAFETY: a complete structure without a context type.
-    unsafe { attach(handle, &attributes) }.unwrap();
+    attach(handle, &attributes);
     delete(handle);
     assert_eq!(STATUS.take(), Some(NtStatus::DELETE_PENDING));
     let stale = create(Kind::General, Some(handle), Arc::new(()));

@@ -17,7 +17,6 @@ use super::request::RequestType;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
 use crate::door::foreign::store;
-use crate::door::globals::Client;
 use crate::door::object::{self, Attributes, Handle, Kind, ParentRule, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::{WdfObjectAttributes, c_enum};
@@ -87,7 +86,6 @@ pub(crate) type FailedHook = Box<dyn Fn(FailedAction) + Send>;
 /// What `WDFDEVICE` stands for.
 pub(crate) struct Device {
     driver: Handle,
-    client: Arc<Client>,
     statements: Statements,
     state: Mutex<State>,
 }
@@ -118,11 +116,6 @@ impl Device {
     /// The driver it belongs to.
     pub(crate) fn driver(&self) -> Handle {
         self.driver
-    }
-
-    /// The client it belongs to.
-    pub(crate) fn client(&self) -> &Arc<Client> {
-        &self.client
     }
 
     /// What the client said before the device was created.
@@ -258,7 +251,6 @@ pub(super) fn create(
     let driver = object::checked::<Driver>(call, said.driver(), Kind::Driver)?;
     let device = Device {
         driver: said.driver(),
-        client: Arc::clone(driver.client()),
         statements: said.statements().clone(),
         state: Mutex::new(State {
             pnp: PnpState::OBJECT_CREATED,

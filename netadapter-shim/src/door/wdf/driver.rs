@@ -65,7 +65,6 @@ unsafe impl Sized32 for VersionAvailable {}
 
 /// What `WDFDRIVER` stands for.
 pub(crate) struct Driver {
-    client: Arc<Client>,
     device_add: DeviceAdd,
     unload: Mutex<Option<unsafe extern "C" fn(Handle)>>,
     /// NUL-terminated, for WdfDriverGetRegistryPath.
@@ -77,16 +76,10 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// The client this is the driver of.
-    pub(crate) fn client(&self) -> &Arc<Client> {
-        &self.client
-    }
-
     /// The driver of a unit test's client.
     #[cfg(test)]
-    pub(super) fn for_test(client: &Arc<Client>, device_add: DeviceAdd) -> Self {
+    pub(super) fn for_test(device_add: DeviceAdd) -> Self {
         Self {
-            client: Arc::clone(client),
             device_add,
             unload: Mutex::new(None),
             registry_path: Arc::new([0]),
@@ -201,7 +194,6 @@ fn create(
         return Err(NtStatus::INVALID_PARAMETER);
     };
     Ok(Arc::new(Driver {
-        client: Arc::clone(client),
         device_add,
         unload: Mutex::new(config.unload),
         registry_path: path.into_iter().chain([0]).collect(),

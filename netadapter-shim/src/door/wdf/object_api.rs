@@ -72,7 +72,6 @@ fn is_framework_owned(kind: Kind) -> bool {
             | Kind::Device
             | Kind::DeviceInit
             | Kind::PacketQueue
-            | Kind::Interrupt
             | Kind::FileObject
             | Kind::ResourceList
     )

@@ -10,15 +10,9 @@ use crate::door::types::c_enum;
 c_enum! {
     /// `WDF_POWER_DEVICE_STATE`
     PowerDeviceState {
-        /// Working.
-        D0 = 1,
-        /// Light sleep.
-        D1 = 2,
-        /// Deeper sleep.
-        D2 = 3,
         /// Off, to come back.
         D3 = 4,
-        /// Off for good: removal or shutdown.
+        /// Off for good: removal, or a stop that hardware is released for.
         D3_FINAL = 5,
     }
 }
@@ -87,9 +81,6 @@ macro_rules! tell {
 }
 
 impl PnpCallbacks {
-    /// Bytes of the structure in C.
-    pub(crate) const SIZE: usize = size_of::<Self>();
-
     /// EvtDevicePrepareHardware with the raw and the translated resources.
     ///
     /// # Errors
@@ -192,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_layout_is_that_of_umdf_2_33() {
-        assert_eq!(PnpCallbacks::SIZE, 144);
+        assert_eq!(size_of::<PnpCallbacks>(), 144);
         assert_eq!(offset_of!(PnpCallbacks, prepare_hardware), 40);
         assert_eq!(offset_of!(PnpCallbacks, surprise_removal), 96);
         assert_eq!(offset_of!(PnpCallbacks, usage_notification_ex), 136);

@@ -30,7 +30,7 @@ impl TestClient {
         device_add: unsafe extern "C" fn(Handle, Handle) -> NtStatus,
     ) -> Self {
         let client = globals::bind("test", NetAdapterCxVersion::OFFERED);
-        let payload = Arc::new(Driver::for_test(&client, device_add));
+        let payload = Arc::new(Driver::for_test(device_add));
         let driver = object::create(Kind::Driver, None, payload).unwrap();
         client.set_driver(Some(driver));
         Self { client, driver }
@@ -44,11 +44,6 @@ impl TestClient {
     /// The driver object.
     pub(crate) fn driver(&self) -> Handle {
         self.driver
-    }
-
-    /// The bound client.
-    pub(crate) fn client(&self) -> &Arc<Client> {
-        &self.client
     }
 
     /// The handle a create function stores, which must succeed.
