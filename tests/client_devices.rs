@@ -18,6 +18,8 @@ const ONE: [&str; 2] = ["--ifname", "left"];
 /// Control codes of the client.
 const ATTEMPT_RESTART: u32 = 1;
 const NO_RESTART: u32 = 2;
+const KEEP: u32 = 3;
+const FINISH_KEPT: u32 = 4;
 
 /// The run's socket with this ending.
 fn socket(machine: &Machine, ending: &str) -> PathBuf {
@@ -238,5 +240,40 @@ fn a_device_that_keeps_failing_is_restarted_five_times() {
         let added = steps(&ended.stderr).into_iter();
         assert_eq!(added.filter(|step| *step == "DeviceAdd").count(), 6);
         assert!(ended.stderr.contains("failed too often"), "{ended:?}");
+    });
+}
+
+#[test]
+fn a_request_that_is_kept_over_a_sleep_is_stopped_and_resumed() {
+    let test = "a_request_that_is_kept_over_a_sleep_is_stopped_and_resumed";
+    let Some(client) = compile(SOURCE, "keeps", &[]) else {
+        return;
+    };
+    in_namespace(test, || {
+        let machine = Machine::new();
+        let mut hosted = Hosted::up(&machine, &client, &ONE);
+        let mut kept = open(&machine);
+        send(&mut kept, KEEP);
+        hosted.wait_for(": step Keep");
+        let before = hosted.said();
+        assert!(happen(&machine, "power_cycle").contains("done"));
+        let since = hosted.said()[before.len()..].to_owned();
+        let power: Vec<_> = steps(&since)
+            .into_iter()
+            .filter(|step| step.starts_with("Io") || step.starts_with("D0E"))
+            .collect();
+        let wanted = [
+            "IoStop",
+            "D0ExitPreInterruptsDisabled",
+            "D0Exit",
+            "D0Entry",
+            "D0EntryPostInterruptsEnabled",
+            "IoResume",
+        ];
+        assert_eq!(power, wanted, "{since}");
+        assert!(since.contains("stop flags 0x1"), "{since}");
+        assert_eq!(control(&machine, FINISH_KEPT), 0);
+        assert_eq!(status(&mut kept), 0);
+        assert_eq!(hosted.stop().code, 0);
     });
 }

@@ -8,7 +8,7 @@
 #include <wdf.h>
 #include <netadaptercx.h>
 
-enum { ATTEMPT_RESTART = 1, NO_RESTART = 2, KEEP = 3, FINISH_KEPT = 4, STATES = 5 };
+enum { ATTEMPT_RESTART = 1, NO_RESTART = 2, KEEP = 3, FINISH_KEPT = 4 };
 
 typedef struct {
     NETADAPTER Adapter;

@@ -2,8 +2,12 @@
 
 #![allow(unsafe_code)] // follows the client's pointers
 
+mod callback;
+
 use super::types::UnicodeString;
 use crate::abi::NtStatus;
+
+pub(crate) use callback::Callback;
 
 /// A structure of the C interface that begins with `ULONG Size`.
 ///

@@ -24,13 +24,16 @@ mod io_target;
 mod lock;
 pub(crate) mod memory;
 mod object_api;
+mod plain;
 pub(crate) mod pnp_callbacks;
 mod property;
 mod registry;
 mod registry_value;
 pub(crate) mod request;
 mod request_api;
+mod serialize;
 pub(crate) mod string;
+mod uncalled;
 
 use super::table::Functions;
 

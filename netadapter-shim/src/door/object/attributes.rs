@@ -26,6 +26,8 @@ pub(crate) struct Attributes {
     pub(crate) destroy: Option<Callback>,
     /// ParentObject, if it is not NULL. Not looked up yet.
     pub(crate) parent: Option<Handle>,
+    /// SynchronizationScope; 0 if there were no attributes.
+    pub(crate) synchronization_scope: u32,
     /// The context to allocate.
     pub(crate) context: Option<ContextType>,
 }
@@ -132,6 +134,7 @@ impl Attributes {
             cleanup: raw.evt_cleanup.map(Callback),
             destroy: raw.evt_destroy.map(Callback),
             parent: raw.parent.optional(),
+            synchronization_scope: raw.synchronization_scope,
             context,
         })
     }

@@ -8,6 +8,7 @@ use crate::door::net;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::watchdog::Watchdog;
 use crate::door::wdf::device::{self, Device, FailedAction, FailedHook, PnpState, PowerState};
+use crate::door::wdf::io_queue::power;
 use crate::door::wdf::pnp_callbacks::PowerDeviceState;
 
 /// Calls a device's client, under watch.
@@ -76,8 +77,14 @@ impl DeviceCalls {
             Call::QueryRemove => pnp.query_remove(device),
             // Without a device on a bus there is no interrupt to enable.
             Call::InterruptEnable | Call::InterruptDisable => Ok(()),
-            Call::IoStart => net::device::io_start(device),
-            Call::IoStop => told(|| net::device::io_stop(device)),
+            Call::IoStart => {
+                net::device::io_start(device)?;
+                told(|| power::power_up(device))
+            }
+            Call::IoStop => told(|| {
+                power::power_down(device, low == Low::Final);
+                net::device::io_stop(device);
+            }),
             Call::AdapterStop => told(|| net::device::stop_adapters(device)),
         }
     }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::create::{Globals, create_object, read, required, status};
 use super::deferred::{Deferred, Routine};
+use super::serialize;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::{Sized32, store};
+use crate::door::foreign::store;
 use crate::door::object::{self, Attributes, Handle, Kind, ParentRule, Rules};
 use crate::door::runtime::clock::Timeout;
 use crate::door::table::{Functions, entries};
@@ -57,11 +58,6 @@ pub(super) struct RoutineConfig {
     automatic_serialization: Boolean,
 }
 
-// SAFETY: plain data in C's order; a callback is NULL or the client's own.
-unsafe impl Sized32 for TimerConfig {}
-// SAFETY: as above.
-unsafe impl Sized32 for RoutineConfig {}
-
 /// What the three create functions share once their structure is read.
 ///
 /// # Safety
@@ -69,7 +65,7 @@ unsafe impl Sized32 for RoutineConfig {}
 unsafe fn create(
     call: &str,
     kind: Kind,
-    (routine, period): (Option<Routine>, u32),
+    (routine, period, serialized): (Option<Routine>, u32, Boolean),
     attributes: *const WdfObjectAttributes,
     out: *mut Handle,
 ) -> Result<(), NtStatus> {
@@ -86,7 +82,14 @@ unsafe fn create(
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
     }
     let routine = routine.ok_or(NtStatus::INVALID_PARAMETER)?;
-    let made = Deferred::new(routine, Duration::from_millis(period.into()), parent);
+    let made = {
+        let period = Duration::from_millis(period.into());
+        let serialized = match serialized {
+            0 => None,
+            _ => serialize::below(parent),
+        };
+        Deferred::new(routine, period, parent, serialized)
+    };
     let payload = Arc::clone(&made);
     let handle = create_object(call, kind, parent, &attributes, payload)?;
     made.end_with(handle);
@@ -115,7 +118,11 @@ unsafe extern "C" fn WdfTimerCreate(
     if config.period > i32::MAX as u32 {
         return NtStatus::INVALID_PARAMETER;
     }
-    let what = (config.routine, config.period);
+    let what = (
+        config.routine,
+        config.period,
+        config.automatic_serialization,
+    );
     // SAFETY: passed on from the client.
     status(unsafe { create(call, Kind::Timer, what, attributes, timer) })
 }
@@ -150,7 +157,7 @@ unsafe extern "C" fn WdfWorkItemCreate(
     // SAFETY: the client's structure, or NULL.
     match unsafe { read(call, "Config", config) } {
         Ok(config) => {
-            let what = (config.routine, 0);
+            let what = (config.routine, 0, config.automatic_serialization);
             // SAFETY: passed on from the client.
             status(unsafe { create(call, Kind::WorkItem, what, attributes, item) })
         }
@@ -190,7 +197,7 @@ unsafe extern "C" fn WdfDpcCreate(
     // SAFETY: the client's structure, or NULL.
     match unsafe { read(call, "Config", config) } {
         Ok(config) => {
-            let what = (config.routine, 0);
+            let what = (config.routine, 0, config.automatic_serialization);
             // SAFETY: passed on from the client.
             status(unsafe { create(call, Kind::Dpc, what, attributes, dpc) })
         }

@@ -14,6 +14,7 @@ use super::interface::Interface;
 use super::pnp_callbacks::PnpCallbacks;
 use super::property::Property;
 use super::request::RequestType;
+use super::serialize::{CallbackLock, Scope};
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
 use crate::door::foreign::store;
@@ -87,6 +88,9 @@ pub(crate) type FailedHook = Box<dyn Fn(FailedAction) + Send>;
 pub(crate) struct Device {
     driver: Handle,
     statements: Statements,
+    scope: Scope,
+    /// What its callbacks share if the scope is the device.
+    lock: Arc<CallbackLock>,
     state: Mutex<State>,
 }
 
@@ -96,6 +100,8 @@ pub(super) struct State {
     power: PowerState,
     failed: Option<FailedAction>,
     on_failed: Option<FailedHook>,
+    /// Power-managed queues give requests out.
+    pub(super) io_powered: bool,
     /// The queue for what no other one was configured for.
     pub(super) default_queue: Option<Handle>,
     /// Queues of requests of one kind.
@@ -116,6 +122,16 @@ impl Device {
     /// The driver it belongs to.
     pub(crate) fn driver(&self) -> Handle {
         self.driver
+    }
+
+    /// Which of its callbacks exclude each other.
+    pub(super) fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// What they exclude each other by, if that is the whole device.
+    pub(super) fn lock(&self) -> &Arc<CallbackLock> {
+        &self.lock
     }
 
     /// What the client said before the device was created.
@@ -252,11 +268,14 @@ pub(super) fn create(
     let device = Device {
         driver: said.driver(),
         statements: said.statements().clone(),
+        scope: Scope(attributes.synchronization_scope).or(driver.scope()),
+        lock: Arc::default(),
         state: Mutex::new(State {
             pnp: PnpState::OBJECT_CREATED,
             power: PowerState::OBJECT_CREATED,
             failed: None,
             on_failed: None,
+            io_powered: false,
             default_queue: None,
             queues: Vec::new(),
             io_target: None,

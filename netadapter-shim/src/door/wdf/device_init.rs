@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::create::{Globals, read_or_breach};
 use super::pnp_callbacks::PnpCallbacks;
+use super::uncalled;
 use crate::abi::NtStatus;
-use crate::door::foreign::{Sized32, unicode_string};
+use crate::door::foreign::{Callback, unicode_string};
 use crate::door::object::{self, Attributes, Handle, Kind, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::{Boolean, UnicodeString, WdfObjectAttributes};
@@ -55,8 +56,6 @@ pub(crate) struct Statements {
     pub(crate) request_attributes: Attributes,
     /// EvtIoInCallerContext.
     pub(crate) in_caller_context: Option<InCallerContext>,
-    /// The power policy callbacks: kept, never called, for nothing wakes.
-    pub(crate) power_policy: PowerPolicyCallbacks,
     /// One open file at a time.
     pub(crate) exclusive: bool,
     /// What NetDeviceInitConfig left; once it is there, some setters are not
@@ -65,7 +64,7 @@ pub(crate) struct Statements {
 }
 
 /// `EVT_WDF_IO_IN_CALLER_CONTEXT`
-pub(crate) type InCallerContext = unsafe extern "C" fn(Handle, Handle);
+pub(crate) type InCallerContext = Callback<unsafe extern "C" fn(Handle, Handle)>;
 
 /// `WDF_POWER_POLICY_EVENT_CALLBACKS`
 #[repr(C)]
@@ -75,17 +74,28 @@ pub(crate) struct PowerPolicyCallbacks {
     callbacks: [Option<unsafe extern "C" fn()>; 7],
 }
 
+/// Their names, in their order.
+const POWER_POLICY: [&str; 7] = [
+    "EvtDeviceArmWakeFromS0",
+    "EvtDeviceDisarmWakeFromS0",
+    "EvtDeviceWakeFromS0Triggered",
+    "EvtDeviceArmWakeFromSx",
+    "EvtDeviceDisarmWakeFromSx",
+    "EvtDeviceWakeFromSxTriggered",
+    "EvtDeviceArmWakeFromSxWithReason",
+];
+
 /// `WDF_FILEOBJECT_CONFIG`
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FileCallbacks {
     size: u32,
     /// EvtDeviceFileCreate
-    pub(crate) create: Option<unsafe extern "C" fn(Handle, Handle, Handle)>,
+    pub(crate) create: Option<Callback<unsafe extern "C" fn(Handle, Handle, Handle)>>,
     /// EvtFileClose
-    pub(crate) close: Option<unsafe extern "C" fn(Handle)>,
+    pub(crate) close: Option<Callback<unsafe extern "C" fn(Handle)>>,
     /// EvtFileCleanup
-    pub(crate) cleanup: Option<unsafe extern "C" fn(Handle)>,
+    pub(crate) cleanup: Option<Callback<unsafe extern "C" fn(Handle)>>,
     auto_forward: u32,
     class: u32,
 }
@@ -99,13 +109,6 @@ pub(super) struct IoTypeConfig {
     device_control: u32,
     direct_threshold: u32,
 }
-
-// SAFETY: plain data in C's order; a callback is NULL or the client's own.
-unsafe impl Sized32 for PowerPolicyCallbacks {}
-// SAFETY: as above.
-unsafe impl Sized32 for FileCallbacks {}
-// SAFETY: integers in C's order.
-unsafe impl Sized32 for IoTypeConfig {}
 
 impl DeviceInit {
     /// One for a driver whose EvtDriverDeviceAdd is about to be called.
@@ -166,6 +169,7 @@ unsafe extern "C" fn WdfDeviceInitSetPnpPowerEventCallbacks(
     // SAFETY: the client's structure, or NULL.
     let callbacks = unsafe { read_or_breach(call, "PnpPowerEventCallbacks", callbacks) };
     if let (Ok(init), Some(callbacks)) = (checked(call, init), callbacks) {
+        uncalled::say("they are of kernel mode", callbacks.of_kernel_mode());
         init.statements().pnp = callbacks;
     }
 }
@@ -178,8 +182,10 @@ unsafe extern "C" fn WdfDeviceInitSetPowerPolicyEventCallbacks(
     let call = "WdfDeviceInitSetPowerPolicyEventCallbacks";
     // SAFETY: the client's structure, or NULL.
     let callbacks = unsafe { read_or_breach(call, "PowerPolicyEventCallbacks", callbacks) };
-    if let (Ok(init), Some(callbacks)) = (checked(call, init), callbacks) {
-        init.statements().power_policy = callbacks;
+    if let (Ok(_), Some(callbacks)) = (checked(call, init), callbacks) {
+        let given = callbacks.callbacks.map(|callback| callback.is_some());
+        let why = "nothing here wakes a device up";
+        uncalled::say(why, POWER_POLICY.into_iter().zip(given));
     }
 }
 
@@ -311,7 +317,7 @@ unsafe extern "C" fn WdfDeviceInitSetRequestAttributes(
     }
 }
 
-unsafe extern "C" fn WdfDeviceInitSetIoInCallerContextCallback(
+extern "C" fn WdfDeviceInitSetIoInCallerContextCallback(
     _: Globals,
     init: Handle,
     callback: Option<InCallerContext>,

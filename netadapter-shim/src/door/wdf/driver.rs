@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::create::{Globals, caller, caller_driver, read, required, status};
 use super::device_init::DeviceInit;
+use super::serialize::Scope;
 use super::string;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
@@ -71,17 +72,25 @@ pub(crate) struct Driver {
     registry_path: Arc<[u16]>,
     /// The `DRIVER_OBJECT` that DriverEntry was given.
     wdm: AtomicUsize,
+    /// What its devices inherit.
+    scope: Scope,
     /// The device that EvtDriverDeviceAdd is creating.
     added: Mutex<Option<Handle>>,
 }
 
 impl Driver {
+    /// The synchronization scope that its devices inherit.
+    pub(super) fn scope(&self) -> Scope {
+        self.scope
+    }
+
     /// The driver of a unit test's client.
     #[cfg(test)]
     pub(super) fn for_test(device_add: DeviceAdd) -> Self {
         Self {
             device_add,
             unload: Mutex::new(None),
+            scope: Scope::NONE,
             registry_path: Arc::new([0]),
             wdm: AtomicUsize::new(0),
             added: Mutex::new(None),
@@ -164,7 +173,8 @@ unsafe extern "C" fn WdfDriverCreate(
             unsafe { Attributes::read(attributes, Rules::ANY.parent(ParentRule::Forbidden)) }?;
         // SAFETY: the client's string.
         let path = unsafe { unicode_string(registry_path) }.ok_or(NtStatus::INVALID_PARAMETER)?;
-        let made = create(&client, &config, path, driver_object.addr())?;
+        let scope = Scope(attributes.synchronization_scope).or(Scope::NONE);
+        let made = create(&client, &config, path, driver_object.addr(), scope)?;
         let handle = object::create_with(Kind::Driver, None, &attributes, made)?;
         client.set_driver(Some(handle));
         let owner = Arc::clone(&client);
@@ -180,6 +190,7 @@ fn create(
     config: &DriverConfig,
     path: Vec<u16>,
     wdm: usize,
+    scope: Scope,
 ) -> Result<Arc<Driver>, NtStatus> {
     if client.driver().is_some() {
         log::error!("WdfDriverCreate: the driver exists already; it is created once");
@@ -196,6 +207,7 @@ fn create(
     Ok(Arc::new(Driver {
         device_add,
         unload: Mutex::new(config.unload),
+        scope,
         registry_path: path.into_iter().chain([0]).collect(),
         wdm: AtomicUsize::new(wdm),
         added: Mutex::new(None),

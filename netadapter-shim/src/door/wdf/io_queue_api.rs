@@ -9,6 +9,8 @@ use super::create::{Globals, create_object, read, required, status};
 use super::device;
 use super::io_queue::{self, DispatchType, IoQueue, QueueConfig, StateCallback};
 use super::request::{self, RequestType};
+use super::serialize::{self, Scope};
+use super::uncalled;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
 use crate::door::foreign::store;
@@ -57,12 +59,18 @@ unsafe extern "C" fn WdfIoQueueCreate(
         // SAFETY: the client's attributes, or NULL.
         let attributes = unsafe { Attributes::read(attributes, Rules::ANY) }?;
         check(call, &config)?;
+        let internal = config.internal_control.is_some();
+        let why = "no other driver sends requests";
+        uncalled::say(why, [("EvtIoInternalDeviceControl", internal)]);
         let is_default = config.default_queue != 0;
         if is_default && owner.state().default_queue.is_some() {
             log::error!("{call}: {device} has a default queue already");
             return Err(NtStatus::UNSUCCESSFUL);
         }
-        let made = IoQueue::new(device, config);
+        let scope = Scope(attributes.synchronization_scope);
+        let serialized = serialize::of_new_queue(&owner, scope);
+        let powered = owner.state().io_powered;
+        let made = IoQueue::new(device, config, serialized, powered);
         let payload = Arc::clone(&made);
         let handle = create_object(call, Kind::IoQueue, device, &attributes, payload)?;
         object::on_dispose(
@@ -123,12 +131,12 @@ unsafe extern "C" fn WdfIoQueueGetState(
     // SAFETY: C's place for the number, or NULL.
     unsafe { store(waiting, count(state.waiting.len())) };
     // SAFETY: C's place for the number, or NULL.
-    unsafe { store(with_client, count(state.with_client)) };
+    unsafe { store(with_client, count(state.held.len())) };
     let bit = |set: bool, bit: u32| if set { bit } else { 0 };
     bit(state.accepting, bits::ACCEPT_REQUESTS)
         | bit(state.dispatching, bits::DISPATCH_REQUESTS)
         | bit(state.waiting.is_empty(), bits::NO_REQUESTS)
-        | bit(state.with_client == 0, bits::DRIVER_NO_REQUESTS)
+        | bit(state.held.is_empty(), bits::DRIVER_NO_REQUESTS)
 }
 
 unsafe extern "C" fn WdfIoQueueRetrieveNextRequest(
@@ -335,18 +343,23 @@ extern "C" fn WdfDeviceConfigureRequestDispatching(
     })())
 }
 
-/// Only from EvtIoInCallerContext, which is not called here: no request
-/// reaches a client before its queue has it.
+/// Only from EvtIoInCallerContext, or later for a request that it has kept.
 extern "C" fn WdfDeviceEnqueueRequest(_: Globals, device: Handle, handle: Handle) -> NtStatus {
     let call = "WdfDeviceEnqueueRequest";
     status((|| {
-        device::checked(call, device)?;
-        request::checked_open(call, handle)?;
-        let text = format_args!("{call}: {handle} is in a queue or with the client already");
-        breach(WdfFault::RequestFatalError, text);
-        Err(NtStatus::INVALID_DEVICE_REQUEST)
+        let owner = device::checked(call, device)?;
+        let asked = request::checked_open(call, handle)?;
+        if !request::set_loose(handle, false) {
+            let text = format_args!("{call}: {handle} is in a queue or with the client already");
+            breach(WdfFault::RequestFatalError, text);
+            return Err(NtStatus::INVALID_DEVICE_REQUEST);
+        }
+        io_queue::enqueue(&owner, asked.kind, handle).inspect_err(|_| {
+            // The client's to complete.
+            request::set_loose(handle, true);
+        })
     })())
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

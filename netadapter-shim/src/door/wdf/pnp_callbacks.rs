@@ -81,6 +81,21 @@ macro_rules! tell {
 }
 
 impl PnpCallbacks {
+    /// Those that are never called, and whether they were given.
+    pub(super) fn of_kernel_mode(&self) -> [(&'static str, bool); 3] {
+        [
+            (
+                "EvtDeviceUsageNotification",
+                self.usage_notification.is_some(),
+            ),
+            ("EvtDeviceRelationsQuery", self.relations_query.is_some()),
+            (
+                "EvtDeviceUsageNotificationEx",
+                self.usage_notification_ex.is_some(),
+            ),
+        ]
+    }
+
     /// EvtDevicePrepareHardware with the raw and the translated resources.
     ///
     /// # Errors

@@ -291,9 +291,7 @@ fn mark(call: &str, handle: Handle, callback: Option<Cancel>) -> Result<(), NtSt
 extern "C" fn WdfRequestMarkCancelable(_: Globals, handle: Handle, callback: Option<Cancel>) {
     let marked = mark("WdfRequestMarkCancelable", handle, callback);
     if let (Err(NtStatus::CANCELLED), Some(callback)) = (marked, callback) {
-        // SAFETY: the client gave this function for this call, and the
-        // request exists.
-        unsafe { callback(handle) };
+        callback.call(handle);
     }
 }
 
@@ -348,11 +346,8 @@ extern "C" fn WdfRequestRequeue(_: Globals, handle: Handle) -> NtStatus {
 /// A request that the client keeps or gives back while its queue is stopped.
 extern "C" fn WdfRequestStopAcknowledge(_: Globals, handle: Handle, requeue: Boolean) {
     let call = "WdfRequestStopAcknowledge";
-    if requeue != 0 {
-        let _ = io_queue::requeue(call, handle);
-    } else {
-        let _ = request::checked(call, handle);
-    }
+    // What is wrong was a breach.
+    let _ = io_queue::power::acknowledge(call, handle, requeue != 0);
 }
 
 extern "C" fn WdfRequestGetRequestorProcessId(_: Globals, handle: Handle) -> u32 {

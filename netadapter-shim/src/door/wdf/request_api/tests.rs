@@ -3,6 +3,7 @@ use std::ptr::{null, null_mut};
 
 use super::*;
 use crate::door::fail::recorded;
+use crate::door::foreign::Callback;
 use crate::door::wdf::device::tests::device;
 use crate::door::wdf::request::IoRequest;
 use crate::door::wdf::test_client::TestClient;
@@ -172,8 +173,8 @@ fn marks_are_set_taken_back_and_checked_on_completion() {
     let request = from_outside(&client, RequestType::READ);
     let unmark = || WdfRequestUnmarkCancelable(null(), request);
     assert_eq!(unmark(), NtStatus::INVALID_PARAMETER);
-    WdfRequestMarkCancelable(null(), request, Some(canceled));
-    let twice = WdfRequestMarkCancelableEx(null(), request, Some(canceled));
+    WdfRequestMarkCancelable(null(), request, Some(Callback::of(canceled)));
+    let twice = WdfRequestMarkCancelableEx(null(), request, Some(Callback::of(canceled)));
     assert_eq!(twice, NtStatus::INVALID_DEVICE_REQUEST);
     recorded::take_one(WdfFault::RequestFatalError);
     WdfRequestCompleteWithInformation(null(), request, NtStatus::SUCCESS, 1);
@@ -184,7 +185,7 @@ fn marks_are_set_taken_back_and_checked_on_completion() {
     request::cancel(request);
     assert_eq!(WdfRequestIsCanceled(null(), request), 1);
     assert_eq!(unmark(), NtStatus::CANCELLED);
-    WdfRequestMarkCancelable(null(), request, Some(canceled));
+    WdfRequestMarkCancelable(null(), request, Some(Callback::of(canceled)));
     assert_eq!(CANCELED.get(), 1, "called at once");
     WdfRequestMarkCancelableEx(null(), request, None);
     recorded::take_one(WdfFault::RequiredParameterIsNull);
@@ -200,8 +201,10 @@ fn a_request_outside_a_queue_cannot_be_moved() {
     assert!(WdfRequestGetFileObject(null(), request).is_null());
     let requeued = WdfRequestRequeue(null(), request);
     assert_eq!(requeued, NtStatus::INVALID_DEVICE_REQUEST);
-    WdfRequestStopAcknowledge(null(), request, 0);
-    WdfRequestStopAcknowledge(null(), request, 1);
+    for requeue in [0, 1] {
+        WdfRequestStopAcknowledge(null(), request, requeue);
+        recorded::take_one(WdfFault::RequestFatalError);
+    }
     let forwarded = WdfRequestForwardToIoQueue(null(), request, request);
     assert_eq!(forwarded, NtStatus::INVALID_HANDLE);
     recorded::take_one(WdfFault::InvalidHandle);
