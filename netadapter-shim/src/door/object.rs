@@ -11,6 +11,8 @@
 
 mod attributes;
 mod context;
+mod hash;
+mod recent;
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
@@ -19,7 +21,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub(crate) use attributes::{Attributes, ParentRule, Rules, create_with};
-pub(crate) use context::{ContextType, allocate_context, context, owner_of_context};
+pub(crate) use context::{ContextType, allocate_context, context, context_known, owner_of_context};
+pub(crate) use hash::SpreadState;
 
 use super::fail::{WdfFault, breach};
 use crate::abi::NtStatus;
@@ -99,7 +102,8 @@ enum Stage {
     Destroyed,
 }
 
-static OBJECTS: LazyLock<RwLock<HashMap<Handle, Arc<Object>>>> = LazyLock::new(RwLock::default);
+static OBJECTS: LazyLock<RwLock<HashMap<Handle, Arc<Object>, SpreadState>>> =
+    LazyLock::new(RwLock::default);
 
 /// Numbers look like nothing that can be followed: beyond any user address.
 static NEXT: AtomicUsize = AtomicUsize::new(0x4d00_0000_0000_0010);
@@ -181,11 +185,12 @@ pub(crate) fn payload<T: Any + Send + Sync>(
     handle: Handle,
     kind: Kind,
 ) -> Result<Arc<T>, BadHandle> {
-    let object = find(handle);
+    let objects = OBJECTS.read().unwrap_or_else(PoisonError::into_inner);
+    let object = objects.get(&handle);
     let bad = BadHandle {
         handle,
         expected: kind,
-        found: object.as_ref().map(|object| object.kind),
+        found: object.map(|object| object.kind),
     };
     let object = object.filter(|object| object.kind == kind).ok_or(bad)?;
     Arc::downcast(Arc::clone(&object.payload)).map_err(|_| bad)
@@ -399,6 +404,7 @@ fn forget(handle: Handle) {
         .write()
         .unwrap_or_else(PoisonError::into_inner)
         .remove(&handle);
+    recent::forget_all();
     if let Some(object) = gone {
         context::disown(&object.state().contexts);
     }

@@ -141,6 +141,19 @@ impl Attributes {
 }
 
 impl ContextType {
+    /// The address that stands for a client's type; `None` for NULL or a wrong `Size`.
+    ///
+    /// # Safety
+    /// As for [`Self::read`].
+    pub(crate) unsafe fn unique(pointer: *const WdfContextTypeInfo) -> Option<usize> {
+        // SAFETY: passed on from the caller.
+        let raw = unsafe { read_sized(pointer) }.ok()?;
+        Some(match raw.unique_type.is_null() {
+            true => pointer.addr(),
+            false => raw.unique_type.addr(),
+        })
+    }
+
     /// Copies a client's type information; `None` for NULL or a wrong `Size`.
     ///
     /// # Safety
@@ -154,12 +167,9 @@ impl ContextType {
             // SAFETY: the caller vouches for the terminator.
             false => unsafe { CStr::from_ptr(raw.name) }.to_owned(),
         };
-        let unique = match raw.unique_type.is_null() {
-            true => pointer.addr(),
-            false => raw.unique_type.addr(),
-        };
         Some(Self {
-            unique,
+            // SAFETY: passed on from the caller.
+            unique: unsafe { Self::unique(pointer) }?,
             name,
             size: raw.context_size,
         })

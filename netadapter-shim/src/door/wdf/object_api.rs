@@ -113,6 +113,11 @@ unsafe extern "C" fn WdfObjectGetTypedContextWorker(
     kind: *const WdfContextTypeInfo,
 ) -> *mut c_void {
     let call = "WdfObjectGetTypedContextWorker";
+    // SAFETY: the client's type information, or NULL.
+    let unique = unsafe { ContextType::unique(kind) };
+    if let Some(known) = unique.and_then(|unique| object::context_known(object, unique)) {
+        return known;
+    }
     if object::checked_kind(call, object).is_err() {
         return null_mut();
     }

@@ -166,3 +166,59 @@ fn a_create_before_the_driver_is_a_breach() {
     recorded::take_one(WdfFault::VerifierFatalError);
     assert!(handle.is_null());
 }
+
+#[test]
+fn a_context_is_not_found_any_more_once_its_object_is_destroyed() {
+    let client = TestClient::new();
+    let kind = kind(c"FLEETING");
+    let mut wanted = attributes();
+    wanted.context_type = &kind;
+    let handle = general(&client, &wanted);
+    let find = || {
+        // SAFETY: live type information.
+        unsafe { WdfObjectGetTypedContextWorker(null(), handle, &kind) }
+    };
+    let first = find();
+    assert!(!first.is_null());
+    assert_eq!(
+        object::context_known(handle, (&raw const kind).addr()),
+        Some(first)
+    );
+    assert_eq!(find(), first);
+    WdfObjectDelete(null(), handle);
+    assert!(find().is_null());
+    recorded::take_one(WdfFault::InvalidHandle);
+}
+
+/// What a call takes, over many.
+fn nanoseconds(call: impl Fn()) -> f64 {
+    const CALLS: u32 = 1_000_000;
+    let begin = std::time::Instant::now();
+    (0..CALLS).for_each(|_| call());
+    begin.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
+}
+
+#[test]
+#[ignore = "a measurement: cargo test --release -p netadapter-shim --lib -- --ignored --nocapture cost"]
+fn the_cost_of_a_context_and_of_a_handle() {
+    let client = TestClient::new();
+    let kind = kind(c"COSTLY");
+    let mut wanted = attributes();
+    wanted.context_type = &kind;
+    let objects: Vec<_> = (0..1000).map(|_| general(&client, &wanted)).collect();
+    let object = objects[500];
+    let context = nanoseconds(|| {
+        // SAFETY: live type information.
+        let found = unsafe { WdfObjectGetTypedContextWorker(null(), object, &kind) };
+        assert!(!std::hint::black_box(found).is_null());
+    });
+    let handle = nanoseconds(|| {
+        let found = object::payload::<()>(object, Kind::General);
+        assert!(std::hint::black_box(found).is_ok());
+    });
+    let globals = nanoseconds(|| {
+        let found = crate::door::globals::client(client.globals());
+        assert!(std::hint::black_box(found).is_some());
+    });
+    println!("context {context:.1} ns, handle {handle:.1} ns, globals {globals:.1} ns");
+}
