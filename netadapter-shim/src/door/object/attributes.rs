@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::context::{ContextType, allocate_context};
 use super::{Handle, Kind, abandon, create};
 use crate::abi::NtStatus;
-use crate::door::foreign::{BadStruct, read_sized};
+use crate::door::foreign::{BadStruct, In, read_sized};
 use crate::door::types::{ObjectCallback, WdfContextTypeInfo, WdfObjectAttributes};
 
 /// A client's cleanup or destroy callback.
@@ -105,6 +105,15 @@ impl Attributes {
 
     /// Copies and checks a client's attributes; NULL gives the defaults.
     ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub(crate) fn of(given: In<'_, WdfObjectAttributes>, rules: Rules) -> Result<Self, NtStatus> {
+        // SAFETY: NULL or the client's attributes, as the type says.
+        unsafe { Self::read(given.pointer(), rules) }
+    }
+
+    /// Copies and checks a client's attributes; NULL gives the defaults.
+    ///
     /// # Safety
     /// `pointer` is NULL or points to a `WDF_OBJECT_ATTRIBUTES` at least as
     /// large as its `Size` says; its type information is valid likewise, with
@@ -141,6 +150,18 @@ impl Attributes {
 }
 
 impl ContextType {
+    /// Copies a client's type information; `None` for NULL or a wrong `Size`.
+    pub(crate) fn of(given: In<'_, WdfContextTypeInfo>) -> Option<Self> {
+        // SAFETY: NULL or the client's type information, as the type says.
+        unsafe { Self::read(given.pointer()) }
+    }
+
+    /// The address that stands for a client's type; `None` for NULL or a wrong `Size`.
+    pub(crate) fn unique_of(given: In<'_, WdfContextTypeInfo>) -> Option<usize> {
+        // SAFETY: as above.
+        unsafe { Self::unique(given.pointer()) }
+    }
+
     /// The address that stands for a client's type; `None` for NULL or a wrong `Size`.
     ///
     /// # Safety

@@ -1,6 +1,5 @@
 //! `WdfTimer*`, `WdfWorkItem*` and `WdfDpc*`.
 
-#![allow(unsafe_code)] // reads the client's structures
 #![allow(non_snake_case)] // C's names
 
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use super::deferred::{Deferred, Routine};
 use super::serialize;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::store;
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Attributes, Handle, Kind, ParentRule, Rules};
 use crate::door::runtime::clock::Timeout;
 use crate::door::table::{Functions, entries};
@@ -59,20 +58,16 @@ pub(super) struct RoutineConfig {
 }
 
 /// What the three create functions share once their structure is read.
-///
-/// # Safety
-/// Attributes and place for the handle are as C passes them.
-unsafe fn create(
+fn create(
     call: &str,
     kind: Kind,
     (routine, period, serialized): (Option<Routine>, u32, Boolean),
-    attributes: *const WdfObjectAttributes,
-    out: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    out: Out<'_, Handle>,
 ) -> Result<(), NtStatus> {
     required(call, "the handle to return", out)?;
     let rules = Rules::ANY.parent(ParentRule::Required);
-    // SAFETY: passed on from the caller.
-    let attributes = unsafe { Attributes::read(attributes, rules) }?;
+    let attributes = Attributes::of(attributes, rules)?;
     let parent = attributes
         .parent
         .ok_or(NtStatus::WDF_PARENT_NOT_SPECIFIED)?;
@@ -93,8 +88,7 @@ unsafe fn create(
     let payload = Arc::clone(&made);
     let handle = create_object(call, kind, parent, &attributes, payload)?;
     made.end_with(handle);
-    // SAFETY: not NULL, and C's place for a handle.
-    unsafe { store(out, handle) };
+    out.store(handle);
     Ok(())
 }
 
@@ -103,15 +97,14 @@ fn parent_of(call: &str, handle: Handle, kind: Kind) -> Handle {
     found.map_or(Handle::NULL, |found| found.parent())
 }
 
-unsafe extern "C" fn WdfTimerCreate(
+extern "C" fn WdfTimerCreate(
     _: Globals,
-    config: *const TimerConfig,
-    attributes: *const WdfObjectAttributes,
-    timer: *mut Handle,
+    config: In<'_, TimerConfig>,
+    attributes: In<'_, WdfObjectAttributes>,
+    timer: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfTimerCreate";
-    // SAFETY: the client's structure, or NULL.
-    let config = match unsafe { read(call, "Config", config) } {
+    let config = match read(call, "Config", config) {
         Ok(config) => config,
         Err(status) => return status,
     };
@@ -123,8 +116,7 @@ unsafe extern "C" fn WdfTimerCreate(
         config.period,
         config.automatic_serialization,
     );
-    // SAFETY: passed on from the client.
-    status(unsafe { create(call, Kind::Timer, what, attributes, timer) })
+    status(create(call, Kind::Timer, what, attributes, timer))
 }
 
 extern "C" fn WdfTimerStart(_: Globals, timer: Handle, due: i64) -> Boolean {
@@ -147,19 +139,17 @@ extern "C" fn WdfTimerGetParentObject(_: Globals, timer: Handle) -> Handle {
     parent_of("WdfTimerGetParentObject", timer, Kind::Timer)
 }
 
-unsafe extern "C" fn WdfWorkItemCreate(
+extern "C" fn WdfWorkItemCreate(
     _: Globals,
-    config: *const RoutineConfig,
-    attributes: *const WdfObjectAttributes,
-    item: *mut Handle,
+    config: In<'_, RoutineConfig>,
+    attributes: In<'_, WdfObjectAttributes>,
+    item: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfWorkItemCreate";
-    // SAFETY: the client's structure, or NULL.
-    match unsafe { read(call, "Config", config) } {
+    match read(call, "Config", config) {
         Ok(config) => {
             let what = (config.routine, 0, config.automatic_serialization);
-            // SAFETY: passed on from the client.
-            status(unsafe { create(call, Kind::WorkItem, what, attributes, item) })
+            status(create(call, Kind::WorkItem, what, attributes, item))
         }
         Err(status) => status,
     }
@@ -187,19 +177,17 @@ extern "C" fn WdfWorkItemGetParentObject(_: Globals, item: Handle) -> Handle {
     parent_of("WdfWorkItemGetParentObject", item, Kind::WorkItem)
 }
 
-unsafe extern "C" fn WdfDpcCreate(
+extern "C" fn WdfDpcCreate(
     _: Globals,
-    config: *const RoutineConfig,
-    attributes: *const WdfObjectAttributes,
-    dpc: *mut Handle,
+    config: In<'_, RoutineConfig>,
+    attributes: In<'_, WdfObjectAttributes>,
+    dpc: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfDpcCreate";
-    // SAFETY: the client's structure, or NULL.
-    match unsafe { read(call, "Config", config) } {
+    match read(call, "Config", config) {
         Ok(config) => {
             let what = (config.routine, 0, config.automatic_serialization);
-            // SAFETY: passed on from the client.
-            status(unsafe { create(call, Kind::Dpc, what, attributes, dpc) })
+            status(create(call, Kind::Dpc, what, attributes, dpc))
         }
         Err(status) => status,
     }

@@ -1,6 +1,5 @@
 //! `WdfDeviceCreate` and what a device knows about itself.
 
-#![allow(unsafe_code)] // reads the client's structures and stores handles
 #![allow(non_snake_case)] // C's names
 
 use std::any::Any;
@@ -17,7 +16,7 @@ use super::request::RequestType;
 use super::serialize::{CallbackLock, Scope};
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::store;
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Attributes, Handle, Kind, ParentRule, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::{WdfObjectAttributes, c_enum};
@@ -233,26 +232,21 @@ pub(crate) fn checked(call: &str, device: Handle) -> Result<Arc<Device>, NtStatu
     object::checked(call, device, Kind::Device)
 }
 
-unsafe extern "C" fn WdfDeviceCreate(
+extern "C" fn WdfDeviceCreate(
     _: Globals,
-    init: *mut Handle,
-    attributes: *const WdfObjectAttributes,
-    device: *mut Handle,
+    init: Out<'_, Handle>,
+    attributes: In<'_, WdfObjectAttributes>,
+    device: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfDeviceCreate";
     status((|| {
         required(call, "DeviceInit", init)?;
         required(call, "Device", device)?;
-        // SAFETY: not NULL, and the client's variable.
-        let init_handle = unsafe { init.read_unaligned() };
-        // SAFETY: the client's attributes, or NULL.
-        let attributes =
-            unsafe { Attributes::read(attributes, Rules::ANY.parent(ParentRule::Forbidden)) }?;
+        let init_handle = init.given().read().unwrap_or_default();
+        let attributes = Attributes::of(attributes, Rules::ANY.parent(ParentRule::Forbidden))?;
         let handle = create(call, init_handle, &attributes)?;
-        // SAFETY: not NULL, and C's place for a handle.
-        unsafe { store(device, handle) };
-        // SAFETY: not NULL; WDF takes the init object over and clears it.
-        unsafe { store(init, Handle::NULL) };
+        device.store(handle);
+        init.store(Handle::NULL);
         Ok(())
     })())
 }

@@ -1,6 +1,5 @@
 //! `WDFDEVICE_INIT`: what a client says about a device before it creates it.
 
-#![allow(unsafe_code)] // reads the client's structures
 #![allow(non_snake_case)] // C's names
 
 use std::any::Any;
@@ -10,7 +9,7 @@ use super::create::{Globals, read_or_breach};
 use super::pnp_callbacks::PnpCallbacks;
 use super::uncalled;
 use crate::abi::NtStatus;
-use crate::door::foreign::{Callback, unicode_string};
+use crate::door::foreign::{Callback, In};
 use crate::door::object::{self, Attributes, Handle, Kind, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::{Boolean, UnicodeString, WdfObjectAttributes};
@@ -160,28 +159,26 @@ extern "C" fn WdfDeviceInitFree(_: Globals, init: Handle) {
     }
 }
 
-unsafe extern "C" fn WdfDeviceInitSetPnpPowerEventCallbacks(
+extern "C" fn WdfDeviceInitSetPnpPowerEventCallbacks(
     _: Globals,
     init: Handle,
-    callbacks: *const PnpCallbacks,
+    callbacks: In<'_, PnpCallbacks>,
 ) {
     let call = "WdfDeviceInitSetPnpPowerEventCallbacks";
-    // SAFETY: the client's structure, or NULL.
-    let callbacks = unsafe { read_or_breach(call, "PnpPowerEventCallbacks", callbacks) };
+    let callbacks = read_or_breach(call, "PnpPowerEventCallbacks", callbacks);
     if let (Ok(init), Some(callbacks)) = (checked(call, init), callbacks) {
         uncalled::say("they are of kernel mode", callbacks.of_kernel_mode());
         init.statements().pnp = callbacks;
     }
 }
 
-unsafe extern "C" fn WdfDeviceInitSetPowerPolicyEventCallbacks(
+extern "C" fn WdfDeviceInitSetPowerPolicyEventCallbacks(
     _: Globals,
     init: Handle,
-    callbacks: *const PowerPolicyCallbacks,
+    callbacks: In<'_, PowerPolicyCallbacks>,
 ) {
     let call = "WdfDeviceInitSetPowerPolicyEventCallbacks";
-    // SAFETY: the client's structure, or NULL.
-    let callbacks = unsafe { read_or_breach(call, "PowerPolicyEventCallbacks", callbacks) };
+    let callbacks = read_or_breach(call, "PowerPolicyEventCallbacks", callbacks);
     if let (Ok(_), Some(callbacks)) = (checked(call, init), callbacks) {
         let given = callbacks.callbacks.map(|callback| callback.is_some());
         let why = "nothing here wakes a device up";
@@ -197,14 +194,9 @@ extern "C" fn WdfDeviceInitSetIoType(_: Globals, init: Handle, _io_type: u32) {
     accept("WdfDeviceInitSetIoType", init);
 }
 
-unsafe extern "C" fn WdfDeviceInitSetIoTypeEx(
-    _: Globals,
-    init: Handle,
-    config: *const IoTypeConfig,
-) {
+extern "C" fn WdfDeviceInitSetIoTypeEx(_: Globals, init: Handle, config: In<'_, IoTypeConfig>) {
     let call = "WdfDeviceInitSetIoTypeEx";
-    // SAFETY: the client's structure, or NULL.
-    if unsafe { read_or_breach(call, "IoTypeConfig", config) }.is_some() {
+    if read_or_breach(call, "IoTypeConfig", config).is_some() {
         accept(call, init);
     }
 }
@@ -220,37 +212,31 @@ extern "C" fn WdfDeviceInitSetDeviceType(_: Globals, init: Handle, _device_type:
 }
 
 /// A name that would be assigned has to be readable at least.
-///
-/// # Safety
-/// `name` is the client's string, or NULL.
-unsafe fn assign(call: &str, init: Handle, name: *const UnicodeString) -> NtStatus {
+fn assign(call: &str, init: Handle, name: In<'_, UnicodeString>) -> NtStatus {
     if let Err(status) = checked(call, init) {
         return status;
     }
-    // SAFETY: passed on from the caller.
-    match name.is_null() || unsafe { unicode_string(name) }.is_some() {
+    match name.is_null() || name.text().is_some() {
         true => NtStatus::SUCCESS,
         false => NtStatus::INVALID_PARAMETER,
     }
 }
 
-unsafe extern "C" fn WdfDeviceInitAssignName(
+extern "C" fn WdfDeviceInitAssignName(
     _: Globals,
     init: Handle,
-    name: *const UnicodeString,
+    name: In<'_, UnicodeString>,
 ) -> NtStatus {
     accept("WdfDeviceInitAssignName", init);
-    // SAFETY: passed on from the client.
-    unsafe { assign("WdfDeviceInitAssignName", init, name) }
+    assign("WdfDeviceInitAssignName", init, name)
 }
 
-unsafe extern "C" fn WdfDeviceInitAssignSDDLString(
+extern "C" fn WdfDeviceInitAssignSDDLString(
     _: Globals,
     init: Handle,
-    descriptor: *const UnicodeString,
+    descriptor: In<'_, UnicodeString>,
 ) -> NtStatus {
-    // SAFETY: passed on from the client.
-    unsafe { assign("WdfDeviceInitAssignSDDLString", init, descriptor) }
+    assign("WdfDeviceInitAssignSDDLString", init, descriptor)
 }
 
 extern "C" fn WdfDeviceInitSetCharacteristics(
@@ -278,17 +264,15 @@ extern "C" fn WdfDeviceInitSetReleaseHardwareOrderOnFailure(_: Globals, init: Ha
     accept("WdfDeviceInitSetReleaseHardwareOrderOnFailure", init);
 }
 
-unsafe extern "C" fn WdfDeviceInitSetFileObjectConfig(
+extern "C" fn WdfDeviceInitSetFileObjectConfig(
     _: Globals,
     init: Handle,
-    config: *const FileCallbacks,
-    attributes: *const WdfObjectAttributes,
+    config: In<'_, FileCallbacks>,
+    attributes: In<'_, WdfObjectAttributes>,
 ) {
     let call = "WdfDeviceInitSetFileObjectConfig";
-    // SAFETY: the client's structure, or NULL.
-    let config = unsafe { read_or_breach(call, "FileObjectConfig", config) };
-    // SAFETY: the client's attributes, or NULL.
-    let attributes = unsafe { Attributes::read(attributes, Rules::ANY) };
+    let config = read_or_breach(call, "FileObjectConfig", config);
+    let attributes = Attributes::of(attributes, Rules::ANY);
     let (Ok(init), Some(config)) = (checked(call, init), config) else {
         return;
     };
@@ -302,14 +286,13 @@ unsafe extern "C" fn WdfDeviceInitSetFileObjectConfig(
     }
 }
 
-unsafe extern "C" fn WdfDeviceInitSetRequestAttributes(
+extern "C" fn WdfDeviceInitSetRequestAttributes(
     _: Globals,
     init: Handle,
-    attributes: *const WdfObjectAttributes,
+    attributes: In<'_, WdfObjectAttributes>,
 ) {
     let call = "WdfDeviceInitSetRequestAttributes";
-    // SAFETY: the client's attributes, or NULL.
-    let attributes = unsafe { Attributes::read(attributes, Rules::PLAIN) };
+    let attributes = Attributes::of(attributes, Rules::PLAIN);
     match (checked(call, init), attributes) {
         (Ok(init), Ok(attributes)) => init.statements().request_attributes = attributes,
         (_, Err(status)) => log::error!("{call}: the attributes are refused with {status}"),

@@ -1,6 +1,5 @@
 //! `WdfIoQueue*`, and which queue of a device takes what.
 
-#![allow(unsafe_code)] // reads the client's structures and stores results
 #![allow(non_snake_case)] // C's names
 
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use super::serialize::{self, Scope};
 use super::uncalled;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::store;
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Attributes, Handle, Kind, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::WdfObjectAttributes;
@@ -44,20 +43,18 @@ mod bits {
     pub(super) const DRIVER_NO_REQUESTS: u32 = 8;
 }
 
-unsafe extern "C" fn WdfIoQueueCreate(
+extern "C" fn WdfIoQueueCreate(
     _: Globals,
     device: Handle,
-    config: *const QueueConfig,
-    attributes: *const WdfObjectAttributes,
-    queue: *mut Handle,
+    config: In<'_, QueueConfig>,
+    attributes: In<'_, WdfObjectAttributes>,
+    queue: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfIoQueueCreate";
     status((|| {
         let owner = device::checked(call, device)?;
-        // SAFETY: the client's structure, or NULL.
-        let config = unsafe { read(call, "Config", config) }?;
-        // SAFETY: the client's attributes, or NULL.
-        let attributes = unsafe { Attributes::read(attributes, Rules::ANY) }?;
+        let config = read(call, "Config", config)?;
+        let attributes = Attributes::of(attributes, Rules::ANY)?;
         check(call, &config)?;
         let internal = config.internal_control.is_some();
         let why = "no other driver sends requests";
@@ -83,8 +80,7 @@ unsafe extern "C" fn WdfIoQueueCreate(
         if is_default {
             owner.state().default_queue = Some(handle);
         }
-        // SAFETY: C's place for a handle, or NULL: a default queue needs none.
-        unsafe { store(queue, handle) };
+        queue.store(handle);
         Ok(())
     })())
 }
@@ -117,21 +113,19 @@ extern "C" fn WdfIoQueueGetDevice(_: Globals, queue: Handle) -> Handle {
     found.map_or(Handle::NULL, |found| found.device)
 }
 
-unsafe extern "C" fn WdfIoQueueGetState(
+extern "C" fn WdfIoQueueGetState(
     _: Globals,
     queue: Handle,
-    waiting: *mut u32,
-    with_client: *mut u32,
+    waiting: Out<'_, u32>,
+    with_client: Out<'_, u32>,
 ) -> u32 {
     let Ok(found) = io_queue::checked("WdfIoQueueGetState", queue) else {
         return 0;
     };
     let state = found.state();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    // SAFETY: C's place for the number, or NULL.
-    unsafe { store(waiting, count(state.waiting.len())) };
-    // SAFETY: C's place for the number, or NULL.
-    unsafe { store(with_client, count(state.held.len())) };
+    waiting.store(count(state.waiting.len()));
+    with_client.store(count(state.held.len()));
     let bit = |set: bool, bit: u32| if set { bit } else { 0 };
     bit(state.accepting, bits::ACCEPT_REQUESTS)
         | bit(state.dispatching, bits::DISPATCH_REQUESTS)
@@ -139,35 +133,33 @@ unsafe extern "C" fn WdfIoQueueGetState(
         | bit(state.held.is_empty(), bits::DRIVER_NO_REQUESTS)
 }
 
-unsafe extern "C" fn WdfIoQueueRetrieveNextRequest(
+extern "C" fn WdfIoQueueRetrieveNextRequest(
     _: Globals,
     queue: Handle,
-    place: *mut Handle,
+    place: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfIoQueueRetrieveNextRequest";
     status((|| {
         required(call, "OutRequest", place)?;
         let found = io_queue::checked(call, queue)?;
         let next = io_queue::retrieve(&found, |_| true)?;
-        // SAFETY: not NULL, and C's place for a handle.
-        unsafe { store(place, next) };
+        place.store(next);
         Ok(())
     })())
 }
 
-unsafe extern "C" fn WdfIoQueueRetrieveRequestByFileObject(
+extern "C" fn WdfIoQueueRetrieveRequestByFileObject(
     _: Globals,
     queue: Handle,
     file: Handle,
-    place: *mut Handle,
+    place: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfIoQueueRetrieveRequestByFileObject";
     status((|| {
         required(call, "OutRequest", place)?;
         let found = io_queue::checked(call, queue)?;
         let next = io_queue::retrieve(&found, |request| request.file == Some(file))?;
-        // SAFETY: not NULL, and C's place for a handle.
-        unsafe { store(place, next) };
+        place.store(next);
         Ok(())
     })())
 }

@@ -4,8 +4,16 @@
 
 use super::deferred_api::{RoutineConfig, TimerConfig};
 use super::device_init::{FileCallbacks, IoTypeConfig, PowerPolicyCallbacks};
+use super::device_power::{
+    DeviceState, IdleSettings, PnpCapabilities, PowerCapabilities, WakeSettings,
+};
+use super::driver::{DriverConfig, VersionAvailable};
 use super::io_queue::QueueConfig;
-use crate::door::foreign::Sized32;
+use super::io_target::CompletionParams;
+use super::pnp_callbacks::PnpCallbacks;
+use super::property::{PropertyData, PropertyKey};
+use super::request_api::{Parameters, ReuseParams};
+use crate::door::foreign::{AnyBits, Sized16, Sized32};
 
 macro_rules! plain {
     ($($name:ty),* $(,)?) => {
@@ -18,10 +26,26 @@ macro_rules! plain {
 }
 
 plain![
+    CompletionParams,
+    DeviceState,
+    DriverConfig,
     FileCallbacks,
+    IdleSettings,
     IoTypeConfig,
+    PnpCallbacks,
+    PnpCapabilities,
+    PowerCapabilities,
     PowerPolicyCallbacks,
+    PropertyData<'_>,
     QueueConfig,
+    ReuseParams,
     RoutineConfig,
     TimerConfig,
+    VersionAvailable,
+    WakeSettings,
 ];
+
+// SAFETY: integers.
+unsafe impl AnyBits for PropertyKey {}
+// SAFETY: `repr(C)` with a `u16` size first.
+unsafe impl Sized16 for Parameters {}

@@ -1,9 +1,7 @@
 //! `WDF_PNPPOWER_EVENT_CALLBACKS` and how they are called.
 
-#![allow(unsafe_code)] // calls the client's callbacks
-
 use crate::abi::NtStatus;
-use crate::door::foreign::Sized32;
+use crate::door::foreign::Callback;
 use crate::door::object::Handle;
 use crate::door::types::c_enum;
 
@@ -18,9 +16,9 @@ c_enum! {
 }
 
 pub(crate) type Unused = Option<unsafe extern "C" fn()>;
-type StateCallback = Option<unsafe extern "C" fn(Handle, PowerDeviceState) -> NtStatus>;
-type StatusCallback = Option<unsafe extern "C" fn(Handle) -> NtStatus>;
-type VoidCallback = Option<unsafe extern "C" fn(Handle)>;
+type StateCallback = Option<Callback<unsafe extern "C" fn(Handle, PowerDeviceState) -> NtStatus>>;
+type StatusCallback = Option<Callback<unsafe extern "C" fn(Handle) -> NtStatus>>;
+type VoidCallback = Option<Callback<unsafe extern "C" fn(Handle)>>;
 
 /// `WDF_PNPPOWER_EVENT_CALLBACKS`, as the client gave it.
 #[repr(C)]
@@ -31,8 +29,9 @@ pub(crate) struct PnpCallbacks {
     pub(crate) d0_entry_post_interrupts_enabled: StateCallback,
     pub(crate) d0_exit: StateCallback,
     pub(crate) d0_exit_pre_interrupts_disabled: StateCallback,
-    pub(crate) prepare_hardware: Option<unsafe extern "C" fn(Handle, Handle, Handle) -> NtStatus>,
-    pub(crate) release_hardware: Option<unsafe extern "C" fn(Handle, Handle) -> NtStatus>,
+    pub(crate) prepare_hardware:
+        Option<Callback<unsafe extern "C" fn(Handle, Handle, Handle) -> NtStatus>>,
+    pub(crate) release_hardware: Option<Callback<unsafe extern "C" fn(Handle, Handle) -> NtStatus>>,
     pub(crate) self_managed_io_cleanup: VoidCallback,
     pub(crate) self_managed_io_flush: VoidCallback,
     pub(crate) self_managed_io_init: StatusCallback,
@@ -46,9 +45,6 @@ pub(crate) struct PnpCallbacks {
     pub(crate) usage_notification_ex: Unused,
 }
 
-// SAFETY: plain data in C's order; a callback is NULL or the client's own.
-unsafe impl Sized32 for PnpCallbacks {}
-
 /// `NTSTATUS` as a result.
 fn result(status: NtStatus) -> Result<(), NtStatus> {
     match status.is_success() {
@@ -61,9 +57,7 @@ fn result(status: NtStatus) -> Result<(), NtStatus> {
 macro_rules! call {
     ($callback:expr $(, $argument:expr)*) => {
         match $callback {
-            // SAFETY: the client gave this function for this call; its
-            // library is loaded, and the handles exist.
-            Some(callback) => result(unsafe { callback($($argument),*) }),
+            Some(callback) => result(callback.call($($argument),*)),
             None => Ok(()),
         }
     };
@@ -73,9 +67,7 @@ macro_rules! call {
 macro_rules! tell {
     ($callback:expr, $device:expr) => {
         if let Some(callback) = $callback {
-            // SAFETY: the client gave this function for this call; its
-            // library is loaded, and the device exists.
-            unsafe { callback($device) }
+            callback.call($device)
         }
     };
 }
@@ -214,7 +206,7 @@ mod tests {
         let enter =
             |callbacks: &PnpCallbacks| callbacks.d0_entry(Handle::NULL, PowerDeviceState::D3_FINAL);
         assert_eq!(enter(&callbacks), Ok(()));
-        callbacks.d0_entry = Some(refuse);
+        callbacks.d0_entry = Some(Callback::of(refuse));
         assert_eq!(enter(&callbacks), Err(NtStatus::UNSUCCESSFUL));
     }
 }

@@ -59,17 +59,14 @@ fn timer_config(routine: extern "C" fn(Handle), period: u32) -> TimerConfig {
 
 fn timer(client: &TestClient, routine: extern "C" fn(Handle), period: u32) -> Handle {
     let (config, attributes) = (timer_config(routine, period), below(device(client)));
-    client.create(|globals, out| {
-        // SAFETY: live structures and a live place for the handle.
-        unsafe { WdfTimerCreate(globals, &config, &attributes, out) }
-    })
+    client.create(|globals, out| WdfTimerCreate(globals, In::of(&config), In::of(&attributes), out))
 }
 
-type CreateRoutine = unsafe extern "C" fn(
+type CreateRoutine = extern "C" fn(
     Globals,
-    *const RoutineConfig,
-    *const WdfObjectAttributes,
-    *mut Handle,
+    In<'_, RoutineConfig>,
+    In<'_, WdfObjectAttributes>,
+    Out<'_, Handle>,
 ) -> NtStatus;
 
 fn made(client: &TestClient, create: CreateRoutine, routine: extern "C" fn(Handle)) -> Handle {
@@ -79,10 +76,7 @@ fn made(client: &TestClient, create: CreateRoutine, routine: extern "C" fn(Handl
         automatic_serialization: 0,
     };
     let attributes = below(device(client));
-    client.create(|globals, out| {
-        // SAFETY: live structures and a live place for the handle.
-        unsafe { create(globals, &config, &attributes, out) }
-    })
+    client.create(|globals, out| create(globals, In::of(&config), In::of(&attributes), out))
 }
 
 #[test]
@@ -143,8 +137,12 @@ fn timers_are_refused_with_wdfs_statuses() {
     let good = timer_config(tell, 0);
     let mut handle = Handle::NULL;
     let mut create = |config: &TimerConfig, attributes: *const WdfObjectAttributes| {
-        // SAFETY: live structures and a live place for the handle.
-        unsafe { WdfTimerCreate(null(), config, attributes, &raw mut handle) }
+        WdfTimerCreate(
+            null(),
+            In::from(config),
+            In::from(attributes),
+            Out::of(&mut handle),
+        )
     };
     let parentless = NtStatus::WDF_PARENT_NOT_SPECIFIED;
     assert_eq!(create(&good, null()), parentless);
@@ -242,8 +240,7 @@ fn most_at_a_time(scope: u32, serialized: Boolean) -> u32 {
     INSIDE.lock().unwrap().1 = 0;
     let items = [(); 4].map(|()| {
         client.create(|globals, out| {
-            // SAFETY: live structures and a live place for the handle.
-            unsafe { WdfWorkItemCreate(globals, &config, &below(device), out) }
+            WdfWorkItemCreate(globals, In::of(&config), In::of(&below(device)), out)
         })
     });
     let heard = items.map(hear);

@@ -1,3 +1,5 @@
+#![allow(unsafe_code)] // plays the client
+
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
@@ -94,8 +96,13 @@ pub(in crate::door::wdf) fn config(dispatch: DispatchType) -> QueueConfig {
 
 pub(in crate::door::wdf) fn create(device: Handle, config: &QueueConfig) -> (NtStatus, Handle) {
     let mut queue = Handle::NULL;
-    // SAFETY: a live structure and a live place for the handle.
-    let status = unsafe { WdfIoQueueCreate(null(), device, config, null(), &raw mut queue) };
+    let status = WdfIoQueueCreate(
+        null(),
+        device,
+        In::from(config),
+        In::NULL,
+        Out::of(&mut queue),
+    );
     (status, queue)
 }
 
@@ -138,8 +145,12 @@ pub(in crate::door::wdf) fn ask(
 
 pub(in crate::door::wdf) fn state(queue: Handle) -> (u32, u32, u32) {
     let (mut waiting, mut with_client) = (9, 9);
-    // SAFETY: live integers.
-    let bits = unsafe { WdfIoQueueGetState(null(), queue, &raw mut waiting, &raw mut with_client) };
+    let bits = WdfIoQueueGetState(
+        null(),
+        queue,
+        Out::of(&mut waiting),
+        Out::of(&mut with_client),
+    );
     (bits, waiting, with_client)
 }
 
@@ -240,8 +251,7 @@ fn a_manual_queue_waits_to_be_asked() {
     assert_eq!(again, NtStatus::INVALID_DEVICE_REQUEST);
     let mut next = Handle::NULL;
     let mut retrieve = || {
-        // SAFETY: a live place for the handle.
-        let status = unsafe { WdfIoQueueRetrieveNextRequest(null(), queue, &raw mut next) };
+        let status = WdfIoQueueRetrieveNextRequest(null(), queue, Out::of(&mut next));
         (status, next)
     };
     assert_eq!(retrieve().0, NtStatus::NO_MORE_ENTRIES);
@@ -255,9 +265,7 @@ fn a_manual_queue_waits_to_be_asked() {
     assert_eq!(back, NtStatus::SUCCESS);
     let file = Handle::from_address(1);
     let mut other = Handle::NULL;
-    // SAFETY: a live place for the handle.
-    let status =
-        unsafe { WdfIoQueueRetrieveRequestByFileObject(null(), queue, file, &raw mut other) };
+    let status = WdfIoQueueRetrieveRequestByFileObject(null(), queue, file, Out::of(&mut other));
     assert_eq!(status, NtStatus::NO_MORE_ENTRIES);
     assert_eq!(retrieve(), (NtStatus::SUCCESS, request));
     complete(request, NtStatus::SUCCESS, 4);
@@ -463,8 +471,13 @@ fn most_at_a_time(scope: u32) -> u32 {
     let mut attributes = attributes();
     attributes.synchronization_scope = scope;
     let mut queue = Handle::NULL;
-    // SAFETY: live structures and a live place for the handle.
-    let status = unsafe { WdfIoQueueCreate(null(), device, &wanted, &attributes, &raw mut queue) };
+    let status = WdfIoQueueCreate(
+        null(),
+        device,
+        In::of(&wanted),
+        In::of(&attributes),
+        Out::of(&mut queue),
+    );
     assert_eq!(status, NtStatus::SUCCESS);
     INSIDE.1.store(0, Ordering::SeqCst);
     std::thread::scope(|scope| {

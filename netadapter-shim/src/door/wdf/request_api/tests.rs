@@ -15,10 +15,7 @@ extern "C" fn canceled(_: Handle) {
 }
 
 fn of_driver(client: &TestClient) -> Handle {
-    client.create(|globals, out| {
-        // SAFETY: a live place for the handle.
-        unsafe { WdfRequestCreate(globals, null(), Handle::NULL, out) }
-    })
+    client.create(|globals, out| WdfRequestCreate(globals, In::NULL, Handle::NULL, out))
 }
 
 fn from_outside(client: &TestClient, kind: RequestType) -> Handle {
@@ -38,8 +35,7 @@ fn parameters_of(request: Handle) -> Parameters {
         size: 40,
         ..Parameters::default()
     };
-    // SAFETY: a live structure.
-    unsafe { WdfRequestGetParameters(null(), request, &raw mut parameters) };
+    WdfRequestGetParameters(null(), request, Out::of(&mut parameters));
     parameters
 }
 
@@ -56,8 +52,7 @@ fn a_request_of_the_driver_is_reused_but_never_completed() {
         status: NtStatus::NOT_SUPPORTED,
         irp: 0,
     };
-    // SAFETY: a live structure.
-    let reuse = |params: &ReuseParams| unsafe { WdfRequestReuse(null(), request, params) };
+    let reuse = |params: &ReuseParams| WdfRequestReuse(null(), request, In::from(params));
     assert_eq!(reuse(&params), NtStatus::SUCCESS);
     assert_eq!(
         WdfRequestGetStatus(null(), request),
@@ -80,8 +75,7 @@ fn a_reuse_with_a_wrong_size_is_a_breach() {
         status: NtStatus::SUCCESS,
         irp: 0,
     };
-    // SAFETY: a live structure.
-    let status = unsafe { WdfRequestReuse(null(), of_driver(&client), &params) };
+    let status = WdfRequestReuse(null(), of_driver(&client), In::of(&params));
     assert_eq!(status, NtStatus::INVALID_PARAMETER);
     recorded::take_one(WdfFault::VerifierFatalError);
 }
@@ -90,9 +84,12 @@ fn a_reuse_with_a_wrong_size_is_a_breach() {
 fn a_target_must_be_one() {
     let client = TestClient::new();
     let mut handle = Handle::NULL;
-    // SAFETY: a live place for the handle.
-    let status =
-        unsafe { WdfRequestCreate(client.globals(), null(), client.driver(), &raw mut handle) };
+    let status = WdfRequestCreate(
+        client.globals(),
+        In::NULL,
+        client.driver(),
+        Out::of(&mut handle),
+    );
     assert_eq!(status, NtStatus::INVALID_HANDLE);
     recorded::take_one(WdfFault::InvalidHandle);
 }
@@ -108,8 +105,7 @@ fn parameters_depend_on_the_kind() {
     assert_eq!((write.kind, write.values[0]), (4, 2));
     let mut wrong = Parameters::default();
     let request = from_outside(&client, RequestType::READ);
-    // SAFETY: a live structure.
-    unsafe { WdfRequestGetParameters(null(), request, &raw mut wrong) };
+    WdfRequestGetParameters(null(), request, Out::of(&mut wrong));
     recorded::take_one(WdfFault::VerifierFatalError);
     assert_eq!(wrong, Parameters::default());
 }
@@ -122,25 +118,34 @@ fn buffers_are_there_for_the_kinds_that_have_them() {
         from_outside(&client, RequestType::WRITE),
     );
     let (mut buffer, mut length) = (null_mut(), 0);
-    // SAFETY: live places for buffer and length.
-    let input = |request, minimum| unsafe {
-        WdfRequestRetrieveInputBuffer(null(), request, minimum, &raw mut buffer, &raw mut length)
+    let input = |request, minimum| {
+        WdfRequestRetrieveInputBuffer(
+            null(),
+            request,
+            minimum,
+            Out::of(&mut buffer),
+            Out::of(&mut length),
+        )
     };
     let mut input = input;
     assert_eq!(input(write, 2), NtStatus::SUCCESS);
     assert_eq!(input(write, 3), NtStatus::BUFFER_TOO_SMALL);
     assert_eq!(input(read, 0), NtStatus::INVALID_DEVICE_REQUEST);
     assert_eq!(length, 2);
-    // SAFETY: live places for buffer and length.
-    let output = |request| unsafe {
-        WdfRequestRetrieveOutputBuffer(null(), request, 0, &raw mut buffer, &raw mut length)
+    let output = |request| {
+        WdfRequestRetrieveOutputBuffer(
+            null(),
+            request,
+            0,
+            Out::of(&mut buffer),
+            Out::of(&mut length),
+        )
     };
     let mut output = output;
     assert_eq!(output(read), NtStatus::SUCCESS);
     assert_eq!(output(write), NtStatus::INVALID_DEVICE_REQUEST);
     assert_eq!(length, 5);
-    // SAFETY: NULL is what is tested.
-    let status = unsafe { WdfRequestRetrieveInputBuffer(null(), write, 0, null_mut(), null_mut()) };
+    let status = WdfRequestRetrieveInputBuffer(null(), write, 0, Out::NULL, Out::NULL);
     assert_eq!(status, NtStatus::INVALID_PARAMETER);
     recorded::take_one(WdfFault::RequiredParameterIsNull);
 }
@@ -149,11 +154,10 @@ fn buffers_are_there_for_the_kinds_that_have_them() {
 fn the_memory_of_a_request_is_made_once_and_is_its_child() {
     let client = TestClient::new();
     let request = from_outside(&client, RequestType::DEVICE_CONTROL);
-    type Retrieve = unsafe extern "C" fn(Globals, Handle, *mut Handle) -> NtStatus;
+    type Retrieve = extern "C" fn(Globals, Handle, Out<'_, Handle>) -> NtStatus;
     let memory = |retrieve: Retrieve| {
         let mut memory = Handle::NULL;
-        // SAFETY: a live place for the handle.
-        let status = unsafe { retrieve(null(), request, &raw mut memory) };
+        let status = retrieve(null(), request, Out::of(&mut memory));
         assert_eq!(status, NtStatus::SUCCESS);
         memory
     };
