@@ -10,6 +10,8 @@
 
 #![allow(unsafe_code)] // follows the client's pointers
 
+use std::borrow::Cow;
+use std::ffi::{CStr, c_char};
 use std::marker::PhantomData;
 
 use super::{BadStruct, Sized32, read_sized, unicode_string};
@@ -171,6 +173,15 @@ impl<T: AnyBits> In<'_, T> {
     pub(crate) fn read(self) -> Option<T> {
         // SAFETY: not NULL, and the client's value, as the type says.
         (!self.0.is_null()).then(|| unsafe { self.0.read_unaligned() })
+    }
+}
+
+impl<'a> In<'a, c_char> {
+    /// The text up to its NUL; `None` for NULL.
+    pub(crate) fn c_text(self) -> Option<Cow<'a, str>> {
+        // SAFETY: not NULL, and the client's terminated text, for as long as the call.
+        let text = (!self.0.is_null()).then(|| unsafe { CStr::from_ptr(self.0) });
+        text.map(CStr::to_string_lossy)
     }
 }
 
