@@ -11,17 +11,18 @@
 
 mod attributes;
 mod context;
+mod handle;
 mod hash;
 mod recent;
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub(crate) use attributes::{Attributes, ParentRule, Rules, create_with};
 pub(crate) use context::{ContextType, allocate_context, context, context_known, owner_of_context};
+pub(crate) use handle::Handle;
 pub(crate) use hash::SpreadState;
 
 use super::fail::{WdfFault, breach};
@@ -56,11 +57,6 @@ pub(crate) enum Kind {
     /// Made by WdfObjectCreate.
     General,
 }
-
-/// What C sees as `WDFOBJECT`, `NETADAPTER` and so on.
-#[repr(transparent)]
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Handle(usize);
 
 /// The hook of an object's owner inside the door, run before the client's
 /// cleanup callback.
@@ -104,38 +100,6 @@ enum Stage {
 
 static OBJECTS: LazyLock<RwLock<HashMap<Handle, Arc<Object>, SpreadState>>> =
     LazyLock::new(RwLock::default);
-
-/// Numbers look like nothing that can be followed: beyond any user address.
-static NEXT: AtomicUsize = AtomicUsize::new(0x4d00_0000_0000_0010);
-
-impl Handle {
-    /// No object.
-    pub(crate) const NULL: Self = Self(0);
-
-    /// Whether C passed NULL.
-    pub(crate) fn is_null(self) -> bool {
-        self == Self::NULL
-    }
-
-    /// The number itself.
-    pub(crate) fn address(self) -> usize {
-        self.0
-    }
-
-    /// The handle a number stands for, whether it exists or not.
-    pub(crate) fn from_address(address: usize) -> Self {
-        Self(address)
-    }
-
-    /// `None` for NULL.
-    pub(crate) fn optional(self) -> Option<Self> {
-        (!self.is_null()).then_some(self)
-    }
-
-    fn fresh() -> Self {
-        Self(NEXT.fetch_add(16, Ordering::Relaxed))
-    }
-}
 
 /// Makes an object with one reference, its creation.
 ///
@@ -413,21 +377,6 @@ fn forget(handle: Handle) {
 impl Object {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Display for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match kind(*self) {
-            Some(kind) => write!(f, "{kind:?} {:#x}", self.0),
-            None => write!(f, "handle {:#x}", self.0),
-        }
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

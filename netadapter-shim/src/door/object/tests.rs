@@ -78,7 +78,7 @@ fn a_payload_is_found_by_its_kind_only() {
 
 #[test]
 fn a_bad_handle_is_a_breach_that_names_the_call() {
-    let status = checked::<u32>("WdfTimerStart", Handle(0x40), Kind::Timer);
+    let status = checked::<u32>("WdfTimerStart", Handle::from_address(0x40), Kind::Timer);
     assert_eq!(status.unwrap_err(), NtStatus::INVALID_HANDLE);
     let text = recorded::take_one(WdfFault::InvalidHandle);
     assert!(text.starts_with("WdfTimerStart: handle 0x40"), "{text}");
@@ -244,7 +244,7 @@ fn attributes_are_refused_with_wdfs_statuses() {
         ..kind
     };
     let wrong_kind = WdfContextTypeInfo { size: 39, ..kind };
-    let other = Handle(0x70);
+    let other = Handle::from_address(0x70);
     type Edit<'a> = &'a dyn Fn(&mut WdfObjectAttributes);
     let cases: [(NtStatus, Rules, Edit); 10] = [
         (NtStatus::INFO_LENGTH_MISMATCH, Rules::ANY, &|a| a.size = 48),
