@@ -143,6 +143,7 @@ fn tidying(config: &ClientConfig) -> impl Fn() + Send + Sync + use<> {
         let _ = std::fs::remove_file(socket.with_extension("lock"));
         for device in 0..MOST_DEVICES {
             let _ = std::fs::remove_file(socket.with_extension(format!("io{device}")));
+            let _ = std::fs::remove_file(socket.with_extension(format!("control{device}")));
         }
         // Fails as long as another run has files there.
         let _ = socket.parent().map(std::fs::remove_dir);
@@ -201,6 +202,11 @@ impl ClientHost for Seats {
     fn io_socket(&self, device: usize) -> Option<PathBuf> {
         // Not `.sock`: that is what the sockets for status and stats are called.
         Some(self.files.with_extension(format!("io{device}")))
+    }
+
+    fn control_socket(&self, device: usize) -> Option<PathBuf> {
+        let extension = format!("control{device}");
+        (device < MOST_DEVICES).then(|| self.files.with_extension(extension))
     }
 
     fn adapter_config(&self) -> AdapterConfig {

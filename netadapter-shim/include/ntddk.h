@@ -8,7 +8,9 @@
 
 #pragma GCC system_header
 
+#include "umnet/mdl.h"
 #include "umnet/nt.h"
+#include "umnet/registers.h"
 
 #define PAGED_CODE() ((void)0)
 #define PAGED_CODE_LOCKED() ((void)0)
@@ -36,8 +38,41 @@ typedef struct _KEVENT {
     ULONG_PTR Reserved[3];
 } KEVENT, *PKEVENT, *PRKEVENT;
 
+typedef struct _KMUTANT {
+    ULONG_PTR Reserved[3];
+} KMUTANT, *PKMUTANT, *PRKMUTANT, KMUTEX, *PKMUTEX, *PRKMUTEX;
+typedef struct _KSEMAPHORE {
+    ULONG_PTR Reserved[3];
+} KSEMAPHORE, *PKSEMAPHORE, *PRKSEMAPHORE;
+typedef enum _WAIT_TYPE { WaitAll = 0, WaitAny = 1 } WAIT_TYPE;
+typedef struct _KWAIT_BLOCK {
+    PVOID Reserved[6];
+} KWAIT_BLOCK, *PKWAIT_BLOCK;
+#define THREAD_WAIT_OBJECTS 3
+
+/* Threads are the only objects that handles stand for. */
+typedef struct _KTHREAD *PKTHREAD, *PRKTHREAD, *PETHREAD;
+typedef struct _OBJECT_TYPE *POBJECT_TYPE;
+typedef struct _OBJECT_HANDLE_INFORMATION {
+    ULONG HandleAttributes;
+    ACCESS_MASK GrantedAccess;
+} OBJECT_HANDLE_INFORMATION, *POBJECT_HANDLE_INFORMATION;
+#define THREAD_ALL_ACCESS 0x001FFFFF
+#define SYNCHRONIZE 0x00100000
+#define LOW_PRIORITY 0
+#define LOW_REALTIME_PRIORITY 16
+#define HIGH_PRIORITY 31
+#define MAXIMUM_PRIORITY 32
+
 typedef ULONG_PTR KSPIN_LOCK, *PKSPIN_LOCK;
 typedef LONG EX_SPIN_LOCK, *PEX_SPIN_LOCK;
+
+#define STATUS_CONTINUE_COMPLETION STATUS_SUCCESS
+
+/* Says what the pool's default is; here all memory is the same. */
+#define POOL_NX_OPTIN 1
+#define DrvRtPoolNxOptIn 0x00000001
+#define ExInitializeDriverRuntime(flags) ((void)(flags))
 
 typedef ULONG64 POOL_FLAGS;
 #define POOL_FLAG_REQUIRED_START 0x0000000000000001ULL
@@ -132,6 +167,12 @@ UMNET_INLINE PVOID IoAllocateErrorLogEntry(PVOID object, UCHAR size) { (void)obj
 UMNET_INLINE VOID IoWriteErrorLogEntry(PVOID entry) { (void)entry; }
 
 UMNET_EXTERN_C_END
+
+#include "umnet/kernel_locks.h"
+#include "umnet/kernel_threads.h"
+#include "umnet/lookaside.h"
+#include "ntddndis.h"
+#include "xfilter.h"
 
 #define SDDL_DEVOBJ_SYS_ALL_ADM_ALL UmnetSddlAdministrators
 #define SDDL_DEVOBJ_SYS_ALL_ADM_RWX_WORLD_RW_RES_R UmnetSddlWorld

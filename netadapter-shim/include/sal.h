@@ -3,7 +3,8 @@
  * compiler. Every one is empty here.
  *
  * The old spellings (__in, __out) are parameter names in libstdc++, so its
- * headers that use them are read first.
+ * headers that use them are read first; of those that are rare in sources, and
+ * common there, C++ has none. <regex> has to come before these headers.
  */
 #ifndef UMNET_SAL_H
 #define UMNET_SAL_H
@@ -15,9 +16,11 @@
 extern "C++" {
 #include <algorithm>
 #include <atomic>
+#include <istream>
 #include <memory>
 #include <new>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 }
@@ -351,7 +354,9 @@ extern "C++" {
 #define __nullnullterminated
 #define __notnull
 #define __maybenull
+#ifndef __cplusplus
 #define __valid
+#endif
 #define __notvalid
 #define __format_string
 #define __callback
@@ -401,10 +406,14 @@ extern "C++" {
 #define __field_bcount_part(...)
 #define __field_range(...)
 #define __struct_bcount(...)
+#ifndef __cplusplus
 #define __success(...)
+#endif
 #define __bcount(...)
 #define __ecount(...)
+#ifndef __cplusplus
 #define __range(...)
+#endif
 #define __control_entrypoint(...)
 #define __typefix(...)
 #define __drv_at(...)

@@ -28,6 +28,9 @@ pub(super) struct ClientFlagsArgs {
     /// For C++ instead of C
     #[arg(long)]
     cxx: bool,
+    /// For g++, which lacks some of the dialect, instead of clang++
+    #[arg(long, requires = "cxx")]
+    gcc: bool,
     /// Folder of the headers, instead of the one that belongs to this umnet
     #[arg(long, value_name = "DIR")]
     include: Option<PathBuf>,
@@ -45,6 +48,13 @@ const HEADER: &str = "netadaptercx.h";
 const PLACES: [&str; 2] = ["include/umnet", "netadapter-shim/include"];
 /// The dialect Windows drivers are written in.
 const DIALECT: &str = "-fms-extensions -fshort-wchar -fPIC";
+/// C takes a function that no header declares otherwise, and it is missing at load time only.
+const C11: &str = "-std=c11 -Werror=implicit-function-declaration";
+const CXX17: &str = "-std=c++17";
+/// What Microsoft's compiler lets pass in C++, such as a goto over an initialisation. The header
+/// gives back what clang leaves out then.
+const PERMISSIVE: &str = "-fms-compatibility -fms-compatibility-version=19.30 \
+     -fno-delayed-template-parsing -include umnet/permissive.h";
 
 /// Where the headers were looked for.
 #[derive(Debug, Error)]
@@ -97,7 +107,11 @@ fn made_includes(args: &ClientFlagsArgs, include: &Path) -> Result<Option<PathBu
 }
 
 fn flags(args: &ClientFlagsArgs, include: &Path, made: Option<&Path>) -> String {
-    let standard = if args.cxx { "-std=c++17" } else { "-std=c11" };
+    let standard = match (args.cxx, args.gcc) {
+        (false, _) => C11.to_owned(),
+        (true, true) => CXX17.to_owned(),
+        (true, false) => format!("{CXX17} {PERMISSIVE}"),
+    };
     let made = made.map_or(String::new(), |dir| format!(" -I{}", dir.display()));
     let compile = format!("{standard} {DIALECT} -I{}{made}", include.display());
     match (args.cflags, args.libs) {
@@ -146,15 +160,22 @@ mod tests {
             cflags,
             libs,
             cxx,
+            gcc: false,
             include: None,
             sources: Vec::new(),
             out: PathBuf::new(),
         };
         let flags = |args| flags(&args, Path::new("/i"), None);
-        let c = "-std=c11 -fms-extensions -fshort-wchar -fPIC -I/i";
+        let c = format!("{C11} -fms-extensions -fshort-wchar -fPIC -I/i");
         assert_eq!(flags(args(true, false, false)), format!("{c}\n"));
         assert_eq!(flags(args(false, false, false)), format!("{c} -shared\n"));
         assert_eq!(flags(args(false, true, false)), "-shared\n");
-        assert!(flags(args(false, false, true)).starts_with("-std=c++17 "));
+        assert!(flags(args(false, false, true)).starts_with("-std=c++17 -fms-compatibility "));
+        let mut for_gcc = args(true, false, true);
+        for_gcc.gcc = true;
+        assert_eq!(
+            flags(for_gcc),
+            "-std=c++17 -fms-extensions -fshort-wchar -fPIC -I/i\n"
+        );
     }
 }

@@ -49,6 +49,7 @@
 #define MAXUCHAR 0xff
 #define MAXSHORT 0x7fff
 #define MAXUSHORT 0xffff
+#define USHORT_MAX 0xffff
 #define MAXWORD 0xffff
 #define MAXLONG 0x7fffffff
 #define MAXULONG 0xffffffffU
@@ -210,6 +211,19 @@ extern "C++" {
 }
 #else
 #define DEFINE_ENUM_FLAG_OPERATORS(ENUM)
+#endif
+
+/* Windows has these two as macros, which the C++ library here does not stand. */
+#if !defined(NOMINMAX) && !defined(min) && !defined(max)
+#ifdef __cplusplus
+extern "C++" {
+template <typename A, typename B> constexpr auto min(A a, B b) -> decltype(a < b ? a : b) { return a < b ? a : b; }
+template <typename A, typename B> constexpr auto max(A a, B b) -> decltype(a > b ? a : b) { return a > b ? a : b; }
+}
+#else
+#define min(a, b) ((a) < (b) ? (a) : (b))
+#define max(a, b) ((a) > (b) ? (a) : (b))
+#endif
 #endif
 
 /* GUIDs: initguid.h makes definitions of the declarations. */

@@ -104,6 +104,10 @@
 #define UMNET_EXTERN_C_BEGIN
 #define UMNET_EXTERN_C_END
 #define UMNET_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
+/* Microsoft's C compiler knows the word without assert.h. */
+#ifndef static_assert
+#define static_assert _Static_assert
+#endif
 #endif
 
 /* Inline functions of these headers. In C++ they have linkage, as templates

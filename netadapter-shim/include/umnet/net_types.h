@@ -58,17 +58,24 @@ typedef NET_LUID_LH NET_LUID, *PNET_LUID;
 #define NDIS_LINK_SPEED_UNKNOWN ((ULONG64)-1)
 #define IF_TYPE_ETHERNET_CSMACD 6
 
-typedef struct _NET_EUI48_ADDRESS {
+typedef NET_IF_MEDIA_CONNECT_STATE NDIS_MEDIA_CONNECT_STATE, *PNDIS_MEDIA_CONNECT_STATE;
+typedef NET_IF_MEDIA_DUPLEX_STATE NDIS_MEDIA_DUPLEX_STATE, *PNDIS_MEDIA_DUPLEX_STATE;
+
+typedef union _NET_EUI48_ADDRESS {
     UINT8 Value[6];
 } NET_EUI48_ADDRESS;
 
 typedef union _NET_IPV4_ADDRESS {
-    ULONG Value32;
-    UCHAR Value8[4];
+    UINT32 Address;
+    UINT8 Value[4];
 } NET_IPV4_ADDRESS;
 
 typedef union _NET_IPV6_ADDRESS {
-    UCHAR Value8[16];
+    struct {
+        UINT64 NetworkPrefix;
+        UINT64 InterfaceIdentifier;
+    } Unicast;
+    UINT8 Value[16];
 } NET_IPV6_ADDRESS;
 
 /* --- adapter --- */
@@ -101,12 +108,17 @@ typedef struct _NET_ADAPTER_TX_DEMUX {
     UINT8 Range;                /* how many queues: 2 to 8 */
 } NET_ADAPTER_TX_DEMUX;
 
-UMNET_INLINE void NET_ADAPTER_TX_8021P_DEMUX_INIT(NET_ADAPTER_TX_DEMUX *Demux, UINT8 Range)
+/* All eight priorities, unless a range is given. No documentation says how
+ * many arguments there are; both ways compile. */
+UMNET_INLINE void UmnetTx8021pDemux(NET_ADAPTER_TX_DEMUX *Demux, UINT8 Range)
 {
     WDF_STRUCT_INIT(Demux);
     Demux->Type = NetAdapterTxDemuxType8021p;
     Demux->Range = Range;
 }
+#define UMNET_FIRST_TWO(first, second, ...) first, second
+#define UMNET_CALL(function, ...) function(__VA_ARGS__)
+#define NET_ADAPTER_TX_8021P_DEMUX_INIT(...) UMNET_CALL(UmnetTx8021pDemux, UMNET_FIRST_TWO(__VA_ARGS__, 8, 0))
 
 /* --- link and addresses --- */
 

@@ -10,6 +10,7 @@
 #include "common.h"
 #include "../ntstatus.h"
 
+#define NOTHING
 #define NT_SUCCESS(status) (((NTSTATUS)(status)) >= 0)
 #define NT_INFORMATION(status) ((((ULONG)(status)) >> 30) == 1)
 #define NT_WARNING(status) ((((ULONG)(status)) >> 30) == 2)

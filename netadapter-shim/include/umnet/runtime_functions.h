@@ -58,6 +58,7 @@
     X(BOOLEAN, TryAcquireSRWLockShared, (PSRWLOCK Lock), (Lock)) \
     X(VOID, InitializeConditionVariable, (PCONDITION_VARIABLE Variable), (Variable)) \
     X(BOOL, SleepConditionVariableSRW, (PCONDITION_VARIABLE Variable, PSRWLOCK Lock, DWORD Milliseconds, ULONG Flags), (Variable, Lock, Milliseconds, Flags)) \
+    X(BOOL, SleepConditionVariableCS, (PCONDITION_VARIABLE Variable, LPCRITICAL_SECTION Section, DWORD Milliseconds), (Variable, Section, Milliseconds)) \
     X(VOID, WakeConditionVariable, (PCONDITION_VARIABLE Variable), (Variable)) \
     X(VOID, WakeAllConditionVariable, (PCONDITION_VARIABLE Variable), (Variable)) \
     X(VOID, InitializeCriticalSection, (LPCRITICAL_SECTION Section), (Section)) \
@@ -103,6 +104,17 @@
     X(ULONG, KeQueryTimeIncrement, (), ()) \
     X(NTSTATUS, PsCreateSystemThread, (PHANDLE ThreadHandle, ULONG DesiredAccess, PVOID ObjectAttributes, HANDLE ProcessHandle, PVOID ClientId, PKSTART_ROUTINE StartRoutine, PVOID StartContext), (ThreadHandle, DesiredAccess, ObjectAttributes, ProcessHandle, ClientId, StartRoutine, StartContext)) \
     X(NTSTATUS, PsTerminateSystemThread, (NTSTATUS ExitStatus), (ExitStatus)) \
-    X(NTSTATUS, ZwClose, (HANDLE Handle), (Handle))
+    X(NTSTATUS, ZwClose, (HANDLE Handle), (Handle)) \
+    X(VOID, KeInitializeMutex, (PRKMUTEX Mutex, ULONG Level), (Mutex, Level)) \
+    X(LONG, KeReleaseMutex, (PRKMUTEX Mutex, BOOLEAN Wait), (Mutex, Wait)) \
+    X(LONG, KeReadStateMutex, (PRKMUTEX Mutex), (Mutex)) \
+    X(VOID, KeInitializeSemaphore, (PRKSEMAPHORE Semaphore, LONG Count, LONG Limit), (Semaphore, Count, Limit)) \
+    X(LONG, KeReleaseSemaphore, (PRKSEMAPHORE Semaphore, KPRIORITY Increment, LONG Adjustment, BOOLEAN Wait), (Semaphore, Increment, Adjustment, Wait)) \
+    X(LONG, KeReadStateSemaphore, (PRKSEMAPHORE Semaphore), (Semaphore)) \
+    X(NTSTATUS, KeWaitForMultipleObjects, (ULONG Count, PVOID Object[], WAIT_TYPE WaitType, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Timeout, PKWAIT_BLOCK WaitBlockArray), (Count, Object, WaitType, WaitReason, WaitMode, Alertable, Timeout, WaitBlockArray)) \
+    X(PKTHREAD, KeGetCurrentThread, (), ()) \
+    X(ULONG, KeQueryActiveProcessorCountEx, (USHORT GroupNumber), (GroupNumber)) \
+    X(NTSTATUS, ObReferenceObjectByHandle, (HANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode, PVOID *Object, POBJECT_HANDLE_INFORMATION HandleInformation), (Handle, DesiredAccess, ObjectType, AccessMode, Object, HandleInformation)) \
+    X(LONG_PTR, ObfDereferenceObject, (PVOID Object), (Object))
 
 #endif

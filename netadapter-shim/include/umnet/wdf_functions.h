@@ -112,6 +112,7 @@
     X(ULONG, WdfDeviceGetAlignmentRequirement, (WDFDEVICE Device), (Device)) \
     X(NTSTATUS, WdfDmaEnablerCreate, (WDFDEVICE Device, PWDF_DMA_ENABLER_CONFIG Config, PWDF_OBJECT_ATTRIBUTES Attributes, WDFDMAENABLER *DmaEnablerHandle), (Device, Config, Attributes, DmaEnablerHandle)) \
     X(NTSTATUS, WdfCommonBufferCreate, (WDFDMAENABLER DmaEnabler, size_t Length, PWDF_OBJECT_ATTRIBUTES Attributes, WDFCOMMONBUFFER *CommonBuffer), (DmaEnabler, Length, Attributes, CommonBuffer)) \
+    X(NTSTATUS, WdfCommonBufferCreateWithConfig, (WDFDMAENABLER DmaEnabler, size_t Length, PWDF_COMMON_BUFFER_CONFIG Config, PWDF_OBJECT_ATTRIBUTES Attributes, WDFCOMMONBUFFER *CommonBuffer), (DmaEnabler, Length, Config, Attributes, CommonBuffer)) \
     X(PVOID, WdfCommonBufferGetAlignedVirtualAddress, (WDFCOMMONBUFFER CommonBuffer), (CommonBuffer)) \
     X(PHYSICAL_ADDRESS, WdfCommonBufferGetAlignedLogicalAddress, (WDFCOMMONBUFFER CommonBuffer), (CommonBuffer)) \
     X(size_t, WdfCommonBufferGetLength, (WDFCOMMONBUFFER CommonBuffer), (CommonBuffer))
@@ -186,7 +187,10 @@
 #define UMNET_WDF_IO_TARGET_FUNCTIONS(X) \
     X(WDFDEVICE, WdfIoTargetGetDevice, (WDFIOTARGET IoTarget), (IoTarget)) \
     X(NTSTATUS, WdfIoTargetStart, (WDFIOTARGET IoTarget), (IoTarget)) \
-    X(VOID, WdfIoTargetStop, (WDFIOTARGET IoTarget, WDF_IO_TARGET_SENT_IO_ACTION Action), (IoTarget, Action))
+    X(VOID, WdfIoTargetStop, (WDFIOTARGET IoTarget, WDF_IO_TARGET_SENT_IO_ACTION Action), (IoTarget, Action)) \
+    X(NTSTATUS, WdfIoTargetSendReadSynchronously, (WDFIOTARGET IoTarget, WDFREQUEST Request, PWDF_MEMORY_DESCRIPTOR OutputBuffer, PLONGLONG DeviceOffset, PWDF_REQUEST_SEND_OPTIONS RequestOptions, PULONG_PTR BytesRead), (IoTarget, Request, OutputBuffer, DeviceOffset, RequestOptions, BytesRead)) \
+    X(NTSTATUS, WdfIoTargetSendWriteSynchronously, (WDFIOTARGET IoTarget, WDFREQUEST Request, PWDF_MEMORY_DESCRIPTOR InputBuffer, PLONGLONG DeviceOffset, PWDF_REQUEST_SEND_OPTIONS RequestOptions, PULONG_PTR BytesWritten), (IoTarget, Request, InputBuffer, DeviceOffset, RequestOptions, BytesWritten)) \
+    X(NTSTATUS, WdfIoTargetSendIoctlSynchronously, (WDFIOTARGET IoTarget, WDFREQUEST Request, ULONG IoctlCode, PWDF_MEMORY_DESCRIPTOR InputBuffer, PWDF_MEMORY_DESCRIPTOR OutputBuffer, PWDF_REQUEST_SEND_OPTIONS RequestOptions, PULONG_PTR BytesReturned), (IoTarget, Request, IoctlCode, InputBuffer, OutputBuffer, RequestOptions, BytesReturned))
 
 #define UMNET_WDF_LOCK_FUNCTIONS(X) \
     X(NTSTATUS, WdfSpinLockCreate, (PWDF_OBJECT_ATTRIBUTES SpinLockAttributes, WDFSPINLOCK *SpinLock), (SpinLockAttributes, SpinLock)) \

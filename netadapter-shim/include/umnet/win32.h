@@ -76,6 +76,7 @@ UMNET_WINDOWS_CLOCK_FUNCTIONS(UMNET_RUNTIME_WRAPPER)
 
 UMNET_EXTERN_C_END
 
+#include "win32_more.h"
 #include "win32_process.h"
 
 #define CreateEvent CreateEventW

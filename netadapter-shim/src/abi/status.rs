@@ -50,6 +50,8 @@ statuses! {
     INVALID_DEVICE_REQUEST = 0xC000_0010,
     /// A configuration key has another type than the one asked for.
     OBJECT_TYPE_MISMATCH = 0xC000_0024,
+    /// Somebody may not do this, or not now.
+    ACCESS_DENIED = 0xC000_0022,
     /// The buffer is too small, or there is none.
     BUFFER_TOO_SMALL = 0xC000_0023,
     /// A name is missing or malformed.

@@ -53,6 +53,8 @@ fn enabled(settings: &Settings, tx: PortOffloads, rx: PortOffloads) -> EnabledOf
         .gso
         .map_or_else(Default::default, |gso| (gso.layer3, gso.layer4));
     let rsc = settings.rsc.unwrap_or_default();
+    let tcp_rsc_ipv4 = rx.tso4 && ipv4(rsc.layer3) && tcp(rsc.layer4);
+    let tcp_rsc_ipv6 = rx.tso6 && ipv6(rsc.layer3) && tcp(rsc.layer4);
     EnabledOffloads {
         tx_checksum_ipv4: ipv4(sums.layer3),
         tx_checksum_tcp: tcp(sums.layer4),
@@ -62,9 +64,10 @@ fn enabled(settings: &Settings, tx: PortOffloads, rx: PortOffloads) -> EnabledOf
         lso_ipv6: tx.tso6 && ipv6(gso3) && tcp(gso4),
         uso_ipv4: tx.uso && ipv4(gso3) && udp(gso4),
         uso_ipv6: tx.uso && ipv6(gso3) && udp(gso4),
-        tcp_rsc_ipv4: rx.tso4 && ipv4(rsc.layer3) && tcp(rsc.layer4),
-        tcp_rsc_ipv6: rx.tso6 && ipv6(rsc.layer3) && tcp(rsc.layer4),
-        rsc_tcp_timestamp: rx.tso4 && rsc.tcp_timestamp_option,
+        tcp_rsc_ipv4,
+        tcp_rsc_ipv6,
+        // Of the TCP segments that are coalesced, so of none where none are.
+        rsc_tcp_timestamp: (tcp_rsc_ipv4 || tcp_rsc_ipv6) && rsc.tcp_timestamp_option,
         udp_rsc: rx.uso && udp(rsc.layer4),
     }
 }

@@ -45,6 +45,12 @@ pub trait ClientHost: Send + Sync {
         None
     }
 
+    /// Where programs reach the I/O queues of the client's control device with this number, in
+    /// the order in which they are finished; nowhere by default.
+    fn control_socket(&self, _device: usize) -> Option<PathBuf> {
+        None
+    }
+
     /// How adapters are built, and whether the verifier watches them.
     fn adapter_config(&self) -> AdapterConfig;
 }

@@ -30,6 +30,7 @@ use super::{fail, globals, net};
 use crate::abi::NtStatus;
 
 pub use self::adapter::HostedAdapter;
+pub use super::net::power::{SleepDuty, WakeReason};
 
 /// How a client is hosted.
 pub struct HostOptions {

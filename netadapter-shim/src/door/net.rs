@@ -19,7 +19,7 @@ mod guard;
 mod indication;
 pub(crate) mod init;
 pub(crate) mod pace;
-mod power;
+pub(crate) mod power;
 mod queue;
 mod scaling;
 mod setters;
@@ -52,7 +52,7 @@ fn deprecated(call: &str, globals: guard::Globals) {
     if guard::client(call, globals).is_ok() {
         super::fail::breach(
             FailureCode::DeprecatedFunction,
-            format_args!("{call} was withdrawn with version 2.2; use the Tx and Rx forms"),
+            format_args!("{call}: withdrawn with version 2.2; use the Tx and Rx forms"),
         );
     }
 }

@@ -9,6 +9,7 @@ mod clock_api;
 mod dispatcher;
 mod kernel;
 mod kernel_lock;
+mod kernel_objects;
 mod last_error;
 mod lock_api;
 mod memory;
@@ -24,6 +25,7 @@ pub(crate) const FUNCTIONS: &[Functions] = &[
     clock_api::FUNCTIONS,
     kernel::FUNCTIONS,
     kernel_lock::FUNCTIONS,
+    kernel_objects::FUNCTIONS,
     last_error::FUNCTIONS,
     lock_api::FUNCTIONS,
     memory::FUNCTIONS,

@@ -15,7 +15,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::abi::{NetPacketChecksum, NetPacketPartialChecksum, NetPacketRsc};
 use crate::buffer_pool::SystemBuffer;
-use crate::port::{PortOffloads, PortQueue, RxFrame, SystemPort, TxFrame};
+use crate::port::{Interface, PortOffloads, PortQueue, RxFrame, SystemPort, TxFrame};
 
 /// Frames one queue holds in either direction before it drops more, as the
 /// transmit queue of an interface does.
@@ -58,6 +58,8 @@ struct Shown {
     link_up: bool,
     tx_offloads: PortOffloads,
     mtu: u32,
+    opened: Interface,
+    address: Vec<u8>,
 }
 
 struct Shared {
@@ -157,6 +159,16 @@ impl LoopbackSeat {
         lock(&self.shared.shown).tx_offloads
     }
 
+    /// What the adapter was when it was last started.
+    pub fn interface(&self) -> Interface {
+        lock(&self.shared.shown).opened
+    }
+
+    /// The address it has taken since then; empty if none.
+    pub fn address(&self) -> Vec<u8> {
+        lock(&self.shared.shown).address.clone()
+    }
+
     /// The MTU the adapter stated last.
     pub fn mtu(&self) -> u32 {
         lock(&self.shared.shown).mtu
@@ -164,6 +176,13 @@ impl LoopbackSeat {
 }
 
 impl SystemPort for LoopbackPort {
+    fn open(&mut self, interface: &Interface) -> io::Result<()> {
+        let mut shown = lock(&self.shared.shown);
+        shown.opened = *interface;
+        shown.address.clear();
+        Ok(())
+    }
+
     fn max_queues(&self) -> usize {
         self.shared.lanes.len()
     }
@@ -196,6 +215,11 @@ impl SystemPort for LoopbackPort {
 
     fn set_mtu(&mut self, mtu: u32) -> io::Result<()> {
         lock(&self.shared.shown).mtu = mtu;
+        Ok(())
+    }
+
+    fn set_address(&mut self, address: &[u8]) -> io::Result<()> {
+        lock(&self.shared.shown).address = address.to_vec();
         Ok(())
     }
 }

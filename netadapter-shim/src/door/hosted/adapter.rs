@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::abi::{NetPacketFilterFlags as Flags, NtStatus};
+use crate::door::net::power::{SleepDuty, WakeReason};
 use crate::door::net::{self, adapter::AdapterObject};
 use crate::door::object::{self, Handle, Kind};
 use crate::{Adapter, ReceiveFilter};
@@ -42,6 +43,26 @@ impl HostedAdapter {
         };
         // A filter that the client does not have was logged where it was refused.
         let _ = net::adapter::set_receive_filter(&self.0, filter);
+    }
+
+    /// Wants one more thing of the device while it sleeps; tells the number under which it is
+    /// taken back. Clients find it in their lists from the next power transition on.
+    ///
+    /// # Errors
+    /// STATUS_NOT_SUPPORTED for what the client does not offer, STATUS_INSUFFICIENT_RESOURCES for
+    /// more than it offers, or the status with which it vetoes this one.
+    pub fn add_sleep_duty(&self, duty: SleepDuty) -> Result<u32, NtStatus> {
+        net::power::add(&self.0, duty)
+    }
+
+    /// Does not want it any more; whether it did.
+    pub fn remove_sleep_duty(&self, id: u32) -> bool {
+        net::power::remove(&self.0, id)
+    }
+
+    /// Why the client says that its device woke; once for each time.
+    pub fn take_wake_reason(&self) -> Option<WakeReason> {
+        net::power::take_wake_reason(&self.0)
     }
 
     /// Looks at the adapter, or changes it.

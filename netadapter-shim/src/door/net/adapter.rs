@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use super::callbacks::AdapterCallbacks;
 use super::guard::report;
 use super::indication::Outbox;
+use super::power::AdapterPower;
 use crate::abi::{FailureCode, NtStatus};
 use crate::adapter::{Adapter, AdapterError, ReceiveFilter};
 use crate::door::fail::breach;
@@ -54,6 +55,7 @@ pub(crate) struct AdapterObject {
     fault: Mutex<Option<NtStatus>>,
     /// What the client is yet to be told.
     pub(super) outbox: Outbox,
+    pub(super) power: AdapterPower,
 }
 
 struct Core {
@@ -110,6 +112,7 @@ impl AdapterObject {
             removed: AtomicBool::new(false),
             fault: Mutex::new(None),
             outbox: Outbox::default(),
+            power: AdapterPower::default(),
         }
     }
 

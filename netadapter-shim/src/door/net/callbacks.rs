@@ -58,6 +58,11 @@ callback!(
     ScalingSet(adapter: Handle, structure: *mut std::ffi::c_void) -> i32
 );
 callback!(
+    /// EVT_NET_DEVICE_PREVIEW_WAKE_SOURCE, …_POWER_OFFLOAD: the second argument
+    /// is valid during the call only.
+    PreviewDuty(device: Handle, number: usize) -> i32
+);
+callback!(
     /// EVT_PACKET_QUEUE_START, …_STOP, …_ADVANCE, …_CANCEL
     QueueEvent(queue: Handle) -> ()
 );

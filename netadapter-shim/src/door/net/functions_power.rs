@@ -5,9 +5,11 @@
 use std::ffi::c_void;
 
 use super::guard::Globals;
-use super::power::{self, AnySized};
+use super::power::{
+    self, ArpParameters, BitmapCapabilities, BitmapParameters, CountCapabilities, FlagCapabilities,
+    List, MediaChangeParameters, NsParameters, PreviewCallbacks, Reason, ResetCapabilities,
+};
 use super::{done, status};
-use crate::abi::FailureCode;
 use crate::door::object::Handle;
 use crate::door::table::{Entry, entries};
 
@@ -42,155 +44,124 @@ pub(super) const FUNCTIONS: &[(&str, Entry)] = entries![
     NetAdapterReportWakeReasonMediaChange,
 ];
 
-extern "C" fn NetAdapterPowerOffloadSetArpCapabilities(
+/// What a list or an element is of.
+const OFFLOADS: bool = false;
+const WAKE_SOURCES: bool = true;
+
+unsafe extern "C" fn NetAdapterPowerOffloadSetArpCapabilities(
     globals: Globals,
     adapter: Handle,
-    structure: *const AnySized,
+    structure: *const CountCapabilities,
 ) {
+    let call = "NetAdapterPowerOffloadSetArpCapabilities";
     // SAFETY: the client called with C's prototype.
     done(unsafe {
-        power::accept(
-            "NetAdapterPowerOffloadSetArpCapabilities",
-            globals,
-            adapter,
-            structure,
-            16,
-        )
+        power::offer(call, globals, adapter, structure, |offered, can| {
+            can.arp = offered.count();
+        })
     });
 }
 
-extern "C" fn NetAdapterPowerOffloadSetNSCapabilities(
+unsafe extern "C" fn NetAdapterPowerOffloadSetNSCapabilities(
     globals: Globals,
     adapter: Handle,
-    structure: *const AnySized,
+    structure: *const CountCapabilities,
 ) {
+    let call = "NetAdapterPowerOffloadSetNSCapabilities";
     // SAFETY: the client called with C's prototype.
     done(unsafe {
-        power::accept(
-            "NetAdapterPowerOffloadSetNSCapabilities",
-            globals,
-            adapter,
-            structure,
-            16,
-        )
+        power::offer(call, globals, adapter, structure, |offered, can| {
+            can.neighbors = offered.count();
+        })
     });
 }
 
-extern "C" fn NetAdapterWakeSetBitmapCapabilities(
+unsafe extern "C" fn NetAdapterWakeSetBitmapCapabilities(
     globals: Globals,
     adapter: Handle,
-    structure: *const AnySized,
+    structure: *const BitmapCapabilities,
 ) {
+    let call = "NetAdapterWakeSetBitmapCapabilities";
     // SAFETY: the client called with C's prototype.
     done(unsafe {
-        power::accept(
-            "NetAdapterWakeSetBitmapCapabilities",
-            globals,
-            adapter,
-            structure,
-            24,
-        )
+        power::offer(call, globals, adapter, structure, |offered, can| {
+            (can.patterns, can.pattern_size) = (offered.count(), offered.largest);
+        })
     });
 }
 
-extern "C" fn NetAdapterWakeSetMediaChangeCapabilities(
+unsafe extern "C" fn NetAdapterWakeSetMediaChangeCapabilities(
     globals: Globals,
     adapter: Handle,
-    structure: *const AnySized,
+    structure: *const FlagCapabilities,
 ) {
+    let call = "NetAdapterWakeSetMediaChangeCapabilities";
     // SAFETY: the client called with C's prototype.
     done(unsafe {
-        power::accept(
-            "NetAdapterWakeSetMediaChangeCapabilities",
-            globals,
-            adapter,
-            structure,
-            8,
-        )
+        power::offer(call, globals, adapter, structure, |offered, can| {
+            (can.connect, can.disconnect) = offered.flags();
+        })
     });
 }
 
-extern "C" fn NetAdapterWakeSetMagicPacketCapabilities(
+unsafe extern "C" fn NetAdapterWakeSetMagicPacketCapabilities(
     globals: Globals,
     adapter: Handle,
-    structure: *const AnySized,
+    structure: *const FlagCapabilities,
 ) {
+    let call = "NetAdapterWakeSetMagicPacketCapabilities";
     // SAFETY: the client called with C's prototype.
     done(unsafe {
-        power::accept(
-            "NetAdapterWakeSetMagicPacketCapabilities",
-            globals,
-            adapter,
-            structure,
-            8,
-        )
+        power::offer(call, globals, adapter, structure, |offered, can| {
+            can.magic = offered.flags().0;
+        })
     });
 }
 
-extern "C" fn NetAdapterWakeSetEapolPacketCapabilities(
+unsafe extern "C" fn NetAdapterWakeSetEapolPacketCapabilities(
     globals: Globals,
     adapter: Handle,
-    structure: *const AnySized,
+    structure: *const FlagCapabilities,
 ) {
+    let call = "NetAdapterWakeSetEapolPacketCapabilities";
     // SAFETY: the client called with C's prototype.
     done(unsafe {
-        power::accept(
-            "NetAdapterWakeSetEapolPacketCapabilities",
-            globals,
-            adapter,
-            structure,
-            8,
-        )
+        power::offer(call, globals, adapter, structure, |offered, can| {
+            can.eapol = offered.flags().0;
+        })
     });
 }
 
-extern "C" fn NetAdapterWakeSetPacketFilterCapabilities(
+unsafe extern "C" fn NetAdapterWakeSetPacketFilterCapabilities(
     globals: Globals,
     adapter: Handle,
-    structure: *const AnySized,
+    structure: *const FlagCapabilities,
 ) {
+    let call = "NetAdapterWakeSetPacketFilterCapabilities";
     // SAFETY: the client called with C's prototype.
     done(unsafe {
-        power::accept(
-            "NetAdapterWakeSetPacketFilterCapabilities",
-            globals,
-            adapter,
-            structure,
-            8,
-        )
+        power::offer(call, globals, adapter, structure, |offered, can| {
+            can.filter = offered.flags().0;
+        })
     });
 }
 
-extern "C" fn NetDeviceInitSetPowerPolicyEventCallbacks(
+unsafe extern "C" fn NetDeviceInitSetPowerPolicyEventCallbacks(
     globals: Globals,
     init: *const c_void,
-    structure: *const AnySized,
+    callbacks: *const PreviewCallbacks,
 ) {
     // SAFETY: the client called with C's prototype.
-    done(unsafe {
-        power::accept_init(
-            "NetDeviceInitSetPowerPolicyEventCallbacks",
-            globals,
-            init,
-            structure,
-        )
-    });
+    done(unsafe { power::set_previews(globals, init, callbacks) });
 }
 
-extern "C" fn NetDeviceInitSetResetCapabilities(
+unsafe extern "C" fn NetDeviceInitSetResetCapabilities(
     globals: Globals,
     init: *const c_void,
-    structure: *const AnySized,
+    structure: *const ResetCapabilities,
 ) {
     // SAFETY: the client called with C's prototype.
-    done(unsafe {
-        power::accept_init(
-            "NetDeviceInitSetResetCapabilities",
-            globals,
-            init,
-            structure,
-        )
-    });
+    done(unsafe { power::set_reset(globals, init, structure) });
 }
 
 extern "C" fn NetDeviceRequestReset(globals: Globals, device: Handle) {
@@ -206,158 +177,119 @@ extern "C" fn NetDeviceStoreResetDiagnostics(
     status(power::store_reset_diagnostics(globals, size))
 }
 
-extern "C" fn NetDeviceGetPowerOffloadList(globals: Globals, _device: Handle, _list: *mut c_void) {
-    done(power::no_transition::<()>(
-        "NetDeviceGetPowerOffloadList",
-        globals,
-    ));
-}
-
-extern "C" fn NetDeviceGetWakeSourceList(globals: Globals, _device: Handle, _list: *mut c_void) {
-    done(power::no_transition::<()>(
-        "NetDeviceGetWakeSourceList",
-        globals,
-    ));
-}
-
-extern "C" fn NetPowerOffloadListGetCount(globals: Globals, _list: *const c_void) -> usize {
-    power::no_list(
-        "NetPowerOffloadListGetCount",
-        globals,
-        FailureCode::InvalidPowerOffloadListSignature,
-    )
-    .unwrap_or(0)
-}
-
-extern "C" fn NetPowerOffloadListGetElement(
+unsafe extern "C" fn NetDeviceGetPowerOffloadList(
     globals: Globals,
-    _list: *const c_void,
-    _index: usize,
+    device: Handle,
+    list: *mut List,
+) {
+    let call = "NetDeviceGetPowerOffloadList";
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { power::open_list(call, globals, device, list, OFFLOADS) });
+}
+
+unsafe extern "C" fn NetPowerOffloadListGetCount(globals: Globals, list: *const List) -> usize {
+    let call = "NetPowerOffloadListGetCount";
+    // SAFETY: the client called with C's prototype.
+    unsafe { power::count(call, globals, list, OFFLOADS) }.unwrap_or(0)
+}
+
+unsafe extern "C" fn NetPowerOffloadListGetElement(
+    globals: Globals,
+    list: *const List,
+    index: usize,
 ) -> usize {
-    power::no_list(
-        "NetPowerOffloadListGetElement",
-        globals,
-        FailureCode::InvalidPowerOffloadListSignature,
-    )
-    .unwrap_or(0)
+    let call = "NetPowerOffloadListGetElement";
+    // SAFETY: the client called with C's prototype.
+    unsafe { power::element(call, globals, list, index, OFFLOADS) }.unwrap_or(0)
 }
 
-extern "C" fn NetPowerOffloadGetType(globals: Globals, _element: usize) -> u32 {
-    power::no_list(
-        "NetPowerOffloadGetType",
-        globals,
-        FailureCode::InvalidPowerOffloadListSignature,
-    )
-    .unwrap_or(0)
+extern "C" fn NetPowerOffloadGetType(globals: Globals, element: usize) -> u32 {
+    power::kind("NetPowerOffloadGetType", globals, element, OFFLOADS).unwrap_or(0)
 }
 
-extern "C" fn NetPowerOffloadGetAdapter(globals: Globals, _element: usize) -> usize {
-    power::no_list(
-        "NetPowerOffloadGetAdapter",
-        globals,
-        FailureCode::InvalidPowerOffloadListSignature,
-    )
-    .unwrap_or(0)
+extern "C" fn NetPowerOffloadGetAdapter(globals: Globals, element: usize) -> Handle {
+    let call = "NetPowerOffloadGetAdapter";
+    power::adapter(call, globals, element, OFFLOADS).unwrap_or(Handle::NULL)
 }
 
-extern "C" fn NetPowerOffloadGetArpParameters(
+unsafe extern "C" fn NetPowerOffloadGetArpParameters(
     globals: Globals,
-    _element: usize,
-    _parameters: *mut c_void,
+    element: usize,
+    parameters: *mut ArpParameters,
 ) {
-    done(power::no_list::<()>(
-        "NetPowerOffloadGetArpParameters",
-        globals,
-        FailureCode::InvalidPowerOffloadListSignature,
-    ));
+    let call = "NetPowerOffloadGetArpParameters";
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { power::parameters(call, globals, element, parameters, OFFLOADS) });
 }
 
-extern "C" fn NetPowerOffloadGetNSParameters(
+unsafe extern "C" fn NetPowerOffloadGetNSParameters(
     globals: Globals,
-    _element: usize,
-    _parameters: *mut c_void,
+    element: usize,
+    parameters: *mut NsParameters,
 ) {
-    done(power::no_list::<()>(
-        "NetPowerOffloadGetNSParameters",
-        globals,
-        FailureCode::InvalidPowerOffloadListSignature,
-    ));
+    let call = "NetPowerOffloadGetNSParameters";
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { power::parameters(call, globals, element, parameters, OFFLOADS) });
 }
 
-extern "C" fn NetWakeSourceListGetCount(globals: Globals, _list: *const c_void) -> usize {
-    power::no_list(
-        "NetWakeSourceListGetCount",
-        globals,
-        FailureCode::InvalidWakeSourceListSignature,
-    )
-    .unwrap_or(0)
+unsafe extern "C" fn NetDeviceGetWakeSourceList(globals: Globals, device: Handle, list: *mut List) {
+    let call = "NetDeviceGetWakeSourceList";
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { power::open_list(call, globals, device, list, WAKE_SOURCES) });
 }
 
-extern "C" fn NetWakeSourceListGetElement(
+unsafe extern "C" fn NetWakeSourceListGetCount(globals: Globals, list: *const List) -> usize {
+    let call = "NetWakeSourceListGetCount";
+    // SAFETY: the client called with C's prototype.
+    unsafe { power::count(call, globals, list, WAKE_SOURCES) }.unwrap_or(0)
+}
+
+unsafe extern "C" fn NetWakeSourceListGetElement(
     globals: Globals,
-    _list: *const c_void,
-    _index: usize,
+    list: *const List,
+    index: usize,
 ) -> usize {
-    power::no_list(
-        "NetWakeSourceListGetElement",
-        globals,
-        FailureCode::InvalidWakeSourceListSignature,
-    )
-    .unwrap_or(0)
+    let call = "NetWakeSourceListGetElement";
+    // SAFETY: the client called with C's prototype.
+    unsafe { power::element(call, globals, list, index, WAKE_SOURCES) }.unwrap_or(0)
 }
 
-extern "C" fn NetWakeSourceGetType(globals: Globals, _element: usize) -> u32 {
-    power::no_list(
-        "NetWakeSourceGetType",
-        globals,
-        FailureCode::InvalidWakeSourceListSignature,
-    )
-    .unwrap_or(0)
+extern "C" fn NetWakeSourceGetType(globals: Globals, element: usize) -> u32 {
+    power::kind("NetWakeSourceGetType", globals, element, WAKE_SOURCES).unwrap_or(0)
 }
 
-extern "C" fn NetWakeSourceGetAdapter(globals: Globals, _element: usize) -> usize {
-    power::no_list(
-        "NetWakeSourceGetAdapter",
-        globals,
-        FailureCode::InvalidWakeSourceListSignature,
-    )
-    .unwrap_or(0)
+extern "C" fn NetWakeSourceGetAdapter(globals: Globals, element: usize) -> Handle {
+    let call = "NetWakeSourceGetAdapter";
+    power::adapter(call, globals, element, WAKE_SOURCES).unwrap_or(Handle::NULL)
 }
 
-extern "C" fn NetWakeSourceGetBitmapParameters(
+unsafe extern "C" fn NetWakeSourceGetBitmapParameters(
     globals: Globals,
-    _element: usize,
-    _parameters: *mut c_void,
+    element: usize,
+    parameters: *mut BitmapParameters,
 ) {
-    done(power::no_list::<()>(
-        "NetWakeSourceGetBitmapParameters",
-        globals,
-        FailureCode::InvalidWakeSourceListSignature,
-    ));
+    let call = "NetWakeSourceGetBitmapParameters";
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { power::parameters(call, globals, element, parameters, WAKE_SOURCES) });
 }
 
-extern "C" fn NetWakeSourceGetMediaChangeParameters(
+unsafe extern "C" fn NetWakeSourceGetMediaChangeParameters(
     globals: Globals,
-    _element: usize,
-    _parameters: *mut c_void,
+    element: usize,
+    parameters: *mut MediaChangeParameters,
 ) {
-    done(power::no_list::<()>(
-        "NetWakeSourceGetMediaChangeParameters",
-        globals,
-        FailureCode::InvalidWakeSourceListSignature,
-    ));
+    let call = "NetWakeSourceGetMediaChangeParameters";
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { power::parameters(call, globals, element, parameters, WAKE_SOURCES) });
 }
 
-extern "C" fn NetAdapterReportWakeReasonPacket(
+unsafe extern "C" fn NetAdapterReportWakeReasonPacket(
     globals: Globals,
     adapter: Handle,
-    _reason: *const c_void,
+    reason: *const Reason,
 ) {
-    done(power::no_wake(
-        "NetAdapterReportWakeReasonPacket",
-        globals,
-        adapter,
-    ));
+    // SAFETY: the client called with C's prototype.
+    done(unsafe { power::wake_packet(globals, adapter, reason) });
 }
 
 extern "C" fn NetAdapterReportWakeReasonMediaChange(

@@ -11,6 +11,7 @@ use super::adapter::{self, AdapterObject};
 use super::callbacks::{AdapterCallbacks, CreateQueue};
 use super::events::ClientEvents;
 use super::guard::{self, Globals, refuse};
+use super::power::NetworkDevice;
 use super::{device, queue};
 use crate::abi::{FailureCode, NetAdapterDatapathCallbacks, NetAdapterTxDemux, NtStatus};
 use crate::adapter::{Adapter, AdapterConfig, TxDemux};
@@ -73,7 +74,7 @@ pub(super) fn device_init_config(globals: Globals, init: *mut c_void) -> Result<
     guard::client(CALL, globals)?;
     guard::given(CALL, "DeviceInit", init)?;
     let init = device_init::checked(CALL, Handle::from_address(init.addr()))?;
-    init.statements().network = Some(Arc::new(()));
+    init.statements().network = Some(Arc::new(NetworkDevice::default()));
     Ok(())
 }
 

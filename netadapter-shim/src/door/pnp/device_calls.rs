@@ -113,6 +113,15 @@ impl DeviceCalls {
     }
 }
 
+/// Whether a call is part of the way to D0, or from it; on it, power lists are open.
+fn is_transition(call: Call) -> Option<bool> {
+    match call {
+        Call::D0Entry | Call::PostInterruptsEnabled => Some(true),
+        Call::PreInterruptsDisabled | Call::D0Exit => Some(false),
+        _ => None,
+    }
+}
+
 fn told(call: impl FnOnce()) -> Result<(), NtStatus> {
     call();
     Ok(())
@@ -126,6 +135,13 @@ impl Calls for DeviceCalls {
             net::device::surprise_remove(self.handle);
             net::device::io_stop(self.handle);
         }
-        self.watchdog.watch(call.name(), || self.client(call, low))
+        let call_client = || self.watchdog.watch(call.name(), || self.client(call, low));
+        match is_transition(call) {
+            Some(up) => {
+                let waking = up && low == Low::Sleep;
+                net::power::in_transition(self.handle, waking, call_client)
+            }
+            None => call_client(),
+        }
     }
 }

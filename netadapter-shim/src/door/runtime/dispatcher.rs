@@ -44,22 +44,40 @@ pub(super) enum Waited {
 #[derive(Default)]
 pub(super) struct Dispatcher {
     objects: HashMap<Key, Waitable>,
+    /// How many references there are beside the handle itself.
+    references: HashMap<Key, u32>,
     waiters: HashMap<Key, Vec<Arc<Condvar>>>,
     made: usize,
 }
 
-/// `KEVENT` as far as it is used: the kind and the signal state.
+/// `KEVENT`, `KMUTEX` or `KSEMAPHORE` as far as they are used.
 #[repr(C)]
 pub(super) struct ClientEvent {
     kind: u8,
     reserved: [u8; 3],
+    /// Whether an event is set, how often a mutex is held, a semaphore's count.
     signal_state: i32,
+    /// A semaphore's maximum.
+    limit: i32,
+    reserved2: u32,
+    /// Who holds a mutex.
+    owner: u64,
 }
+
+/// What `kind` says; the numbers are the system's own.
+const SYNCHRONIZATION_EVENT: u8 = 1;
+const MUTEX: u8 = 2;
+const SEMAPHORE: u8 = 5;
 
 static DISPATCHER: LazyLock<Mutex<Dispatcher>> = LazyLock::new(Mutex::default);
 
 /// Handles are multiples of four beyond any user address, and never reused.
 const FIRST_HANDLE: usize = 0x4e00_0000_0000_0000;
+
+/// Whether a number is a handle, of an object that exists or did, and no address.
+pub(super) fn is_handle(key: Key) -> bool {
+    key >= FIRST_HANDLE
+}
 
 /// The state of all objects.
 pub(super) fn lock() -> MutexGuard<'static, Dispatcher> {
@@ -117,8 +135,26 @@ impl Dispatcher {
         self.wake(key);
     }
 
-    /// Ends a handle; says whether there was one.
+    /// Adds a reference, which takes a close of its own; says whether there is such an object.
+    pub(super) fn reference(&mut self, key: Key) -> bool {
+        let known = self.objects.contains_key(&key);
+        if known {
+            let references = self.references.entry(key).or_default();
+            *references = references.saturating_add(1);
+        }
+        known
+    }
+
+    /// Ends a handle or a reference, and with the last one the object; says
+    /// whether there was one.
     pub(super) fn close(&mut self, key: Key) -> bool {
+        if let Some(references) = self.references.get_mut(&key) {
+            *references -= 1;
+            if *references == 0 {
+                self.references.remove(&key);
+            }
+            return true;
+        }
         let known = self.objects.remove(&key).is_some();
         self.wake(key);
         known
@@ -228,29 +264,57 @@ impl EventInMemory {
     fn read(self) -> Waitable {
         // SAFETY: alive, as `new` demands, and nobody writes meanwhile.
         let event = unsafe { self.0.read() };
-        Waitable::Event {
-            manual: event.kind == 0,
-            set: event.signal_state != 0,
+        match event.kind {
+            MUTEX => Waitable::Mutex {
+                owner: event.owner,
+                depth: event.signal_state.unsigned_abs(),
+            },
+            SEMAPHORE => Waitable::Semaphore {
+                count: event.signal_state,
+                maximum: event.limit,
+            },
+            kind => Waitable::Event {
+                manual: kind != SYNCHRONIZATION_EVENT,
+                set: event.signal_state != 0,
+            },
         }
     }
 
     fn write(self, state: Waitable) {
-        let Waitable::Event { manual, set } = state else {
-            return;
+        let (kind, signal_state, limit, owner) = match state {
+            Waitable::Event { manual, set } => (u8::from(!manual), i32::from(set), 0, 0),
+            Waitable::Mutex { owner, depth } => (MUTEX, depth.cast_signed(), 0, owner),
+            Waitable::Semaphore { count, maximum } => (SEMAPHORE, count, maximum, 0),
+            Waitable::Thread { .. } => return,
         };
         let event = ClientEvent {
-            kind: u8::from(!manual),
+            kind,
             reserved: [0; 3],
-            signal_state: i32::from(set),
+            signal_state,
+            limit,
+            reserved2: 0,
+            owner,
         };
         // SAFETY: alive, as `new` demands, and nobody reads meanwhile.
         unsafe { self.0.write(event) }
     }
 
     /// Gives it a kind and a state.
-    pub(super) fn initialize(self, manual: bool, set: bool) {
+    pub(super) fn initialize(self, state: Waitable) {
         let _guard = lock();
-        self.write(Waitable::Event { manual, set });
+        self.write(state);
+    }
+
+    /// Looks at its state and, if `change` gives another one, writes that and
+    /// wakes whoever waits.
+    pub(super) fn change(self, change: impl FnOnce(Waitable) -> Option<Waitable>) -> Waitable {
+        let guard = lock();
+        let before = self.read();
+        if let Some(after) = change(before) {
+            self.write(after);
+            guard.wake(self.0.addr());
+        }
+        before
     }
 
     /// Sets or clears it; says whether it was set before.

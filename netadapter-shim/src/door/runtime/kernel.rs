@@ -1,10 +1,11 @@
-//! Events of the kernel's kind, which lie in the client's memory.
+//! Events of the kernel's kind, which lie in the client's memory, and waiting
+//! for what lies there.
 
 #![allow(unsafe_code)] // reads and writes the client's events
 #![allow(non_snake_case)] // C's names
 
 use super::clock::Timeout;
-use super::dispatcher::{self, ClientEvent, EventInMemory, Place, Waited};
+use super::dispatcher::{self, ClientEvent, EventInMemory, Place, Waitable, Waited};
 use super::thread::this_thread;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
@@ -27,9 +28,9 @@ const NOTIFICATION: u32 = 0;
 ///
 /// # Safety
 /// As for [`EventInMemory::new`], but for NULL.
-unsafe fn event(call: &str, event: *mut ClientEvent) -> Option<EventInMemory> {
+pub(super) unsafe fn event(call: &str, event: *mut ClientEvent) -> Option<EventInMemory> {
     if event.is_null() || !event.is_aligned() {
-        let text = format_args!("{call}: Event is NULL or not aligned");
+        let text = format_args!("{call}: the object is NULL or not aligned");
         breach(WdfFault::RequiredParameterIsNull, text);
         return None;
     }
@@ -40,7 +41,10 @@ unsafe fn event(call: &str, event: *mut ClientEvent) -> Option<EventInMemory> {
 unsafe extern "C" fn KeInitializeEvent(place: *mut ClientEvent, kind: u32, set: Boolean) {
     // SAFETY: the client's room for an event.
     if let Some(event) = unsafe { event("KeInitializeEvent", place) } {
-        event.initialize(kind == NOTIFICATION, set != 0);
+        event.initialize(Waitable::Event {
+            manual: kind == NOTIFICATION,
+            set: set != 0,
+        });
     }
 }
 
@@ -83,17 +87,29 @@ unsafe extern "C" fn KeWaitForSingleObject(
 ) -> NtStatus {
     // SAFETY: the client's timeout, or NULL.
     let timeout = unsafe { Timeout::read(timeout) };
-    let handle = dispatcher::lock().get(object.addr());
-    let place = match handle {
-        Some(_) => Place::Handle(object.addr()),
-        // SAFETY: no handle, so that it is the client's event.
-        None => match unsafe { event("KeWaitForSingleObject", object) } {
-            Some(event) => Place::Memory(event),
-            None => return NtStatus::INVALID_PARAMETER,
-        },
-    };
-    match dispatcher::wait(&[place], false, timeout, this_thread()) {
-        Waited::Taken(_) => NtStatus::SUCCESS,
+    // SAFETY: passed on from the client.
+    match unsafe { place("KeWaitForSingleObject", object) } {
+        Some(place) => answer(dispatcher::wait(&[place], false, timeout, this_thread())),
+        None => NtStatus::INVALID_PARAMETER,
+    }
+}
+
+/// A thread's handle, or an object in the client's memory; NULL is a breach.
+///
+/// # Safety
+/// `object` is a handle or as for [`event`].
+pub(super) unsafe fn place(call: &str, object: *mut ClientEvent) -> Option<Place> {
+    if dispatcher::is_handle(object.addr()) {
+        return Some(Place::Handle(object.addr()));
+    }
+    // SAFETY: no handle, so that it is the client's object.
+    unsafe { event(call, object) }.map(Place::Memory)
+}
+
+/// The status for how a wait ended.
+pub(super) fn answer(waited: Waited) -> NtStatus {
+    match waited {
+        Waited::Taken(index) => NtStatus(i32::try_from(index).unwrap_or(0)),
         Waited::TimedOut => NtStatus::TIMEOUT,
         Waited::BadHandle => NtStatus::INVALID_HANDLE,
     }

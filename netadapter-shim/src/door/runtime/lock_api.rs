@@ -23,6 +23,7 @@ pub(crate) const FUNCTIONS: Functions = entries![
     TryAcquireSRWLockShared,
     InitializeConditionVariable,
     SleepConditionVariableSRW,
+    SleepConditionVariableCS,
     WakeConditionVariable,
     WakeAllConditionVariable,
     InitializeCriticalSection,
@@ -145,21 +146,62 @@ unsafe extern "C" fn SleepConditionVariableSRW(
         return refuse(last_error::INVALID_PARAMETER);
     };
     let shared = flags & LOCKMODE_SHARED != 0;
+    let leave = || match shared {
+        true => word_lock::release_shared(lock),
+        false => word_lock::release_exclusive(lock),
+    };
+    let enter = || match shared {
+        true => word_lock::shared(lock),
+        false => word_lock::exclusive(lock),
+    };
+    sleep(variable, milliseconds, || released(call, leave()), enter)
+}
+
+/// A section is left however often it was entered, and entered as often.
+unsafe extern "C" fn SleepConditionVariableCS(
+    variable: Word,
+    section_pointer: *mut CriticalSection,
+    milliseconds: u32,
+) -> i32 {
+    let call = "SleepConditionVariableCS";
+    // SAFETY: the client's variable.
+    let variable = unsafe { word(call, variable) };
+    // SAFETY: the client's section.
+    let section = unsafe { section(call, section_pointer) };
+    let (Some(variable), Some(section)) = (variable, section) else {
+        return refuse(last_error::INVALID_PARAMETER);
+    };
+    if section.owner.load(Ordering::Relaxed) != this_thread() {
+        let text = format_args!("{call}: this thread is not in the section");
+        breach(WdfFault::InvalidLockOperation, text);
+        return refuse(last_error::INVALID_PARAMETER);
+    }
+    let depth = section.depth.load(Ordering::Relaxed);
+    let leave = || {
+        section.owner.store(0, Ordering::Relaxed);
+        word_lock::release_exclusive(&section.lock);
+    };
+    let enter = || {
+        word_lock::exclusive(&section.lock);
+        section.own();
+        section.depth.store(depth, Ordering::Relaxed);
+    };
+    sleep(variable, milliseconds, leave, enter)
+}
+
+/// Sleeps outside a lock until a wake-up or the time is over.
+fn sleep(
+    variable: &AtomicU32,
+    milliseconds: u32,
+    leave: impl FnOnce(),
+    enter: impl FnOnce(),
+) -> i32 {
     let seen = variable.load(Ordering::Acquire);
-    released(
-        call,
-        match shared {
-            true => word_lock::release_shared(lock),
-            false => word_lock::release_exclusive(lock),
-        },
-    );
+    leave();
     let deadline = Timeout::from_milliseconds(milliseconds).deadline();
     let in_time = word_lock::sleep_while(variable, seen, deadline);
     let woken = in_time || variable.load(Ordering::Acquire) != seen;
-    match shared {
-        true => word_lock::shared(lock),
-        false => word_lock::exclusive(lock),
-    }
+    enter();
     match woken {
         true => 1,
         false => refuse(last_error::TIMEOUT),

@@ -282,6 +282,15 @@ extern "C" fn GetCurrentProcessorNumber() -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
+/// The object of the calling thread: its handle, or for a thread of the host
+/// a number that is no handle.
+pub(super) fn current_object() -> Key {
+    match HANDLE.get() {
+        0 => usize::try_from(this_thread()).unwrap_or(1),
+        handle => handle,
+    }
+}
+
 /// Replaces the pseudo handle; a thread of the host has none.
 fn real(thread: Key) -> Key {
     match thread {

@@ -10,6 +10,7 @@ use super::device_init::{self, Statements};
 use super::driver::Driver;
 use super::hardware::Resources;
 use super::interface::Interface;
+use super::io_socket::IoSocket;
 use super::pnp_callbacks::PnpCallbacks;
 use super::property::Property;
 use super::request::RequestType;
@@ -115,6 +116,8 @@ pub(super) struct State {
     pub(super) interfaces: Vec<Interface>,
     /// What WdfDeviceAssignProperty assigned.
     pub(super) properties: Vec<Property>,
+    /// Through which programs reach a control device.
+    pub(super) socket: Option<IoSocket>,
 }
 
 impl Device {
@@ -224,6 +227,19 @@ pub(super) fn configure(device: &Device, kind: RequestType, queue: Handle) -> Re
     Ok(())
 }
 
+/// Whether a handle is that of a control device, which is the client's to delete.
+pub(super) fn is_control(device: Handle) -> bool {
+    let found = object::payload::<Device>(device, Kind::Device);
+    found.is_ok_and(|device| device.statements().control)
+}
+
+/// A device's number among those that EvtDriverDeviceAdd made.
+pub(super) fn number(device: Handle, driver: Handle) -> usize {
+    let siblings = object::children(driver, Kind::Device);
+    let mut added = siblings.into_iter().filter(|other| !is_control(*other));
+    added.position(|other| other == device).unwrap_or(0)
+}
+
 /// The device behind a handle, or a breach.
 ///
 /// # Errors
@@ -259,6 +275,7 @@ pub(super) fn create(
 ) -> Result<Handle, NtStatus> {
     let said = device_init::checked(call, init)?;
     let driver = object::checked::<Driver>(call, said.driver(), Kind::Driver)?;
+    let control = said.statements().control;
     let device = Device {
         driver: said.driver(),
         statements: said.statements().clone(),
@@ -278,12 +295,15 @@ pub(super) fn create(
             alignment: 0,
             interfaces: Vec::new(),
             properties: Vec::new(),
+            socket: None,
         }),
     };
     let parent = Some(said.driver());
     let handle = object::create_with(Kind::Device, parent, attributes, Arc::new(device))?;
     object::delete(init);
-    driver.set_added(handle);
+    if !control {
+        driver.set_added(handle);
+    }
     Ok(handle)
 }
 

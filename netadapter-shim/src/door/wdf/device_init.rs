@@ -57,6 +57,8 @@ pub(crate) struct Statements {
     pub(crate) in_caller_context: Option<InCallerContext>,
     /// One open file at a time.
     pub(crate) exclusive: bool,
+    /// Made by WdfControlDeviceInitAllocate.
+    pub(crate) control: bool,
     /// What NetDeviceInitConfig left; once it is there, some setters are not
     /// the client's any more.
     pub(crate) network: Option<Arc<dyn Any + Send + Sync>>,

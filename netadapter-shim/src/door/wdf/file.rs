@@ -4,7 +4,7 @@
 #![allow(non_snake_case)] // C's names
 
 use std::ptr::null;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::create::Globals;
 use super::device::{self, Device};
@@ -17,6 +17,9 @@ use crate::door::table::{Functions, entries};
 use crate::door::types::UnicodeString;
 
 pub(crate) const FUNCTIONS: Functions = entries![WdfFileObjectGetDevice, WdfFileObjectGetFileName];
+
+/// Held while a file is made, so that an exclusive device has one of them.
+static OPENING: Mutex<()> = Mutex::new(());
 
 /// What `WDFFILEOBJECT` stands for.
 pub(crate) struct File {
@@ -37,7 +40,7 @@ unsafe impl Sync for Name {}
 /// has one. `completed` is called with the answer.
 ///
 /// # Errors
-/// The device is gone or going.
+/// The device is gone or going, or is exclusive and open.
 pub(crate) fn open(device: Handle, completed: Completed) -> Result<Handle, NtStatus> {
     let found = object::payload::<Device>(device, Kind::Device)
         .map_err(|_| NtStatus::INVALID_DEVICE_STATE)?;
@@ -52,7 +55,14 @@ pub(crate) fn open(device: Handle, completed: Completed) -> Result<Handle, NtSta
     });
     let said = found.statements();
     let attributes = &said.file_attributes;
-    let file = object::create_with(Kind::FileObject, Some(device), attributes, payload)?;
+    let file = {
+        let _opening = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.exclusive && !object::children(device, Kind::FileObject).is_empty() {
+            log::warn!("{device} is open already, and is opened once at a time");
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        object::create_with(Kind::FileObject, Some(device), attributes, payload)?
+    };
     let asked = IoRequest {
         kind: RequestType::CREATE,
         code: 0,
@@ -168,6 +178,19 @@ mod tests {
         assert_eq!(object::kind(file), None);
         WdfFileObjectGetDevice(null(), file);
         recorded::take_one(WdfFault::InvalidHandle);
+    }
+
+    #[test]
+    fn an_exclusive_device_is_opened_once_at_a_time() {
+        let client = TestClient::new();
+        let init = DeviceInit::create(client.driver()).unwrap();
+        device_init(init).statements().exclusive = true;
+        let device = device::create("test", init, &Attributes::default()).unwrap();
+        let (first, _) = opened(device);
+        let refused = open(device, Box::new(|_| ()));
+        assert_eq!(refused.err(), Some(NtStatus::ACCESS_DENIED));
+        close(first);
+        close(opened(device).0);
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub(crate) const FUNCTIONS: Functions = entries![
     WdfInterruptGetDevice,
     WdfDmaEnablerCreate,
     WdfCommonBufferCreate,
+    WdfCommonBufferCreateWithConfig,
     WdfCommonBufferGetAlignedVirtualAddress,
     WdfCommonBufferGetAlignedLogicalAddress,
     WdfCommonBufferGetLength,
@@ -222,6 +223,18 @@ extern "C" fn WdfCommonBufferCreate(
     NtStatus::NOT_SUPPORTED
 }
 
+extern "C" fn WdfCommonBufferCreateWithConfig(
+    _: Globals,
+    enabler: Handle,
+    _length: usize,
+    _config: *const c_void,
+    _attributes: *const c_void,
+    _place: *mut Handle,
+) -> NtStatus {
+    impossible("WdfCommonBufferCreateWithConfig", enabler);
+    NtStatus::NOT_SUPPORTED
+}
+
 extern "C" fn WdfCommonBufferGetAlignedVirtualAddress(_: Globals, buffer: Handle) -> *mut c_void {
     impossible("WdfCommonBufferGetAlignedVirtualAddress", buffer);
     null_mut()
@@ -303,6 +316,10 @@ mod tests {
             recorded::take_one(WdfFault::InvalidHandle);
         }
         let status = WdfCommonBufferCreate(null(), Handle::NULL, 64, null(), null_mut());
+        assert_eq!(status, NtStatus::NOT_SUPPORTED);
+        recorded::take_one(WdfFault::InvalidHandle);
+        let (none, place) = (Handle::NULL, null_mut());
+        let status = WdfCommonBufferCreateWithConfig(null(), none, 64, null(), null(), place);
         assert_eq!(status, NtStatus::NOT_SUPPORTED);
         recorded::take_one(WdfFault::InvalidHandle);
     }

@@ -3,6 +3,8 @@
 
 #![allow(non_snake_case)] // C's names
 
+use std::ffi::c_void;
+
 use super::create::{Globals, read_or_breach};
 use super::request;
 use crate::abi::NtStatus;
@@ -16,6 +18,9 @@ pub(crate) const FUNCTIONS: Functions = entries![
     WdfIoTargetGetDevice,
     WdfIoTargetStart,
     WdfIoTargetStop,
+    WdfIoTargetSendReadSynchronously,
+    WdfIoTargetSendWriteSynchronously,
+    WdfIoTargetSendIoctlSynchronously,
     WdfRequestSend,
     WdfRequestCancelSentRequest,
     WdfRequestSetCompletionRoutine,
@@ -54,12 +59,58 @@ extern "C" fn WdfIoTargetStop(_: Globals, handle: Handle, _action: u32) {
     let _ = target("WdfIoTargetStop", handle);
 }
 
+/// What every synchronous request ends with.
+fn nobody_below(call: &str, handle: Handle) -> NtStatus {
+    match target(call, handle) {
+        Ok(()) => log::error!("{call}: there is no driver below {handle}"),
+        Err(status) => return status,
+    }
+    NtStatus::INVALID_DEVICE_REQUEST
+}
+
+extern "C" fn WdfIoTargetSendReadSynchronously(
+    _: Globals,
+    handle: Handle,
+    _request: Handle,
+    _output: *const c_void,
+    _offset: *const i64,
+    _options: *const c_void,
+    _bytes: *mut usize,
+) -> NtStatus {
+    nobody_below("WdfIoTargetSendReadSynchronously", handle)
+}
+
+extern "C" fn WdfIoTargetSendWriteSynchronously(
+    _: Globals,
+    handle: Handle,
+    _request: Handle,
+    _input: *const c_void,
+    _offset: *const i64,
+    _options: *const c_void,
+    _bytes: *mut usize,
+) -> NtStatus {
+    nobody_below("WdfIoTargetSendWriteSynchronously", handle)
+}
+
+extern "C" fn WdfIoTargetSendIoctlSynchronously(
+    _: Globals,
+    handle: Handle,
+    _request: Handle,
+    _code: u32,
+    _input: *const c_void,
+    _output: *const c_void,
+    _options: *const c_void,
+    _bytes: *mut usize,
+) -> NtStatus {
+    nobody_below("WdfIoTargetSendIoctlSynchronously", handle)
+}
+
 /// FALSE, and the request's status says why.
 extern "C" fn WdfRequestSend(
     _: Globals,
     handle: Handle,
     to: Handle,
-    _options: *const std::ffi::c_void,
+    _options: *const c_void,
 ) -> Boolean {
     let call = "WdfRequestSend";
     if let (Ok(found), Ok(())) = (request::checked_open(call, handle), target(call, to)) {
@@ -151,6 +202,31 @@ mod tests {
         WdfRequestGetCompletionParams(null(), request, Out::of(&mut params));
         assert_eq!((params.status, params.information), (0xC000_0010, 0));
         assert_eq!(WdfRequestCancelSentRequest(null(), request), 0);
+        let (none, nothing) = (Handle::NULL, std::ptr::null_mut());
+        let (buffer, offset) = (null(), null());
+        let refused = [
+            WdfIoTargetSendReadSynchronously(null(), target, none, buffer, offset, null(), nothing),
+            WdfIoTargetSendWriteSynchronously(
+                null(),
+                target,
+                none,
+                buffer,
+                offset,
+                null(),
+                nothing,
+            ),
+            WdfIoTargetSendIoctlSynchronously(
+                null(),
+                target,
+                none,
+                1,
+                buffer,
+                buffer,
+                null(),
+                nothing,
+            ),
+        ];
+        assert_eq!(refused, [NtStatus::INVALID_DEVICE_REQUEST; 3]);
         WdfIoTargetStop(null(), target, 1);
         assert!(recorded::take().is_empty());
     }

@@ -54,11 +54,17 @@ extern "C" fn WdfObjectDelete(_: Globals, object: Handle) {
     let Ok(kind) = object::checked_kind("WdfObjectDelete", object) else {
         return;
     };
-    if is_framework_owned(kind) {
+    if is_framework_owned(kind) && !super::device::is_control(object) {
         let text = format_args!("WdfObjectDelete: {object} is deleted by the framework only");
         return breach(WdfFault::ObjectError, text);
     }
     object::delete(object);
+}
+
+/// What a client's WdfObjectDelete does.
+#[cfg(test)]
+pub(super) fn delete_for_test(object: Handle) {
+    WdfObjectDelete(std::ptr::null(), object);
 }
 
 /// What a client may not delete.

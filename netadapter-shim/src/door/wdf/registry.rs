@@ -120,9 +120,8 @@ extern "C" fn WdfDeviceOpenRegistryKey(
     let call = "WdfDeviceOpenRegistryKey";
     status((|| {
         let found = device::checked(call, device)?;
-        let siblings = object::children(found.driver(), Kind::Device);
-        let number = siblings.iter().position(|other| *other == device);
-        let table = table(ConfigurationScope::Device(number.unwrap_or(0)))?;
+        let number = device::number(device, found.driver());
+        let table = table(ConfigurationScope::Device(number))?;
         open(call, globals, table, attributes, key)
     })())
 }

@@ -550,7 +550,7 @@ fn power_wake_and_reset_are_noted_or_out_of_place() {
         [15u32, 1, 4, 0]
     );
     recorded::take_one(Code::InvalidStructTypeSize);
-    let mut list = [0usize; 4];
+    let mut list = [40usize, 0, 0, 0, 0];
     call!(client, NetDeviceGetWakeSourceList(Handle = client.device, *mut usize = list.as_mut_ptr()));
     recorded::take_one(Code::PowerNotInTransition);
     let count = call!(client, NetWakeSourceListGetCount(*const usize = list.as_ptr()) -> usize);
@@ -558,7 +558,9 @@ fn power_wake_and_reset_are_noted_or_out_of_place() {
     recorded::take_one(Code::InvalidWakeSourceListSignature);
     call!(client, NetPowerOffloadListGetCount(*const usize = list.as_ptr()) -> usize);
     recorded::take_one(Code::InvalidPowerOffloadListSignature);
-    call!(client, NetAdapterReportWakeReasonPacket(Handle = client.adapter, *const c_void = null()));
+    let reason = [24usize, 0, 0];
+    call!(client, NetAdapterReportWakeReasonPacket(Handle = client.adapter,
+        *const usize = reason.as_ptr()));
     recorded::take_one(Code::WakeNotInProgress);
     call!(
         client,

@@ -145,3 +145,15 @@ fn a_section_can_be_entered_again_by_its_thread_only() {
     unsafe { DeleteCriticalSection(pointer) };
     assert!(recorded::take().is_empty());
 }
+
+#[test]
+fn who_is_not_in_a_section_does_not_sleep_on_it() {
+    let mut room = std::mem::MaybeUninit::<CriticalSection>::uninit();
+    let mut variable = 0;
+    // SAFETY: room for a section.
+    unsafe { InitializeCriticalSection(room.as_mut_ptr()) };
+    // SAFETY: a live variable and a live section.
+    let slept = unsafe { SleepConditionVariableCS(&raw mut variable, room.as_mut_ptr(), 0) };
+    assert_eq!(slept, 0);
+    recorded::take_one(WdfFault::InvalidLockOperation);
+}

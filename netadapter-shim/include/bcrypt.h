@@ -1,0 +1,1 @@
+#error "bcrypt.h: cryptography (CNG) is outside what umnet offers to clients"

@@ -1,0 +1,1 @@
+#error "ndis.h: NDIS is outside what umnet offers to clients: use netadaptercx.h and ntddndis.h"

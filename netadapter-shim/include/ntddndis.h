@@ -1,0 +1,86 @@
+/*
+ * The few facts of NDIS that client drivers use without NDIS itself: address
+ * lengths, packet filters, speeds, statuses. Sources for the kernel find them
+ * without asking, as netadaptercx.h brings them there.
+ */
+#ifndef UMNET_NTDDNDIS_H
+#define UMNET_NTDDNDIS_H
+
+#pragma GCC system_header
+
+#include "umnet/base.h"
+
+#ifndef ETH_LENGTH_OF_ADDRESS
+#define ETH_LENGTH_OF_ADDRESS 6
+#endif
+#ifndef ETHERNET_LENGTH_OF_ADDRESS
+#define ETHERNET_LENGTH_OF_ADDRESS 6
+#endif
+
+#define NDIS_PACKET_TYPE_DIRECTED 0x00000001
+#define NDIS_PACKET_TYPE_MULTICAST 0x00000002
+#define NDIS_PACKET_TYPE_ALL_MULTICAST 0x00000004
+#define NDIS_PACKET_TYPE_BROADCAST 0x00000008
+#define NDIS_PACKET_TYPE_SOURCE_ROUTING 0x00000010
+#define NDIS_PACKET_TYPE_PROMISCUOUS 0x00000020
+#define NDIS_PACKET_TYPE_ALL_LOCAL 0x00000080
+
+#define NDIS_LINK_SPEED_UNKNOWN ((ULONG64)-1)
+
+/* Statuses of NDIS, some of which are those of NT. */
+typedef int NDIS_STATUS, *PNDIS_STATUS;
+#define NDIS_STATUS_SUCCESS ((NDIS_STATUS)0)
+#define NDIS_STATUS_PENDING ((NDIS_STATUS)0x00000103)
+#define NDIS_STATUS_FAILURE ((NDIS_STATUS)0xC0000001)
+#define NDIS_STATUS_RESOURCES ((NDIS_STATUS)0xC000009A)
+#define NDIS_STATUS_NOT_SUPPORTED ((NDIS_STATUS)0xC00000BB)
+#define NDIS_STATUS_INVALID_PARAMETER ((NDIS_STATUS)0xC000000D)
+#define NDIS_STATUS_REQUEST_ABORTED ((NDIS_STATUS)0xC001000C)
+#define NDIS_STATUS_RESET_IN_PROGRESS ((NDIS_STATUS)0xC001000D)
+#define NDIS_STATUS_INVALID_LENGTH ((NDIS_STATUS)0xC0010014)
+#define NDIS_STATUS_INVALID_DATA ((NDIS_STATUS)0xC0010015)
+#define NDIS_STATUS_BUFFER_TOO_SHORT ((NDIS_STATUS)0xC0010016)
+#define NDIS_STATUS_INVALID_ADDRESS ((NDIS_STATUS)0xC0010022)
+
+typedef ULONG NDIS_ERROR_CODE, *PNDIS_ERROR_CODE;
+#define NDIS_ERROR_CODE_RESOURCE_CONFLICT ((NDIS_ERROR_CODE)0xC0001388)
+#define NDIS_ERROR_CODE_OUT_OF_RESOURCES ((NDIS_ERROR_CODE)0xC0001389)
+#define NDIS_ERROR_CODE_HARDWARE_FAILURE ((NDIS_ERROR_CODE)0xC000138A)
+#define NDIS_ERROR_CODE_ADAPTER_NOT_FOUND ((NDIS_ERROR_CODE)0xC000138B)
+#define NDIS_ERROR_CODE_INTERRUPT_CONNECT ((NDIS_ERROR_CODE)0xC000138C)
+#define NDIS_ERROR_CODE_DRIVER_FAILURE ((NDIS_ERROR_CODE)0xC000138D)
+
+typedef UNICODE_STRING NDIS_STRING, *PNDIS_STRING;
+#define NDIS_STRING_CONST(text) { sizeof(L##text) - sizeof(WCHAR), sizeof(L##text), (PWCH)(L##text) }
+
+typedef struct _NDIS_OBJECT_HEADER {
+    UCHAR Type;
+    UCHAR Revision;
+    USHORT Size;
+} NDIS_OBJECT_HEADER, *PNDIS_OBJECT_HEADER;
+
+/* Counters as interfaces keep them: In is received, Out is sent. */
+typedef struct _NDIS_STATISTICS_INFO {
+    NDIS_OBJECT_HEADER Header;
+    ULONG SupportedStatistics;
+    ULONG64 ifInDiscards;
+    ULONG64 ifInErrors;
+    ULONG64 ifHCInOctets;
+    ULONG64 ifHCInUcastPkts;
+    ULONG64 ifHCInMulticastPkts;
+    ULONG64 ifHCInBroadcastPkts;
+    ULONG64 ifHCOutOctets;
+    ULONG64 ifHCOutUcastPkts;
+    ULONG64 ifHCOutMulticastPkts;
+    ULONG64 ifHCOutBroadcastPkts;
+    ULONG64 ifOutErrors;
+    ULONG64 ifOutDiscards;
+    ULONG64 ifHCInUcastOctets;
+    ULONG64 ifHCInMulticastOctets;
+    ULONG64 ifHCInBroadcastOctets;
+    ULONG64 ifHCOutUcastOctets;
+    ULONG64 ifHCOutMulticastOctets;
+    ULONG64 ifHCOutBroadcastOctets;
+} NDIS_STATISTICS_INFO, *PNDIS_STATISTICS_INFO;
+
+#endif

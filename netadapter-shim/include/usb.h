@@ -1,0 +1,1 @@
+#error "usb.h: USB is outside what umnet offers to clients"

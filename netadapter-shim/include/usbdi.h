@@ -1,0 +1,1 @@
+#error "usbdi.h: USB is outside what umnet offers to clients"

@@ -1,0 +1,1 @@
+#error "usbdlib.h: USB is outside what umnet offers to clients"

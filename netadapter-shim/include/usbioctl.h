@@ -1,0 +1,1 @@
+#error "usbioctl.h: USB is outside what umnet offers to clients"

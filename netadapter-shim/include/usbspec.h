@@ -1,0 +1,1 @@
+#error "usbspec.h: USB is outside what umnet offers to clients"

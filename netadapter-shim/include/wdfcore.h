@@ -1,0 +1,3 @@
+/* See wdf.h. */
+#pragma GCC system_header
+#include "wdf.h"

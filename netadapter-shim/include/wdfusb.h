@@ -1,0 +1,1 @@
+#error "wdfusb.h: USB is outside what umnet offers to clients"

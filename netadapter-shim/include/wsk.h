@@ -1,0 +1,1 @@
+#error "wsk.h: Winsock Kernel is outside what umnet offers to clients"
