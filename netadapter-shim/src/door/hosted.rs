@@ -273,6 +273,14 @@ impl HostedClient {
         first.map_or(Ok(()), Err)
     }
 
+    /// [`DeviceEvent::PowerCycle`]: power goes and comes back, queues end and are built again.
+    ///
+    /// # Errors
+    /// As for [`Self::happen`].
+    pub fn power_cycle(&mut self) -> Result<(), HostedError> {
+        self.happen(DeviceEvent::PowerCycle)
+    }
+
     fn happen_to(&mut self, number: usize, event: DeviceEvent) -> Result<(), HostedError> {
         let Some(mut running) = self.slots[number].running.take() else {
             return Ok(());
