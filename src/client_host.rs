@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! load ─► DriverEntry ─► a device for each one configured, and until every --ifname is taken
-//!      ─► TAP for each adapter that is started ─► until a signal: interface changes, faults
+//!      ─► TAP for each adapter that is started ─► until a signal, or until no device is left:
+//!         interface changes, faults, devices that are restarted or that something happens to
 //!      ─► devices ended, last one first ─► EvtDriverUnload ─► TAPs gone
 //! ```
 
@@ -10,29 +11,33 @@ mod configuration;
 mod error;
 mod events;
 mod filter;
+mod live;
 mod port;
 mod report;
+mod watched;
 
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 use netadapter_shim::door::client_host::{ClientHost, ConfigurationScope};
 use netadapter_shim::door::configuration_store::ConfigurationStore;
-use netadapter_shim::door::hosted::{HostOptions, HostedAdapter, HostedClient};
-use netadapter_shim::{AdapterConfig, ExecutionConfig, ReceiveFilter, SystemPort};
+use netadapter_shim::door::hosted::{self, HostOptions, HostedClient};
+use netadapter_shim::{AdapterConfig, ExecutionConfig, SystemPort};
 use vmm_sys_util::eventfd::EventFd;
 
 use self::configuration::Stores;
 use self::events::{Event, Events};
-use self::filter::filter_of;
+use self::live::{EventSender, Shared, Wish};
 use self::port::{ClientPort, Names, Seat, SharedSeat, look};
 use self::report::Reporter;
-use crate::control::{Server, socket_path};
-use crate::host::interface::{Interfaces, Link};
+use self::watched::Watched;
+use crate::control::{DeviceEvent, Server, socket_path};
+use crate::host::interface::Interfaces;
 use crate::host::state::DeviceLock;
 use crate::host::watch::{LinkEvent, LinkWatch};
 use crate::host::{Host, IfName};
@@ -100,16 +105,21 @@ pub fn run(config: ClientConfig) -> Result<(), ClientError> {
     let events = Events::new()?;
     let _lock = DeviceLock::acquire(&config.host, &config.stem())?;
     let host = Arc::new(Seats::new(&config));
-    let given_up = events.given_up()?;
-    let client = HostedClient::load(&config.file, host.clone(), options(&config, given_up))?;
+    let waker = events.waker()?;
+    let client = HostedClient::load(&config.file, host.clone(), options(&config, waker))?;
+    let (sender, wishes) = channel();
+    let sender = EventSender::new(sender, events.waker()?);
     let mut session = Session {
         client,
         host,
         events,
         watches: Vec::new(),
+        shared: Arc::default(),
+        wishes,
+        next: None,
     };
     let served = session.bring_up(&config).and_then(|()| {
-        let _server = session.answer(&config)?;
+        let _server = session.answer(&config, sender)?;
         session.serve()
     });
     session.watches.clear();
@@ -117,7 +127,7 @@ pub fn run(config: ClientConfig) -> Result<(), ClientError> {
     served
 }
 
-fn options(config: &ClientConfig, given_up: EventFd) -> HostOptions {
+fn options(config: &ClientConfig, waker: EventFd) -> HostOptions {
     let (name, tidy) = (config.name(), tidying(config));
     let on_stuck = move |callback: &'static str, deadline: Duration| {
         error!("{name}: {callback} has not returned for {deadline:?}: the host ends");
@@ -131,7 +141,7 @@ fn options(config: &ClientConfig, given_up: EventFd) -> HostOptions {
         deadline: config.deadline,
         on_stuck: Box::new(on_stuck),
         on_breach: Box::new(tidying(config)),
-        on_failed: Arc::new(move || drop(given_up.write(1))),
+        on_failed: Arc::new(move || drop(waker.write(1))),
     }
 }
 
@@ -229,16 +239,20 @@ struct Session {
     host: Arc<Seats>,
     events: Events,
     watches: Vec<Watched>,
+    shared: Arc<Shared>,
+    wishes: Receiver<Wish>,
+    /// When a device is due to be restarted.
+    next: Option<Instant>,
 }
 
-/// One adapter's interface, as it was last seen.
-struct Watched {
-    adapter: HostedAdapter,
-    watch: LinkWatch,
-    link: Link,
-    /// Whether it is still in the namespace it was made in.
-    here: bool,
-    filter: Option<ReceiveFilter>,
+impl From<DeviceEvent> for hosted::DeviceEvent {
+    fn from(event: DeviceEvent) -> Self {
+        match event {
+            DeviceEvent::PowerCycle => Self::PowerCycle,
+            DeviceEvent::Rebalance => Self::Rebalance,
+            DeviceEvent::SurpriseRemoval => Self::SurpriseRemoval,
+        }
+    }
 }
 
 impl Session {
@@ -271,13 +285,12 @@ impl Session {
         Ok(())
     }
 
-    fn answer(&mut self, config: &ClientConfig) -> Result<Server, ClientError> {
-        let adapters = self.client.adapters().into_iter();
-        let seated = adapters.map(|adapter| {
-            let seat = self.host.seat(adapter.number());
-            (adapter, seat)
-        });
-        let reporter = Reporter::new(config, seated.collect());
+    fn answer(
+        &mut self,
+        config: &ClientConfig,
+        events: EventSender,
+    ) -> Result<Server, ClientError> {
+        let reporter = Reporter::new(config, Arc::clone(&self.shared), events);
         let _files = FILES.lock();
         Ok(Server::start(
             &config.host,
@@ -286,26 +299,71 @@ impl Session {
         )?)
     }
 
-    /// Handles events until a signal asks for the end.
+    /// Handles events until a signal asks for the end, or no device is left.
     fn serve(&mut self) -> Result<(), ClientError> {
-        self.watch_interfaces()?;
+        self.look_around()?;
         loop {
-            for event in self.events.wait(LOOK)? {
+            for event in self.events.wait(self.patience())? {
                 match event {
                     Event::Signal => return Ok(()),
-                    Event::GivenUp => {
-                        let client = self.client.name().to_owned();
-                        return Err(ClientError::GivenUp { client });
-                    }
+                    Event::Woken => self.events.acknowledge(),
                     Event::Link(number) => self.link_changed(number)?,
                     Event::Fault(number) => self.fault(number),
                 }
             }
+            self.grant_wishes()?;
+            self.tend(false)?;
             self.watches.iter_mut().for_each(Watched::refresh);
         }
     }
 
+    /// Until the next look at everything.
+    fn patience(&self) -> Duration {
+        let due = |next: Instant| next.saturating_duration_since(Instant::now());
+        self.next.map_or(LOOK, |next| due(next).min(LOOK))
+    }
+
+    fn grant_wishes(&mut self) -> Result<(), ClientError> {
+        while let Ok(Wish { event, done }) = self.wishes.try_recv() {
+            let happened = self.client.happen(event.into());
+            let settled = self.tend(true);
+            // Whoever asked may have gone.
+            let _ = done.send(happened.map_err(|error| error.to_string()));
+            settled?;
+        }
+        Ok(())
+    }
+
+    /// Has failed devices taken down and restarted. Something may have `happened` to devices.
+    fn tend(&mut self, happened: bool) -> Result<(), ClientError> {
+        let tended = self.client.tend(Instant::now());
+        self.next = tended.next;
+        if happened || tended.changed {
+            self.look_around()?;
+        }
+        if tended.alive {
+            return Ok(());
+        }
+        let client = self.client.name().to_owned();
+        Err(ClientError::NoDeviceLeft { client })
+    }
+
+    /// Adapters have come or gone: those there are now are watched and shown.
+    fn look_around(&mut self) -> Result<(), ClientError> {
+        let adapters = self.client.adapters().into_iter();
+        let seated = adapters.map(|adapter| {
+            let seat = self.host.seat(adapter.number());
+            (adapter, seat)
+        });
+        self.shared.update(seated.collect(), self.client.restarts());
+        if self.next.is_none() {
+            self.host.all().iter().for_each(|seat| look(seat).leave());
+        }
+        self.watch_interfaces()
+    }
+
     fn watch_interfaces(&mut self) -> Result<(), ClientError> {
+        self.watches.clear();
         for adapter in self.client.adapters() {
             let index = look(&self.host.seat(adapter.number())).index;
             if index == 0 {
@@ -353,24 +411,5 @@ impl Session {
         for (queue, fault) in faults.unwrap_or_default() {
             error!("{}: queue pair {queue}: {fault}", watched.link.name);
         }
-    }
-}
-
-impl Watched {
-    /// Tells the client what the interface wants received, if that changed.
-    fn refresh(&mut self) {
-        let wanted = filter_of(&self.link, self.here);
-        if self.filter.as_ref() != Some(&wanted) {
-            self.adapter.set_receive_filter(wanted.clone());
-            self.filter = Some(wanted);
-        }
-    }
-
-    fn leave(&mut self) {
-        info!(
-            "{}: moved to another network namespace, or removed by somebody else",
-            self.link.name
-        );
-        self.here = false;
     }
 }

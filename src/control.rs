@@ -9,7 +9,8 @@ mod server;
 
 pub use client::{running, stats, status};
 pub use message::{
-    AdapterStats, AdapterStatus, ClientStatus, Counters, Iommu, Memory, QueueStats, Stats, Status,
+    AdapterStats, AdapterStatus, ClientStatus, Counters, DeviceEvent, Iommu, Memory, QueueStats,
+    Stats, Status,
 };
 pub use server::Server;
 
@@ -39,6 +40,13 @@ pub trait StatusSource: Send + Sync {
     fn status(&self) -> Status;
     /// Counters.
     fn stats(&self) -> Stats;
+    /// Has something happen to the devices of a client driver, and waits for it.
+    ///
+    /// # Errors
+    /// What went wrong, in a sentence.
+    fn happen(&self, _event: DeviceEvent) -> Result<(), String> {
+        Err("only the devices of a client driver (run --client) can be told".to_owned())
+    }
 }
 
 /// Talking to a running umnet failed.

@@ -17,7 +17,6 @@
 pub mod abi;
 mod adapter;
 mod buffer_pool;
-#[allow(dead_code, unused_imports, unused_macros)] // until every part is built on it
 pub mod door;
 mod execution;
 pub mod frame_layout;

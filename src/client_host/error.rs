@@ -30,9 +30,10 @@ pub enum ClientError {
         /// What the kernel answered.
         source: std::io::Error,
     },
-    /// The client gave its device up (`WdfDeviceSetFailed`).
-    #[error("{client}: the client gave its device up")]
-    GivenUp {
+    /// No device is left: the client gave it up (`WdfDeviceSetFailed`), it failed too often, or it
+    /// was pulled out.
+    #[error("{client}: none of the client's devices is left")]
+    NoDeviceLeft {
         /// The client.
         client: String,
     },

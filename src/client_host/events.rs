@@ -15,8 +15,8 @@ use crate::run::signals;
 pub(super) enum Event {
     /// The run is to end.
     Signal,
-    /// The client has given a device up.
-    GivenUp,
+    /// Something is to be done: the client has given a device up, or a request waits.
+    Woken,
     /// An adapter's interface changed.
     Link(usize),
     /// A queue of an adapter met a fault.
@@ -27,7 +27,7 @@ impl Event {
     fn token(self) -> u64 {
         match self {
             Self::Signal => 0,
-            Self::GivenUp => 1,
+            Self::Woken => 1,
             Self::Link(number) => 2 * number as u64 + 2,
             Self::Fault(number) => 2 * number as u64 + 3,
         }
@@ -36,7 +36,7 @@ impl Event {
     fn from_token(token: u64) -> Self {
         match token {
             0 => Self::Signal,
-            1 => Self::GivenUp,
+            1 => Self::Woken,
             even if even % 2 == 0 => Self::Link((even / 2 - 1) as usize),
             odd => Self::Fault((odd / 2 - 1) as usize),
         }
@@ -47,7 +47,7 @@ impl Event {
 pub(super) struct Events {
     epoll: Epoll,
     _signals: UnixStream,
-    given_up: EventFd,
+    woken: EventFd,
 }
 
 /// Events handled between two looks at everything else.
@@ -61,25 +61,35 @@ impl Events {
         let events = Self {
             epoll,
             _signals: signals,
-            given_up: EventFd::new(EFD_NONBLOCK).map_err(failed("make an eventfd"))?,
+            woken: EventFd::new(EFD_NONBLOCK).map_err(failed("make an eventfd"))?,
         };
-        events.add(events.given_up.as_raw_fd(), Event::GivenUp)?;
+        events.add(events.woken.as_raw_fd(), Event::Woken)?;
         events.add(events._signals.as_raw_fd(), Event::Signal)?;
         Ok(events)
     }
 
-    /// What is written when the client gives a device up.
-    pub(super) fn given_up(&self) -> Result<EventFd, ClientError> {
-        self.given_up
-            .try_clone()
-            .map_err(failed("clone an eventfd"))
+    /// What is written to have [`Event::Woken`] come.
+    pub(super) fn waker(&self) -> Result<EventFd, ClientError> {
+        self.woken.try_clone().map_err(failed("clone an eventfd"))
     }
 
+    /// Watches a descriptor, also one that is watched already.
     pub(super) fn add(&self, fd: RawFd, event: Event) -> Result<(), ClientError> {
-        let interest = EpollEvent::new(EventSet::IN, event.token());
-        self.epoll
-            .ctl(ControlOperation::Add, fd, interest)
-            .map_err(failed("watch a descriptor"))
+        let watch = |operation| {
+            let interest = EpollEvent::new(EventSet::IN, event.token());
+            self.epoll.ctl(operation, fd, interest)
+        };
+        let added = watch(ControlOperation::Add).or_else(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => watch(ControlOperation::Modify),
+            _ => Err(error),
+        });
+        added.map_err(failed("watch a descriptor"))
+    }
+
+    /// Takes what has been written to the wakers back.
+    pub(super) fn acknowledge(&self) {
+        // Nothing there is as good.
+        let _ = self.woken.read();
     }
 
     /// The events at hand, or those that come within `patience`; possibly none.
@@ -110,7 +120,7 @@ mod tests {
     fn tokens_bring_back_their_events() {
         let all = [
             Event::Signal,
-            Event::GivenUp,
+            Event::Woken,
             Event::Link(0),
             Event::Fault(0),
             Event::Link(7),

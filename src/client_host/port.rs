@@ -12,7 +12,7 @@ use crate::host::interface::{Interfaces, Link};
 use crate::host::{HostError, IfName, MacAddress};
 
 /// What is known of an adapter's interface, shared with the control thread.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Seat {
     /// The interface's name, once it is there.
     pub(super) name: Option<IfName>,
@@ -24,13 +24,32 @@ pub(super) struct Seat {
     pub(super) mtu: u32,
     /// Whether the adapter is started and its link up.
     pub(super) link_up: bool,
+    /// The interface of an adapter that is gone, for the one that takes its place: it keeps its
+    /// addresses, routes and connections.
+    spare: Arc<Mutex<Option<Tap>>>,
+}
+
+impl Seat {
+    /// Nobody takes the adapter's place: its interface goes.
+    pub(super) fn leave(&mut self) {
+        let spare = Arc::clone(&self.spare);
+        if lock(&spare).take().is_some() {
+            self.name = None;
+            self.index = 0;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Plain values, whole whoever panicked while holding the lock.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A [`Seat`] and whoever looks at it.
 pub(super) type SharedSeat = Arc<Mutex<Seat>>;
 
 pub(super) fn look(seat: &SharedSeat) -> MutexGuard<'_, Seat> {
-    seat.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(seat)
 }
 
 /// How interfaces are named: as wished, in the order in which adapters are created.
@@ -75,6 +94,14 @@ impl ClientPort {
     }
 
     fn make(&mut self) -> io::Result<(Tap, IfName)> {
+        let (name, spare) = {
+            let seat = look(&self.seat);
+            (seat.name.clone(), Arc::clone(&seat.spare))
+        };
+        let kept = lock(&spare).take();
+        if let (Some(tap), Some(name)) = (kept, name) {
+            return Ok((tap, name));
+        }
         let links = Interfaces::open().and_then(|mut interfaces| interfaces.list());
         let links = links.map_err(io::Error::other)?;
         let taken: Vec<_> = links.into_iter().map(|link| link.name).collect();
@@ -114,6 +141,19 @@ impl ClientPort {
         if let Err(error) = done {
             warn!("{name}: the interface does not follow the adapter's {what}: {error}");
         }
+    }
+}
+
+impl Drop for ClientPort {
+    fn drop(&mut self) {
+        let Some(mut tap) = self.tap.take() else {
+            return;
+        };
+        // An interface without a driver has no carrier; one that is gone has none either.
+        let _ = tap.set_link_state(false);
+        let mut seat = look(&self.seat);
+        seat.link_up = false;
+        *lock(&Arc::clone(&seat.spare)) = Some(tap);
     }
 }
 

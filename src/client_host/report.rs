@@ -1,16 +1,17 @@
 //! What a client's run tells those who ask.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use netadapter_shim::abi::{NetAdapterLinkState, NetIfMediaDuplexState};
-use netadapter_shim::door::hosted::HostedAdapter;
 use netadapter_shim::{AdapterStatistics, QueueStatistics};
 
 use super::ClientConfig;
-use super::port::{Seat, SharedSeat, look};
+use super::live::{EventSender, Seated, Shared};
+use super::port::{Seat, look};
 use crate::control::{
-    AdapterStats, AdapterStatus, ClientStatus, Counters, Memory, QueueStats, Stats, Status,
-    StatusSource,
+    AdapterStats, AdapterStatus, ClientStatus, Counters, DeviceEvent, Memory, QueueStats, Stats,
+    Status, StatusSource,
 };
 use crate::host::MacAddress;
 
@@ -19,17 +20,19 @@ pub(super) struct Reporter {
     name: String,
     file: String,
     verifier: bool,
-    adapters: Vec<(HostedAdapter, SharedSeat)>,
+    shared: Arc<Shared>,
+    events: EventSender,
     started: Instant,
 }
 
 impl Reporter {
-    pub(super) fn new(config: &ClientConfig, adapters: Vec<(HostedAdapter, SharedSeat)>) -> Self {
+    pub(super) fn new(config: &ClientConfig, shared: Arc<Shared>, events: EventSender) -> Self {
         Self {
             name: config.name(),
             file: config.file.display().to_string(),
             verifier: config.verifier,
-            adapters,
+            shared,
+            events,
             started: Instant::now(),
         }
     }
@@ -40,7 +43,8 @@ impl Reporter {
 
     /// The seat of the first adapter stands for the run where there is room for one only.
     fn first(&self) -> Seat {
-        let first = self.adapters.first();
+        let adapters = self.shared.adapters();
+        let first = adapters.first();
         first
             .map(|(_, seat)| look(seat).clone())
             .unwrap_or_default()
@@ -50,7 +54,7 @@ impl Reporter {
 impl StatusSource for Reporter {
     fn status(&self) -> Status {
         let first = self.first();
-        let adapters: Vec<_> = self.adapters.iter().map(adapter_status).collect();
+        let adapters: Vec<_> = self.shared.adapters().iter().map(adapter_status).collect();
         let one = adapters.first();
         Status {
             device: self.device(),
@@ -70,7 +74,7 @@ impl StatusSource for Reporter {
             features_refused: Vec::new(),
             features_not_offered: Vec::new(),
             offloads: Vec::new(),
-            restarts: 0,
+            restarts: self.shared.restarts(),
             resets: 0,
             memory: Memory {
                 pinned_bytes: 0,
@@ -86,7 +90,8 @@ impl StatusSource for Reporter {
     }
 
     fn stats(&self) -> Stats {
-        let adapters: Vec<_> = self.adapters.iter().map(adapter_stats).collect();
+        let adapters = self.shared.adapters();
+        let adapters: Vec<_> = adapters.iter().map(adapter_stats).collect();
         let mut total = Counters::new();
         for (name, value) in adapters.iter().flat_map(|adapter| &adapter.total) {
             *total.entry(name.clone()).or_default() += value;
@@ -99,9 +104,13 @@ impl StatusSource for Reporter {
             adapters,
         }
     }
+
+    fn happen(&self, event: DeviceEvent) -> Result<(), String> {
+        self.events.happen(event)
+    }
 }
 
-fn adapter_status((adapter, seat): &(HostedAdapter, SharedSeat)) -> AdapterStatus {
+fn adapter_status((adapter, seat): &Seated) -> AdapterStatus {
     let seat = look(seat).clone();
     let core = adapter.with(|core| (core.link_state(), core.pool_bytes(), core.statistics()));
     let (link, pool_bytes, statistics) = core.unwrap_or_else(|_| {
@@ -139,7 +148,7 @@ fn duplex(state: NetIfMediaDuplexState) -> Option<bool> {
     }
 }
 
-fn adapter_stats((adapter, seat): &(HostedAdapter, SharedSeat)) -> AdapterStats {
+fn adapter_stats((adapter, seat): &Seated) -> AdapterStats {
     let statistics = adapter.with(|core| core.statistics()).unwrap_or_default();
     let queues = statistics.queues.iter().enumerate();
     AdapterStats {

@@ -12,6 +12,20 @@ use crate::host::{IfName, MacAddress};
 pub(super) enum Ask {
     Status,
     Stats,
+    /// Something is to happen to the devices of a client driver.
+    Event(DeviceEvent),
+}
+
+/// What happens to a device: as [`netadapter_shim::door::hosted::DeviceEvent`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceEvent {
+    /// It sleeps and wakes up.
+    PowerCycle,
+    /// Its hardware is taken away and given back.
+    Rebalance,
+    /// It was pulled out.
+    SurpriseRemoval,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -32,6 +46,8 @@ pub(super) struct Reply {
 pub(super) enum Body {
     Status(Box<Status>),
     Stats(Stats),
+    /// What was to happen has happened.
+    Done,
     Error(String),
 }
 

@@ -146,6 +146,12 @@ fn answer(client: &UnixStream, source: &dyn StatusSource) -> Body {
         Ok(Request {
             ask: Ask::Stats, ..
         }) => Body::Stats(source.stats()),
+        Ok(Request {
+            ask: Ask::Event(event),
+            ..
+        }) => source
+            .happen(event)
+            .map_or_else(Body::Error, |()| Body::Done),
         Err(error) => Body::Error(format!("request not understood: {error}")),
     }
 }

@@ -7,7 +7,9 @@ use std::sync::atomic::AtomicU64;
 /// Atomics, because the client writes while Rust holds a shared reference.
 #[repr(align(16))]
 #[derive(Default)]
-struct Line([AtomicU64; 2]);
+struct Line {
+    _words: [AtomicU64; 2],
+}
 
 /// A block of memory; clones are the same block. Shared ownership, because a
 /// `Box` would claim to be the only access.

@@ -30,7 +30,8 @@ pub enum ConfigurationScope {
 /// Called on the client's threads, with no lock of the door held.
 pub trait ClientHost: Send + Sync {
     /// A seat in the system for the adapter with this number; called once for each, from
-    /// `NetAdapterCreate`. The port hears of MTU, address and link state as the client sets them.
+    /// `NetAdapterCreate`, and again for the adapter that takes its place when its device is
+    /// restarted. The port hears of MTU, address and link state as the client sets them.
     ///
     /// # Errors
     /// Whatever the operating system says. The adapter is not created then.
@@ -57,13 +58,11 @@ pub trait ClientHost: Send + Sync {
 static HOST: RwLock<Option<Arc<dyn ClientHost>>> = RwLock::new(None);
 
 /// Names the host that clients loaded from now on live in; a process has one at a time.
-#[allow(dead_code, reason = "the loader calls it")]
 pub(crate) fn install(host: Option<Arc<dyn ClientHost>>) {
     *HOST.write().unwrap_or_else(PoisonError::into_inner) = host;
 }
 
 /// The host, while a client is loaded.
-#[allow(dead_code, reason = "adapters call it")]
 pub(crate) fn current() -> Option<Arc<dyn ClientHost>> {
     HOST.read().unwrap_or_else(PoisonError::into_inner).clone()
 }

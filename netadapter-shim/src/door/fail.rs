@@ -35,8 +35,6 @@ pub(crate) enum WdfFault {
     ObjectError,
     /// A lock was released by somebody who does not hold it.
     InvalidLockOperation,
-    /// A queue was used against its rules.
-    QueueFatalError,
     /// Device creation or a PnP call came at the wrong time.
     PnpFatalError,
     /// Anything else the verifier finds.
@@ -52,7 +50,6 @@ impl fmt::Display for WdfFault {
             Self::RequestFatalError => "WDF_REQUEST_FATAL_ERROR",
             Self::ObjectError => "WDF_OBJECT_ERROR",
             Self::InvalidLockOperation => "WDF_INVALID_LOCK_OPERATION",
-            Self::QueueFatalError => "WDF_QUEUE_FATAL_ERROR",
             Self::PnpFatalError => "WDF_PNP_FATAL_ERROR",
             Self::VerifierFatalError => "WDF_VERIFIER_FATAL_ERROR",
         })

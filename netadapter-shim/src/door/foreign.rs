@@ -2,8 +2,14 @@
 
 #![allow(unsafe_code)] // follows the client's pointers
 
+mod argument;
+mod callback;
+
 use super::types::UnicodeString;
 use crate::abi::NtStatus;
+
+pub(crate) use argument::{AnyBits, In, Out, Pointer, Sized16};
+pub(crate) use callback::Callback;
 
 /// A structure of the C interface that begins with `ULONG Size`.
 ///

@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
-use super::object::Handle;
+use super::object::{Handle, SpreadState};
 use crate::abi::NetAdapterCxVersion;
 
 /// `WDF_DRIVER_GLOBALS`, what a client sees behind the pointer. It is never
@@ -28,7 +28,8 @@ pub(crate) struct Client {
     globals: Box<DriverGlobals>,
 }
 
-static CLIENTS: LazyLock<RwLock<HashMap<usize, Arc<Client>>>> = LazyLock::new(RwLock::default);
+static CLIENTS: LazyLock<RwLock<HashMap<usize, Arc<Client>, SpreadState>>> =
+    LazyLock::new(RwLock::default);
 
 /// Makes a client known under a new globals pointer.
 pub(crate) fn bind(name: &str, version: NetAdapterCxVersion) -> Arc<Client> {

@@ -2,30 +2,35 @@
 //!
 //! ```text
 //!   load ── DriverEntry ── add_device: EvtDriverDeviceAdd, then up the ladder of `pnp`
+//!   tend: devices that failed are taken down, and added again when it is time (`restart`)
 //!   shut_down: each device down the ladder and deleted, last one first ── EvtDriverUnload
 //! ```
 
-// Calls DriverEntry, which was found in a library.
-#![allow(unsafe_code)]
+#![allow(unsafe_code)] // calls DriverEntry, which was found in a library
 
-use std::ffi::c_void;
+mod adapter;
+mod entry;
+mod slot;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use self::adapter::adapters_of;
+use self::entry::EntryArguments;
+use self::slot::{Running, Slot};
 use super::client_host::{self, ClientHost};
 use super::loader::{self, LoadError, Loaded};
-pub use super::net::power::{SleepDuty, WakeReason};
-use super::net::{self, adapter::AdapterObject};
-use super::object::{self, Handle, Kind};
+use super::object::{self, Handle};
 use super::pnp::device_calls::DeviceCalls;
 use super::pnp::{Pnp, PnpError};
-use super::types::UnicodeString;
 use super::watchdog::{OnExpiry, Watchdog};
 use super::wdf::{self, io_socket::IoSocket};
-use super::{fail, globals};
-use crate::abi::{FailureCode, NetPacketFilterFlags as Flags, NtStatus};
-use crate::{Adapter, ReceiveFilter};
+use super::{fail, globals, net};
+use crate::abi::{FailureCode, NtStatus};
+
+pub use self::adapter::HostedAdapter;
+pub use super::net::power::{SleepDuty, WakeReason};
 
 /// How a client is hosted.
 pub struct HostOptions {
@@ -92,19 +97,36 @@ pub enum HostedError {
 pub struct HostedClient {
     client: Arc<globals::Client>,
     driver: Handle,
-    devices: Vec<Running>,
+    slots: Vec<Slot>,
     host: Arc<dyn ClientHost>,
     on_failed: Arc<dyn Fn() + Send + Sync>,
     watchdog: Arc<Watchdog>,
+    restarts: u64,
     // What DriverEntry was given; clients keep pointers into it.
     _entry: Box<EntryArguments>,
 }
 
-/// A device that was brought up.
-struct Running {
-    pnp: Pnp<DeviceCalls>,
-    /// Through which programs reach its I/O queues, if it has any.
-    _socket: Option<IoSocket>,
+/// What happens to a device from outside, as Windows would have it happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceEvent {
+    /// It sleeps and wakes up: `EvtDeviceD0Exit`, then `EvtDeviceD0Entry` with new queues.
+    PowerCycle,
+    /// Its hardware is taken away and given back: `EvtDeviceReleaseHardware`, then
+    /// `EvtDevicePrepareHardware`.
+    Rebalance,
+    /// It was pulled out: `EvtDeviceSurpriseRemoval`, and it is gone.
+    SurpriseRemoval,
+}
+
+/// How the devices of a client are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tended {
+    /// Adapters have come or gone.
+    pub changed: bool,
+    /// When a device is due to be restarted.
+    pub next: Option<Instant>,
+    /// Whether a device runs, or will.
+    pub alive: bool,
 }
 
 impl HostedClient {
@@ -125,6 +147,11 @@ impl HostedClient {
         let watchdog = Watchdog::new(options.deadline, stuck(options.on_stuck));
         let watchdog = Arc::new(watchdog.map_err(HostedError::Watchdog)?);
         let Loaded { client, entry } = loader::load(file)?;
+        log::info!(
+            "{}: built for NetAdapterCx {}",
+            client.name(),
+            client.version()
+        );
         client_host::install(Some(Arc::clone(&host)));
         let mut arguments = Box::new(EntryArguments::new(client.name()));
         // SAFETY: a client's DriverEntry takes these two, which outlive the driver; its table is
@@ -138,7 +165,8 @@ impl HostedClient {
                 return Ok(Self {
                     client,
                     driver,
-                    devices: Vec::new(),
+                    slots: Vec::new(),
+                    restarts: 0,
                     host,
                     on_failed: options.on_failed,
                     watchdog,
@@ -168,36 +196,42 @@ impl HostedClient {
     /// # Errors
     /// [`HostedError`]; the device is gone then.
     pub fn add_device(&mut self) -> Result<(), HostedError> {
-        let add = || wdf::driver::add_device(self.driver);
-        let added = self.watchdog.watch("EvtDriverDeviceAdd", add);
-        let device = added.map_err(|status| HostedError::DeviceAdd {
-            client: self.name().to_owned(),
-            status,
-        })?;
-        let on_failed = Arc::clone(&self.on_failed);
-        let calls = DeviceCalls::new(device, Arc::clone(&self.watchdog));
-        let calls = calls.map_err(|status| HostedError::DeviceAdd {
-            client: self.name().to_owned(),
-            status,
-        })?;
-        calls.on_failed(Box::new(move |_| on_failed()));
-        let mut pnp = Pnp::new(calls);
-        if let Err(PnpError { call, status }) = pnp.start() {
-            self.end(pnp);
-            return Err(HostedError::Start {
-                client: self.name().to_owned(),
-                step: call.name(),
-                status,
-            });
-        }
-        let _socket = self.listen(&pnp);
-        self.devices.push(Running { pnp, _socket });
+        let running = self.bring_up(self.slots.len())?;
+        self.slots.push(Slot::new(running));
         Ok(())
     }
 
+    fn bring_up(&self, number: usize) -> Result<Running, HostedError> {
+        let refused = |status| HostedError::DeviceAdd {
+            client: self.name().to_owned(),
+            status,
+        };
+        let add = || wdf::driver::add_device(self.driver);
+        let added = self.watchdog.watch("EvtDriverDeviceAdd", add);
+        let calls = DeviceCalls::new(added.map_err(refused)?, Arc::clone(&self.watchdog));
+        let calls = calls.map_err(refused)?;
+        let on_failed = Arc::clone(&self.on_failed);
+        calls.on_failed(Box::new(move |_| on_failed()));
+        let mut pnp = Pnp::new(calls);
+        if let Err(error) = pnp.start() {
+            self.end(pnp);
+            return Err(self.not_started(error));
+        }
+        let socket = self.listen(number, &pnp);
+        Ok(Running { pnp, socket })
+    }
+
+    fn not_started(&self, PnpError { call, status }: PnpError) -> HostedError {
+        HostedError::Start {
+            client: self.name().to_owned(),
+            step: call.name(),
+            status,
+        }
+    }
+
     /// Opens the device's queues to other programs, if it has queues.
-    fn listen(&self, pnp: &Pnp<DeviceCalls>) -> Option<IoSocket> {
-        let path = self.host.io_socket(self.devices.len())?;
+    fn listen(&self, number: usize, pnp: &Pnp<DeviceCalls>) -> Option<IoSocket> {
+        let path = self.host.io_socket(number)?;
         if !pnp.calls().has_io_queue() {
             return None;
         }
@@ -213,43 +247,131 @@ impl HostedClient {
 
     /// The adapters of all devices that run, in the order of their creation.
     pub fn adapters(&self) -> Vec<HostedAdapter> {
-        let devices = self
-            .devices
-            .iter()
-            .map(|running| running.pnp.calls().handle());
+        let running = self.slots.iter().filter_map(|slot| slot.running.as_ref());
+        let devices = running.map(|running| running.pnp.calls().handle());
         devices.flat_map(adapters_of).collect()
     }
 
-    /// How many devices run.
+    /// How many devices there are, those included that are down.
     pub fn devices(&self) -> usize {
-        self.devices.len()
+        self.slots.len()
     }
 
-    /// Takes power away from all devices and gives it back: queues end and are built again.
+    /// How often a device was started again.
+    pub fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
+    /// Has something happen to all devices that run.
     ///
     /// # Errors
-    /// [`HostedError::Start`]: the devices before it run, it and those after it do not.
-    pub fn power_cycle(&mut self) -> Result<(), HostedError> {
-        for Running { pnp, .. } in &mut self.devices {
-            pnp.power_down();
-            pnp.start().map_err(|error| HostedError::Start {
-                client: self.client.name().to_owned(),
-                step: error.call.name(),
-                status: error.status,
-            })?;
+    /// The first device that refuses, or does not come back: that one has failed, the others have
+    /// not.
+    pub fn happen(&mut self, event: DeviceEvent) -> Result<(), HostedError> {
+        let mut first = None;
+        for number in 0..self.slots.len() {
+            if let Err(error) = self.happen_to(number, event) {
+                log::error!("device {number}: {error}");
+                first.get_or_insert(error);
+            }
         }
-        Ok(())
+        first.map_or(Ok(()), Err)
+    }
+
+    /// [`DeviceEvent::PowerCycle`]: power goes and comes back, queues end and are built again.
+    ///
+    /// # Errors
+    /// As for [`Self::happen`].
+    pub fn power_cycle(&mut self) -> Result<(), HostedError> {
+        self.happen(DeviceEvent::PowerCycle)
+    }
+
+    fn happen_to(&mut self, number: usize, event: DeviceEvent) -> Result<(), HostedError> {
+        let Some(mut running) = self.slots[number].running.take() else {
+            return Ok(());
+        };
+        let back = match event {
+            DeviceEvent::PowerCycle => {
+                running.pnp.power_down();
+                running.pnp.start()
+            }
+            DeviceEvent::Rebalance => running.pnp.stop().and_then(|()| running.pnp.start()),
+            DeviceEvent::SurpriseRemoval => {
+                self.pull_out(running);
+                return Ok(());
+            }
+        };
+        if running.pnp.is_working() {
+            self.slots[number].running = Some(running);
+        } else {
+            self.pull_out(running);
+            self.slots[number].fail(Instant::now());
+        }
+        back.map_err(|error| self.not_started(error))
+    }
+
+    /// Takes devices down that the client has given up, and starts those again whose time has
+    /// come. To be called when `on_failed` was, and at [`Tended::next`].
+    pub fn tend(&mut self, now: Instant) -> Tended {
+        let mut changed = false;
+        for number in 0..self.slots.len() {
+            changed |= self.take_down(number, now);
+            changed |= self.restart(number, now);
+        }
+        Tended {
+            changed,
+            next: self.slots.iter().filter_map(|slot| slot.due).min(),
+            alive: self.slots.iter().any(Slot::is_alive),
+        }
+    }
+
+    fn take_down(&mut self, number: usize, now: Instant) -> bool {
+        let slot = &mut self.slots[number];
+        let Some((running, action)) = slot.take_failed() else {
+            return false;
+        };
+        self.pull_out(running);
+        self.slots[number].given_up(action, now);
+        true
+    }
+
+    fn restart(&mut self, number: usize, now: Instant) -> bool {
+        if !self.slots[number].take_due(now) {
+            return false;
+        }
+        match self.bring_up(number) {
+            Ok(running) => {
+                log::info!("device {number} runs again");
+                self.restarts += 1;
+                self.slots[number].running = Some(running);
+            }
+            Err(error) => {
+                log::error!("device {number} does not start again: {error}");
+                self.slots[number].fail(now);
+            }
+        }
+        true
     }
 
     /// Ends everything: devices, last one first, then the driver.
     pub fn shut_down(mut self) {
-        while let Some(Running { pnp, _socket }) = self.devices.pop() {
-            drop(_socket);
-            self.end(pnp);
+        while let Some(slot) = self.slots.pop() {
+            if let Some(Running { pnp, socket }) = slot.running {
+                drop(socket);
+                self.end(pnp);
+            }
         }
         let unload = || wdf::driver::unload(self.driver);
         self.watchdog.watch("EvtDriverUnload", unload);
         forget(&self.client);
+        report_breaches(self.name());
+    }
+
+    /// Ends a device that is gone already, as far as the client can know.
+    fn pull_out(&self, Running { mut pnp, socket }: Running) {
+        drop(socket);
+        pnp.surprise_remove();
+        self.end(pnp);
     }
 
     fn end(&self, mut pnp: Pnp<DeviceCalls>) {
@@ -271,161 +393,16 @@ fn stuck(on_stuck: Box<dyn Fn(&'static str, Duration) + Send>) -> OnExpiry {
     })
 }
 
+/// A run without the verifier ends with what the verifier would have ended it for.
+fn report_breaches(name: &str) {
+    let codes = fail::remembered();
+    if !codes.is_empty() {
+        let codes: Vec<_> = codes.iter().map(ToString::to_string).collect();
+        log::warn!("{name} broke these rules: {}", codes.join(", "));
+    }
+}
+
 fn forget(client: &globals::Client) {
     globals::unbind(client);
     client_host::install(None);
-    net::init::reset_numbers();
-}
-
-/// The adapters of a device, in the order of their creation.
-fn adapters_of(device: Handle) -> Vec<HostedAdapter> {
-    let handles = object::children(device, Kind::Adapter);
-    let adapter = |handle| object::payload::<AdapterObject>(handle, Kind::Adapter).ok();
-    handles
-        .into_iter()
-        .filter_map(adapter)
-        .map(HostedAdapter)
-        .collect()
-}
-
-/// A client's adapter, as its host sees it.
-#[derive(Clone)]
-pub struct HostedAdapter(Arc<AdapterObject>);
-
-impl HostedAdapter {
-    /// Adapters of a process are numbered from 0 in the order of creation.
-    pub fn number(&self) -> usize {
-        self.0.number
-    }
-
-    /// Whether the client has started it.
-    pub fn is_started(&self) -> bool {
-        self.0.is_started()
-    }
-
-    /// Tells the client what the system wants received, as far as it can receive it. One that
-    /// cannot hears nothing.
-    pub fn set_receive_filter(&self, filter: ReceiveFilter) {
-        let supported = self.with(|core| core.supported_packet_filters());
-        let Some(filter) = fitted(filter, supported.unwrap_or_default()) else {
-            return;
-        };
-        // A filter that the client does not have was logged where it was refused.
-        let _ = net::adapter::set_receive_filter(&self.0, filter);
-    }
-
-    /// Wants one more thing of the device while it sleeps; tells the number under which it is
-    /// taken back. Clients find it in their lists from the next power transition on.
-    ///
-    /// # Errors
-    /// STATUS_NOT_SUPPORTED for what the client does not offer, STATUS_INSUFFICIENT_RESOURCES for
-    /// more than it offers, or the status with which it vetoes this one.
-    pub fn add_sleep_duty(&self, duty: SleepDuty) -> Result<u32, NtStatus> {
-        net::power::add(&self.0, duty)
-    }
-
-    /// Does not want it any more; whether it did.
-    pub fn remove_sleep_duty(&self, id: u32) -> bool {
-        net::power::remove(&self.0, id)
-    }
-
-    /// Why the client says that its device woke; once for each time.
-    pub fn take_wake_reason(&self) -> Option<WakeReason> {
-        net::power::take_wake_reason(&self.0)
-    }
-
-    /// Looks at the adapter, or changes it.
-    ///
-    /// # Errors
-    /// Another thread works with it and does not end, or it is being deleted.
-    pub fn with<T>(&self, work: impl FnOnce(&mut Adapter) -> T) -> Result<T, NtStatus> {
-        self.0.with("the host", work)
-    }
-}
-
-/// What of a filter a client has; all multicast stands in for a list it does not have.
-fn fitted(filter: ReceiveFilter, supported: Flags) -> Option<ReceiveFilter> {
-    let mut flags = filter.packet_filter;
-    if flags.contains(Flags::MULTICAST) && !supported.contains(Flags::MULTICAST) {
-        flags = flags | Flags::ALL_MULTICAST;
-    }
-    let packet_filter = Flags(flags.0 & supported.0);
-    let listed = packet_filter.contains(Flags::MULTICAST);
-    let multicast_addresses = match listed {
-        true => filter.multicast_addresses,
-        false => Vec::new(),
-    };
-    (packet_filter.0 != 0).then_some(ReceiveFilter {
-        packet_filter,
-        multicast_addresses,
-    })
-}
-
-/// `DRIVER_OBJECT` and the registry path: opaque to user-mode clients, who only hand them on.
-struct EntryArguments {
-    object: [u64; 8],
-    path: Vec<u16>,
-    registry_path: UnicodeString,
-}
-
-impl EntryArguments {
-    fn new(client: &str) -> Self {
-        let key = format!("\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{client}");
-        let mut path: Vec<u16> = key.encode_utf16().take(MOST_UNITS).collect();
-        path.push(0);
-        let registry_path = UnicodeString {
-            length: (path.len() as u16 - 1) * 2,
-            maximum_length: path.len() as u16 * 2,
-            buffer: path.as_mut_ptr(),
-        };
-        Self {
-            object: [0; 8],
-            path,
-            registry_path,
-        }
-    }
-
-    fn object(&mut self) -> *mut c_void {
-        self.object.as_mut_ptr().cast()
-    }
-
-    fn registry_path(&mut self) -> *mut c_void {
-        debug_assert!(std::ptr::eq(self.registry_path.buffer, self.path.as_ptr()));
-        (&raw mut self.registry_path).cast()
-    }
-}
-
-/// Units of text that fit a UNICODE_STRING, with the final NUL.
-const MOST_UNITS: usize = 32_766;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_filter_is_cut_to_what_the_client_has() {
-        let wanted = ReceiveFilter {
-            packet_filter: Flags::DIRECTED | Flags::MULTICAST | Flags::PROMISCUOUS,
-            multicast_addresses: vec![[1, 0, 0x5e, 0, 0, 1]],
-        };
-        assert_eq!(fitted(wanted.clone(), Flags::default()), None);
-        let listed = fitted(wanted.clone(), Flags::DIRECTED | Flags::MULTICAST).unwrap();
-        assert_eq!(listed.packet_filter, Flags::DIRECTED | Flags::MULTICAST);
-        assert_eq!(listed.multicast_addresses, wanted.multicast_addresses);
-        let all = fitted(wanted, Flags::DIRECTED | Flags::ALL_MULTICAST).unwrap();
-        assert_eq!(all.packet_filter, Flags::DIRECTED | Flags::ALL_MULTICAST);
-        assert!(all.multicast_addresses.is_empty());
-    }
-
-    #[test]
-    fn the_registry_path_ends_with_the_clients_name() {
-        let mut arguments = EntryArguments::new("wire");
-        let string = arguments.registry_path;
-        let units = usize::from(string.length) / 2;
-        let text = String::from_utf16(&arguments.path[..units]).unwrap();
-        assert!(text.ends_with("\\Services\\wire"), "{text}");
-        assert_eq!(arguments.path[units], 0);
-        assert_eq!(string.maximum_length, string.length + 2);
-        assert!(!arguments.object().is_null() && !arguments.registry_path().is_null());
-    }
 }

@@ -11,15 +11,19 @@
 
 mod attributes;
 mod context;
+mod handle;
+mod hash;
+mod recent;
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 
-pub(crate) use attributes::{Attributes, ParentRule, Rules, attach, create_with};
-pub(crate) use context::{ContextType, allocate_context, context, owner_of_context};
+pub(crate) use attributes::{Attributes, ParentRule, Rules, create_with};
+pub(crate) use context::{ContextType, allocate_context, context, context_known, owner_of_context};
+pub(crate) use handle::Handle;
+pub(crate) use hash::SpreadState;
 
 use super::fail::{WdfFault, breach};
 use crate::abi::NtStatus;
@@ -35,7 +39,6 @@ pub(crate) enum Kind {
     PacketQueue,
     Configuration,
     Memory,
-    Lookaside,
     Request,
     IoQueue,
     SpinLock,
@@ -46,7 +49,6 @@ pub(crate) enum Kind {
     String,
     FileObject,
     IoTarget,
-    Interrupt,
     Key,
     ResourceList,
     /// What `WDFDEVICE_INIT *` stands for; no WDF object, but looked up like one.
@@ -55,11 +57,6 @@ pub(crate) enum Kind {
     /// Made by WdfObjectCreate.
     General,
 }
-
-/// What C sees as `WDFOBJECT`, `NETADAPTER` and so on.
-#[repr(transparent)]
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Handle(usize);
 
 /// The hook of an object's owner inside the door, run before the client's
 /// cleanup callback.
@@ -101,39 +98,8 @@ enum Stage {
     Destroyed,
 }
 
-static OBJECTS: LazyLock<RwLock<HashMap<Handle, Arc<Object>>>> = LazyLock::new(RwLock::default);
-
-/// Numbers look like nothing that can be followed: beyond any user address.
-static NEXT: AtomicUsize = AtomicUsize::new(0x4d00_0000_0000_0010);
-
-impl Handle {
-    /// No object.
-    pub(crate) const NULL: Self = Self(0);
-
-    /// Whether C passed NULL.
-    pub(crate) fn is_null(self) -> bool {
-        self == Self::NULL
-    }
-
-    /// The number itself.
-    pub(crate) fn address(self) -> usize {
-        self.0
-    }
-
-    /// The handle a number stands for, whether it exists or not.
-    pub(crate) fn from_address(address: usize) -> Self {
-        Self(address)
-    }
-
-    /// `None` for NULL.
-    pub(crate) fn optional(self) -> Option<Self> {
-        (!self.is_null()).then_some(self)
-    }
-
-    fn fresh() -> Self {
-        Self(NEXT.fetch_add(16, Ordering::Relaxed))
-    }
-}
+static OBJECTS: LazyLock<RwLock<HashMap<Handle, Arc<Object>, SpreadState>>> =
+    LazyLock::new(RwLock::default);
 
 /// Makes an object with one reference, its creation.
 ///
@@ -183,11 +149,12 @@ pub(crate) fn payload<T: Any + Send + Sync>(
     handle: Handle,
     kind: Kind,
 ) -> Result<Arc<T>, BadHandle> {
-    let object = find(handle);
+    let objects = OBJECTS.read().unwrap_or_else(PoisonError::into_inner);
+    let object = objects.get(&handle);
     let bad = BadHandle {
         handle,
         expected: kind,
-        found: object.as_ref().map(|object| object.kind),
+        found: object.map(|object| object.kind),
     };
     let object = object.filter(|object| object.kind == kind).ok_or(bad)?;
     Arc::downcast(Arc::clone(&object.payload)).map_err(|_| bad)
@@ -251,6 +218,7 @@ pub(crate) fn children(handle: Handle, wanted: Kind) -> Vec<Handle> {
 }
 
 /// Whether the object exists and its deletion has not begun.
+#[cfg(test)]
 pub(crate) fn is_alive(handle: Handle) -> bool {
     find(handle).is_some_and(|object| object.state().stage == Stage::Alive)
 }
@@ -400,6 +368,7 @@ fn forget(handle: Handle) {
         .write()
         .unwrap_or_else(PoisonError::into_inner)
         .remove(&handle);
+    recent::forget_all();
     if let Some(object) = gone {
         context::disown(&object.state().contexts);
     }
@@ -408,21 +377,6 @@ fn forget(handle: Handle) {
 impl Object {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Display for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match kind(*self) {
-            Some(kind) => write!(f, "{kind:?} {:#x}", self.0),
-            None => write!(f, "handle {:#x}", self.0),
-        }
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -52,6 +52,10 @@ pub(crate) enum Call {
     SelfManagedIoCleanup,
     /// `EvtDeviceSurpriseRemoval`, after the framework's own
     SurpriseRemoval,
+    /// `EvtDeviceQueryStop`
+    QueryStop,
+    /// `EvtDeviceQueryRemove`
+    QueryRemove,
 }
 
 impl Call {
@@ -75,6 +79,8 @@ impl Call {
             Self::SelfManagedIoFlush => "EvtDeviceSelfManagedIoFlush",
             Self::SelfManagedIoCleanup => "EvtDeviceSelfManagedIoCleanup",
             Self::SurpriseRemoval => "EvtDeviceSurpriseRemoval",
+            Self::QueryStop => "EvtDeviceQueryStop",
+            Self::QueryRemove => "EvtDeviceQueryRemove",
         }
     }
 }
@@ -90,6 +96,8 @@ impl fmt::Display for Call {
 pub(crate) enum Low {
     /// `WdfPowerDeviceD3`: it will be, or was, a sleep.
     Sleep,
+    /// `WdfPowerDeviceD3Final` all the same, but it comes back: hardware is released for a while.
+    Stop,
     /// `WdfPowerDeviceD3Final`: the first start, and the end.
     Final,
 }
@@ -205,6 +213,20 @@ impl<C: Calls> Pnp<C> {
         self.descend_to(PREPARED);
     }
 
+    /// Takes power and hardware away for a while, as for a rebalance of resources; the way back is
+    /// [`Self::start`].
+    ///
+    /// # Errors
+    /// The client refuses (`EvtDeviceQueryStop`): nothing has changed then.
+    pub(crate) fn stop(&mut self) -> Result<(), PnpError> {
+        let call = Call::QueryStop;
+        let asked = self.calls.call(call, self.low);
+        asked.map_err(|status| PnpError { call, status })?;
+        self.low = Low::Stop;
+        self.descend_to(0);
+        Ok(())
+    }
+
     /// Who carries the calls out.
     pub(crate) fn calls(&self) -> &C {
         &self.calls
@@ -220,12 +242,21 @@ impl<C: Calls> Pnp<C> {
         if !self.removed {
             self.tell(Call::SurpriseRemoval);
         }
-        self.remove();
+        self.end();
     }
 
-    /// Ends the device's life: power off, hardware released, self-managed I/O cleaned up. What
-    /// fails on the way down is logged and does not stop it.
+    /// Ends the device's life in good order: the client is asked, and told. It cannot refuse, for
+    /// whoever hosts it ends too.
     pub(crate) fn remove(&mut self) {
+        if self.is_working() {
+            self.tell(Call::QueryRemove);
+        }
+        self.end();
+    }
+
+    /// Power off, hardware released, self-managed I/O cleaned up. What fails on the way down is
+    /// logged and does not stop it.
+    fn end(&mut self) {
         self.low = Low::Final;
         self.descend_to(0);
         if self.self_managed && !self.removed {

@@ -2,8 +2,9 @@
 //!
 //! Each function has WDF's name and signature, with the hidden first argument.
 //! Its safety is C's: every pointer a client passes is NULL or points to what
-//! the function's documentation says, for as long as the call. What can be
-//! checked is: NULL, `Size`, handles, ranges.
+//! the function's documentation says, for as long as the call, which its
+//! argument types say (`foreign::{In, Out, Callback}`). What can be checked is:
+//! NULL, `Size`, handles, ranges.
 
 pub(crate) mod collection;
 mod control;
@@ -24,13 +25,16 @@ mod io_target;
 mod lock;
 pub(crate) mod memory;
 mod object_api;
+mod plain;
 pub(crate) mod pnp_callbacks;
 mod property;
 mod registry;
 mod registry_value;
 pub(crate) mod request;
 mod request_api;
+mod serialize;
 pub(crate) mod string;
+mod uncalled;
 
 use super::table::Functions;
 

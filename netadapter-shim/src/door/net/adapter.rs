@@ -24,6 +24,7 @@ use super::power::AdapterPower;
 use crate::abi::{FailureCode, NtStatus};
 use crate::adapter::{Adapter, AdapterError, ReceiveFilter};
 use crate::door::fail::{advise, breach, verifier};
+use crate::door::numbers::Number;
 use crate::door::object::Handle;
 
 /// Longest wait for another thread that works with the core: longer than the
@@ -37,6 +38,8 @@ type Later = Box<dyn FnOnce(&mut Adapter) -> Result<(), AdapterError> + Send>;
 pub(crate) struct AdapterObject {
     /// Adapters of a process are numbered from 0 in the order of creation.
     pub(crate) number: usize,
+    /// The right to that number, until the object is disposed of.
+    claim: Mutex<Option<Number>>,
     pub(super) device: Handle,
     /// The client's, as far as it has stated them.
     pub(super) callbacks: Mutex<AdapterCallbacks>,
@@ -88,13 +91,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl AdapterObject {
     pub(super) fn new(
-        number: usize,
+        number: Number,
         device: Handle,
         callbacks: AdapterCallbacks,
         demux: Option<u8>,
     ) -> Self {
         Self {
-            number,
+            number: number.get(),
+            claim: Mutex::new(Some(number)),
             device,
             callbacks: Mutex::new(callbacks),
             demux,
@@ -416,4 +420,5 @@ pub(super) fn dispose(adapter: &AdapterObject) {
         stop(adapter);
     }
     drop(adapter.retire());
+    lock(&adapter.claim).take();
 }

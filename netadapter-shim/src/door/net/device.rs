@@ -5,16 +5,15 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use super::adapter::{self, AdapterObject};
 use crate::abi::NtStatus;
-use crate::adapter::ReceiveFilter;
+use crate::door::numbers::{Number, Numbers};
 use crate::door::object::{self, Handle, Kind};
 
-/// Devices, with whether they have power and their numbers, in the order in
-/// which they were first seen here.
+/// Devices that were seen here.
 static DEVICES: LazyLock<Mutex<HashMap<Handle, Device>>> = LazyLock::new(Mutex::default);
+static NUMBERS: Numbers = Numbers::new();
 
-#[derive(Clone, Copy)]
 struct Device {
-    number: usize,
+    number: Number,
     powered: bool,
 }
 
@@ -26,14 +25,17 @@ fn devices() -> MutexGuard<'static, HashMap<Handle, Device>> {
 fn with<T>(device: Handle, use_it: impl FnOnce(&mut Device) -> T) -> T {
     let mut all = devices();
     all.retain(|known, _| *known == device || object::kind(*known).is_some());
-    let number = all.len();
-    let powered = false;
-    use_it(all.entry(device).or_insert(Device { number, powered }))
+    let new = || Device {
+        number: NUMBERS.claim(),
+        powered: false,
+    };
+    use_it(all.entry(device).or_insert_with(new))
 }
 
-/// Devices are numbered from 0.
+/// Devices are numbered from 0 in the order in which they were first seen here; the number of one
+/// that is gone is free.
 pub(super) fn number(device: Handle) -> usize {
-    with(device, |device| device.number)
+    with(device, |device| device.number.get())
 }
 
 /// Whether [`io_start`] was the last that was heard.
@@ -84,25 +86,4 @@ pub(crate) fn stop_adapters(device: Handle) {
 /// any more.
 pub(crate) fn surprise_remove(device: Handle) {
     adapters(device).for_each(|adapter| adapter.set_removed());
-}
-
-/// The system wants other frames received by the adapter of that number.
-///
-/// # Errors
-/// STATUS_NOT_SUPPORTED for a filter that the client does not have;
-/// STATUS_NOT_FOUND.
-pub(crate) fn set_receive_filter(
-    device: Handle,
-    number: usize,
-    filter: ReceiveFilter,
-) -> Result<(), NtStatus> {
-    let adapter = adapters(device).find(|adapter| adapter.number == number);
-    let adapter = adapter.ok_or(NtStatus::NOT_FOUND)?;
-    adapter::set_receive_filter(&adapter, filter)
-}
-
-/// Adapters of a device with the numbers under which their ports were opened,
-/// in the order of creation.
-pub(crate) fn adapter_numbers(device: Handle) -> Vec<usize> {
-    adapters(device).map(|adapter| adapter.number).collect()
 }

@@ -18,6 +18,7 @@ use crate::adapter::{Adapter, AdapterConfig, DemandHook, TxDemux};
 use crate::door::client_host;
 use crate::door::fail::{breach, verifier};
 use crate::door::foreign::store;
+use crate::door::numbers::Numbers;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::types::WdfObjectAttributes;
 use crate::door::wdf::device_init;
@@ -37,7 +38,8 @@ struct Init {
 static INITS: LazyLock<Mutex<HashMap<usize, Init>>> = LazyLock::new(Mutex::default);
 /// Numbers that look like nothing that can be followed.
 static NEXT: AtomicUsize = AtomicUsize::new(0x4d30_0000_0000_0010);
-static ADAPTERS: AtomicUsize = AtomicUsize::new(0);
+/// Adapters of a process are numbered from 0 in the order of creation.
+static ADAPTERS: Numbers = Numbers::new();
 
 fn inits() -> MutexGuard<'static, HashMap<usize, Init>> {
     INITS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -240,14 +242,15 @@ fn build(call: &str, init: Init, attributes: &object::Attributes) -> Result<Hand
         log::error!("{call}: no host to open a port");
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
     };
-    let number = ADAPTERS.fetch_add(1, Ordering::Relaxed);
+    let claim = ADAPTERS.claim();
+    let number = claim.get();
     let port = host.open_port(number).map_err(|error| {
         log::error!("{call}: adapter {number}: cannot open its port: {error}");
         NtStatus::INSUFFICIENT_RESOURCES
     })?;
     let demux = init.demux.map(|demux| demux.queues);
     let object = Arc::new(AdapterObject::new(
-        number,
+        claim,
         init.device,
         init.callbacks,
         demux,
@@ -296,9 +299,4 @@ fn config(config: AdapterConfig, adapter: &Arc<AdapterObject>) -> AdapterConfig 
         demand_hook: Some(demand),
         ..config
     }
-}
-
-/// Adapters are numbered anew for the next client.
-pub(crate) fn reset_numbers() {
-    ADAPTERS.store(0, Ordering::Relaxed);
 }

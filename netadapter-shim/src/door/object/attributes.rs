@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::context::{ContextType, allocate_context};
 use super::{Handle, Kind, abandon, create};
 use crate::abi::NtStatus;
-use crate::door::foreign::{BadStruct, read_sized};
+use crate::door::foreign::{BadStruct, In, read_sized};
 use crate::door::types::{ObjectCallback, WdfContextTypeInfo, WdfObjectAttributes};
 
 /// A client's cleanup or destroy callback.
@@ -26,8 +26,6 @@ pub(crate) struct Attributes {
     pub(crate) destroy: Option<Callback>,
     /// ParentObject, if it is not NULL. Not looked up yet.
     pub(crate) parent: Option<Handle>,
-    /// ExecutionLevel; 0 if there were no attributes.
-    pub(crate) execution_level: u32,
     /// SynchronizationScope; 0 if there were no attributes.
     pub(crate) synchronization_scope: u32,
     /// The context to allocate.
@@ -107,6 +105,15 @@ impl Attributes {
 
     /// Copies and checks a client's attributes; NULL gives the defaults.
     ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub(crate) fn of(given: In<'_, WdfObjectAttributes>, rules: Rules) -> Result<Self, NtStatus> {
+        // SAFETY: NULL or the client's attributes, as the type says.
+        unsafe { Self::read(given.pointer(), rules) }
+    }
+
+    /// Copies and checks a client's attributes; NULL gives the defaults.
+    ///
     /// # Safety
     /// `pointer` is NULL or points to a `WDF_OBJECT_ATTRIBUTES` at least as
     /// large as its `Size` says; its type information is valid likewise, with
@@ -136,7 +143,6 @@ impl Attributes {
             cleanup: raw.evt_cleanup.map(Callback),
             destroy: raw.evt_destroy.map(Callback),
             parent: raw.parent.optional(),
-            execution_level: raw.execution_level,
             synchronization_scope: raw.synchronization_scope,
             context,
         })
@@ -144,6 +150,31 @@ impl Attributes {
 }
 
 impl ContextType {
+    /// Copies a client's type information; `None` for NULL or a wrong `Size`.
+    pub(crate) fn of(given: In<'_, WdfContextTypeInfo>) -> Option<Self> {
+        // SAFETY: NULL or the client's type information, as the type says.
+        unsafe { Self::read(given.pointer()) }
+    }
+
+    /// The address that stands for a client's type; `None` for NULL or a wrong `Size`.
+    pub(crate) fn unique_of(given: In<'_, WdfContextTypeInfo>) -> Option<usize> {
+        // SAFETY: as above.
+        unsafe { Self::unique(given.pointer()) }
+    }
+
+    /// The address that stands for a client's type; `None` for NULL or a wrong `Size`.
+    ///
+    /// # Safety
+    /// As for [`Self::read`].
+    pub(crate) unsafe fn unique(pointer: *const WdfContextTypeInfo) -> Option<usize> {
+        // SAFETY: passed on from the caller.
+        let raw = unsafe { read_sized(pointer) }.ok()?;
+        Some(match raw.unique_type.is_null() {
+            true => pointer.addr(),
+            false => raw.unique_type.addr(),
+        })
+    }
+
     /// Copies a client's type information; `None` for NULL or a wrong `Size`.
     ///
     /// # Safety
@@ -157,12 +188,9 @@ impl ContextType {
             // SAFETY: the caller vouches for the terminator.
             false => unsafe { CStr::from_ptr(raw.name) }.to_owned(),
         };
-        let unique = match raw.unique_type.is_null() {
-            true => pointer.addr(),
-            false => raw.unique_type.addr(),
-        };
         Some(Self {
-            unique,
+            // SAFETY: passed on from the caller.
+            unique: unsafe { Self::unique(pointer) }?,
             name,
             size: raw.context_size,
         })
@@ -220,23 +248,7 @@ fn check(raw: &WdfObjectAttributes, rules: Rules) -> Result<(), NtStatus> {
 
 /// Adds the client's context and callbacks to an object made by
 /// [`super::create`]; called last, so that a failed create fires none of them.
-/// The parent that the attributes name is not looked at.
-///
-/// # Safety
-/// As for [`Attributes::read`].
-///
-/// # Errors
-/// Those of [`Attributes::read`], and STATUS_DELETE_PENDING.
-pub(crate) unsafe fn attach(
-    handle: Handle,
-    attributes: *const WdfObjectAttributes,
-) -> Result<(), NtStatus> {
-    // SAFETY: passed on from the caller.
-    let attributes = unsafe { Attributes::read(attributes, Rules::ANY) }?;
-    attach_checked(handle, &attributes)
-}
-
-fn attach_checked(handle: Handle, attributes: &Attributes) -> Result<(), NtStatus> {
+fn attach(handle: Handle, attributes: &Attributes) -> Result<(), NtStatus> {
     let nothing = attributes.context.is_none()
         && attributes.cleanup.is_none()
         && attributes.destroy.is_none();
@@ -250,7 +262,7 @@ fn attach_checked(handle: Handle, attributes: &Attributes) -> Result<(), NtStatu
 /// attributes name or else `default_parent`, with the client's context.
 ///
 /// # Errors
-/// Those of [`create`] and [`attach`]; then there is no object and no callback
+/// Those of [`create`], and STATUS_DELETE_PENDING; then there is no object and no callback
 /// has run.
 pub(crate) fn create_with(
     kind: Kind,
@@ -259,6 +271,6 @@ pub(crate) fn create_with(
     payload: Arc<dyn Any + Send + Sync>,
 ) -> Result<Handle, NtStatus> {
     let handle = create(kind, attributes.parent.or(default_parent), payload)?;
-    attach_checked(handle, attributes).inspect_err(|_| abandon(handle))?;
+    attach(handle, attributes).inspect_err(|_| abandon(handle))?;
     Ok(handle)
 }

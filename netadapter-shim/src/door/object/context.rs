@@ -6,7 +6,7 @@ use std::ffi::{CString, c_void};
 use std::sync::{LazyLock, PoisonError, RwLock};
 
 use super::attributes::{Attributes, Callback};
-use super::{Handle, Stage, find};
+use super::{Handle, Stage, find, recent};
 use crate::abi::NtStatus;
 use crate::door::block::Block;
 
@@ -77,14 +77,20 @@ pub(crate) fn allocate_context(
     Ok((NtStatus::SUCCESS, address))
 }
 
+/// The object's context of that type, without a lock: if this thread has asked for it lately.
+pub(crate) fn context_known(handle: Handle, unique: usize) -> Option<*mut c_void> {
+    recent::find(handle, unique).map(std::ptr::with_exposed_provenance_mut)
+}
+
 /// The object's context of that type.
 pub(crate) fn context(handle: Handle, wanted: &ContextType) -> Option<*mut c_void> {
+    let age = recent::age();
     let object = find(handle)?;
     let state = object.state();
-    let mut contexts = state.contexts.iter();
-    contexts
-        .find(|context| context.kind.as_ref().is_some_and(|kind| kind.is(wanted)))
-        .map(|context| context.memory.address())
+    let is_wanted = |context: &&Context| context.kind.as_ref().is_some_and(|kind| kind.is(wanted));
+    let address = state.contexts.iter().find(is_wanted)?.memory.address();
+    recent::keep(age, handle, wanted.unique, address.expose_provenance());
+    Some(address)
 }
 
 /// The object whose context starts at that address.

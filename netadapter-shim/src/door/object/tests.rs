@@ -46,12 +46,17 @@ fn context_type(size: usize) -> WdfContextTypeInfo {
     }
 }
 
+/// Adds a context and callbacks.
+fn attach(handle: Handle, given: &WdfObjectAttributes) {
+    let attributes = read(given, Rules::ANY).unwrap();
+    allocate_context(handle, &attributes).unwrap();
+}
+
 /// An object with both callbacks.
 fn watched(parent: Option<Handle>) -> Handle {
     let handle = create(Kind::General, parent, Arc::new(())).unwrap();
     let attributes = attributes();
-    // SAFETY: a complete structure without a context type.
-    unsafe { attach(handle, &attributes) }.unwrap();
+    attach(handle, &attributes);
     handle
 }
 
@@ -73,7 +78,7 @@ fn a_payload_is_found_by_its_kind_only() {
 
 #[test]
 fn a_bad_handle_is_a_breach_that_names_the_call() {
-    let status = checked::<u32>("WdfTimerStart", Handle(0x40), Kind::Timer);
+    let status = checked::<u32>("WdfTimerStart", Handle::from_address(0x40), Kind::Timer);
     assert_eq!(status.unwrap_err(), NtStatus::INVALID_HANDLE);
     let text = recorded::take_one(WdfFault::InvalidHandle);
     assert!(text.starts_with("WdfTimerStart: handle 0x40"), "{text}");
@@ -119,8 +124,7 @@ fn deleting_twice_and_from_within_a_callback_does_nothing() {
     let handle = create(Kind::General, None, Arc::new(())).unwrap();
     let mut attributes = attributes();
     attributes.evt_cleanup = Some(again);
-    // SAFETY: a complete structure without a context type.
-    unsafe { attach(handle, &attributes) }.unwrap();
+    attach(handle, &attributes);
     delete(handle);
     delete(handle);
     assert_eq!(calls(), [("cleanup", handle), ("destroy", handle)]);
@@ -149,8 +153,7 @@ fn a_parent_that_is_going_takes_no_children() {
     let handle = create(Kind::General, None, Arc::new(())).unwrap();
     let mut attributes = attributes();
     attributes.evt_cleanup = Some(late);
-    // SAFETY: a complete structure without a context type.
-    unsafe { attach(handle, &attributes) }.unwrap();
+    attach(handle, &attributes);
     delete(handle);
     assert_eq!(STATUS.take(), Some(NtStatus::DELETE_PENDING));
     let stale = create(Kind::General, Some(handle), Arc::new(()));
@@ -241,7 +244,7 @@ fn attributes_are_refused_with_wdfs_statuses() {
         ..kind
     };
     let wrong_kind = WdfContextTypeInfo { size: 39, ..kind };
-    let other = Handle(0x70);
+    let other = Handle::from_address(0x70);
     type Edit<'a> = &'a dyn Fn(&mut WdfObjectAttributes);
     let cases: [(NtStatus, Rules, Edit); 10] = [
         (NtStatus::INFO_LENGTH_MISMATCH, Rules::ANY, &|a| a.size = 48),

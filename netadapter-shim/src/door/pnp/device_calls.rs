@@ -7,7 +7,8 @@ use crate::abi::NtStatus;
 use crate::door::net;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::watchdog::Watchdog;
-use crate::door::wdf::device::{self, Device, FailedHook, PnpState, PowerState};
+use crate::door::wdf::device::{self, Device, FailedAction, FailedHook, PnpState, PowerState};
+use crate::door::wdf::io_queue::power;
 use crate::door::wdf::pnp_callbacks::PowerDeviceState;
 
 /// Calls a device's client, under watch.
@@ -39,6 +40,11 @@ impl DeviceCalls {
         self.device.on_failed(hook);
     }
 
+    /// What the client gave the device up with, if it has.
+    pub(crate) fn failed(&self) -> Option<FailedAction> {
+        self.device.failed()
+    }
+
     /// Whether the client has made an I/O queue for the device.
     pub(crate) fn has_io_queue(&self) -> bool {
         !object::children(self.handle, Kind::IoQueue).is_empty()
@@ -48,7 +54,7 @@ impl DeviceCalls {
         let (pnp, device) = (self.device.pnp(), self.handle);
         let state = match low {
             Low::Sleep => PowerDeviceState::D3,
-            Low::Final => PowerDeviceState::D3_FINAL,
+            Low::Stop | Low::Final => PowerDeviceState::D3_FINAL,
         };
         match call {
             // A client without a device on a bus has no resources.
@@ -67,10 +73,18 @@ impl DeviceCalls {
             Call::SelfManagedIoFlush => told(|| pnp.self_managed_io_flush(device)),
             Call::SelfManagedIoCleanup => told(|| pnp.self_managed_io_cleanup(device)),
             Call::SurpriseRemoval => told(|| pnp.surprise_removal(device)),
+            Call::QueryStop => pnp.query_stop(device),
+            Call::QueryRemove => pnp.query_remove(device),
             // Without a device on a bus there is no interrupt to enable.
             Call::InterruptEnable | Call::InterruptDisable => Ok(()),
-            Call::IoStart => net::device::io_start(device),
-            Call::IoStop => told(|| net::device::io_stop(device)),
+            Call::IoStart => {
+                net::device::io_start(device)?;
+                told(|| power::power_up(device))
+            }
+            Call::IoStop => told(|| {
+                power::power_down(device, low == Low::Final);
+                net::device::io_stop(device);
+            }),
             Call::AdapterStop => told(|| net::device::stop_adapters(device)),
         }
     }
@@ -79,6 +93,7 @@ impl DeviceCalls {
     fn show(&self, call: Call, low: Low) {
         let down = match low {
             Low::Sleep => (PnpState::STARTED, PowerState::DX),
+            Low::Stop => (PnpState::STARTED, PowerState::STOPPED),
             Low::Final => (PnpState::STARTED, PowerState::FINAL),
         };
         let (pnp, power) = match call {
@@ -86,7 +101,11 @@ impl DeviceCalls {
             Call::D0Entry => (PnpState::HARDWARE_AVAILABLE, PowerState::D0_STARTING),
             Call::IoStart => (PnpState::STARTED, PowerState::D0),
             Call::D0Exit => down,
+            Call::SurpriseRemoval if self.device.failed().is_some() => {
+                (PnpState::FAILED, PowerState::D0)
+            }
             Call::SurpriseRemoval => (PnpState::SURPRISE_REMOVE, PowerState::D0),
+            Call::ReleaseHardware if low == Low::Stop => (PnpState::STOPPED, PowerState::STOPPED),
             Call::ReleaseHardware => (PnpState::REMOVED, PowerState::FINAL),
             _ => return,
         };

@@ -62,13 +62,14 @@ fn a_device_goes_up_and_down_in_wdfs_order() {
     assert!(pnp.is_working());
     assert_eq!(recorder.take(), UP);
     pnp.remove();
+    let asked = [QueryRemove];
     let rest = [
         AdapterStop,
         ReleaseHardware,
         SelfManagedIoFlush,
         SelfManagedIoCleanup,
     ];
-    assert_eq!(recorder.take(), [&POWER_DOWN[..], &rest].concat());
+    assert_eq!(recorder.take(), [&asked, &POWER_DOWN[..], &rest].concat());
     pnp.remove();
     assert_eq!(recorder.take(), [], "removed twice");
 }
@@ -94,6 +95,34 @@ fn power_comes_back_with_restart_and_without_preparing_again() {
     pnp.remove();
     let lows = recorder.lows.take();
     assert_eq!(lows, [Low::Final, Low::Sleep, Low::Sleep, Low::Final]);
+}
+
+#[test]
+fn a_stopped_device_prepares_its_hardware_again() {
+    let recorder = Recorder::default();
+    let mut pnp = Pnp::new(recorder.clone());
+    pnp.start().unwrap();
+    recorder.take();
+    pnp.stop().unwrap();
+    let released = [AdapterStop, ReleaseHardware];
+    let down = [&[QueryStop], &POWER_DOWN[..], &released].concat();
+    assert_eq!(recorder.take(), down);
+    pnp.start().unwrap();
+    let again = [&UP[..5], &[SelfManagedIoRestart]].concat();
+    assert_eq!(recorder.take(), again);
+    let lows = recorder.lows.take();
+    assert_eq!(lows, [Low::Final, Low::Stop, Low::Stop]);
+}
+
+#[test]
+fn a_device_that_must_not_be_stopped_goes_on() {
+    let recorder = Recorder::failing(QueryStop);
+    let mut pnp = Pnp::new(recorder.clone());
+    pnp.start().unwrap();
+    recorder.take();
+    assert_eq!(pnp.stop().unwrap_err().call, QueryStop);
+    assert_eq!(recorder.take(), [QueryStop]);
+    assert!(pnp.is_working());
 }
 
 /// What follows the calls of the way up when this one of them fails.

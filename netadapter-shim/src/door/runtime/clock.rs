@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)] // reads a timeout through C's pointer
 
+use crate::door::foreign::In;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Units of 100 ns between 1601 and 1970.
@@ -18,6 +19,11 @@ pub(crate) enum Timeout {
 
 impl Timeout {
     /// `PLONGLONG`/`PLARGE_INTEGER` Timeout: NULL waits for ever.
+    pub(crate) fn of(timeout: In<'_, i64>) -> Self {
+        timeout.read().map_or(Self::Never, Self::from_nt)
+    }
+
+    /// The same for an address.
     ///
     /// # Safety
     /// `pointer` is NULL or points to 64 readable bits.

@@ -1,6 +1,5 @@
 //! Clocks.
 
-#![allow(unsafe_code)] // stores times for C
 #![allow(non_snake_case)] // C's names
 
 use std::sync::LazyLock;
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::clock::{Timeout, from_units, system_time};
 use crate::abi::NtStatus;
-use crate::door::foreign::store;
+use crate::door::foreign::{In, Out};
 use crate::door::table::{Functions, entries};
 
 pub(crate) const FUNCTIONS: Functions = entries![
@@ -53,30 +52,22 @@ extern "C" fn GetTickCount64() -> u64 {
     uptime() / 10_000
 }
 
-unsafe extern "C" fn QueryPerformanceCounter(place: *mut i64) -> i32 {
-    // SAFETY: C's place for the count, or NULL.
-    unsafe { store(place, count()) };
+extern "C" fn QueryPerformanceCounter(place: Out<'_, i64>) -> i32 {
+    place.store(count());
     1
 }
 
-unsafe extern "C" fn QueryPerformanceFrequency(place: *mut i64) -> i32 {
-    // SAFETY: C's place for the frequency, or NULL.
-    unsafe { store(place, FREQUENCY) };
+extern "C" fn QueryPerformanceFrequency(place: Out<'_, i64>) -> i32 {
+    place.store(FREQUENCY);
     1
 }
 
-unsafe extern "C" fn GetSystemTimeAsFileTime(place: *mut i64) {
-    // SAFETY: C's place for the time, or NULL.
-    unsafe { store(place, system_time()) };
+extern "C" fn GetSystemTimeAsFileTime(place: Out<'_, i64>) {
+    place.store(system_time());
 }
 
-unsafe extern "C" fn KeDelayExecutionThread(
-    _mode: i8,
-    _alertable: u8,
-    interval: *const i64,
-) -> NtStatus {
-    // SAFETY: the client's interval, or NULL.
-    match unsafe { Timeout::read(interval) } {
+extern "C" fn KeDelayExecutionThread(_mode: i8, _alertable: u8, interval: In<'_, i64>) -> NtStatus {
+    match Timeout::of(interval) {
         Timeout::Never => return NtStatus::INVALID_PARAMETER,
         Timeout::After(time) => std::thread::sleep(time),
     }
@@ -91,24 +82,21 @@ extern "C" fn KeStallExecutionProcessor(microseconds: u32) {
     }
 }
 
-unsafe extern "C" fn KeQuerySystemTimePrecise(place: *mut i64) {
-    // SAFETY: C's place for the time, or NULL.
-    unsafe { store(place, system_time()) };
+extern "C" fn KeQuerySystemTimePrecise(place: Out<'_, i64>) {
+    place.store(system_time());
 }
 
 extern "C" fn KeQueryInterruptTime() -> u64 {
     uptime()
 }
 
-unsafe extern "C" fn KeQueryPerformanceCounter(frequency: *mut i64) -> i64 {
-    // SAFETY: C's place for the frequency, or NULL.
-    unsafe { store(frequency, FREQUENCY) };
+extern "C" fn KeQueryPerformanceCounter(frequency: Out<'_, i64>) -> i64 {
+    frequency.store(FREQUENCY);
     count()
 }
 
-unsafe extern "C" fn KeQueryTickCount(place: *mut i64) {
-    // SAFETY: C's place for the count, or NULL.
-    unsafe { store(place, count() / i64::from(TIME_INCREMENT)) };
+extern "C" fn KeQueryTickCount(place: Out<'_, i64>) {
+    place.store(count() / i64::from(TIME_INCREMENT));
 }
 
 extern "C" fn KeQueryTimeIncrement() -> u32 {
@@ -119,12 +107,10 @@ extern "C" fn KeQueryTimeIncrement() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ptr::null;
 
-    fn read(call: unsafe extern "C" fn(*mut i64)) -> i64 {
+    fn read(call: extern "C" fn(Out<'_, i64>)) -> i64 {
         let mut value = -1;
-        // SAFETY: a live integer.
-        unsafe { call(&raw mut value) };
+        call(Out::of(&mut value));
         value
     }
 
@@ -142,18 +128,14 @@ mod tests {
     #[test]
     fn the_performance_counter_counts_at_its_frequency() {
         let (mut before, mut after, mut frequency) = (0, 0, 0);
-        // SAFETY: live integers.
-        let ok = unsafe { QueryPerformanceFrequency(&raw mut frequency) };
-        // SAFETY: live integers.
-        let ok = ok & unsafe { QueryPerformanceCounter(&raw mut before) };
+        let ok = QueryPerformanceFrequency(Out::of(&mut frequency));
+        let ok = ok & QueryPerformanceCounter(Out::of(&mut before));
         std::thread::sleep(Duration::from_millis(10));
-        // SAFETY: live integers.
-        let ok = ok & unsafe { QueryPerformanceCounter(&raw mut after) };
+        let ok = ok & QueryPerformanceCounter(Out::of(&mut after));
         assert_eq!(ok, 1);
         assert!(after - before >= frequency / 100);
         let mut same = 0;
-        // SAFETY: a live integer.
-        assert!(unsafe { KeQueryPerformanceCounter(&raw mut same) } >= after);
+        assert!(KeQueryPerformanceCounter(Out::of(&mut same)) >= after);
         assert_eq!(same, frequency);
     }
 
@@ -169,13 +151,11 @@ mod tests {
     fn delays_take_their_time() {
         let begin = Instant::now();
         let ten_milliseconds = -100_000;
-        // SAFETY: a live integer.
-        let status = unsafe { KeDelayExecutionThread(0, 0, &ten_milliseconds) };
+        let status = KeDelayExecutionThread(0, 0, In::of(&ten_milliseconds));
         assert_eq!(status, NtStatus::SUCCESS);
         KeStallExecutionProcessor(1000);
         assert!(begin.elapsed() >= Duration::from_millis(11));
-        // SAFETY: NULL is what is tested.
-        let status = unsafe { KeDelayExecutionThread(0, 0, null()) };
+        let status = KeDelayExecutionThread(0, 0, In::NULL);
         assert_eq!(status, NtStatus::INVALID_PARAMETER);
     }
 }

@@ -3,6 +3,8 @@
 #![allow(unsafe_code)] // starts threads on the client's functions
 #![allow(non_snake_case)] // C's names
 
+mod schedule;
+
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
@@ -10,6 +12,9 @@ use std::ptr::null_mut;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::schedule::{
+    GetThreadGroupAffinity, GetThreadPriority, SetThreadGroupAffinity, SetThreadPriority,
+};
 use super::dispatcher::{self, Key, Waitable};
 use super::last_error::{self, refuse};
 use crate::abi::NtStatus;
@@ -40,17 +45,7 @@ pub(crate) const FUNCTIONS: Functions = entries![
 const CURRENT: Key = usize::MAX - 1;
 const CREATE_SUSPENDED: u32 = 4;
 const STILL_ACTIVE: u32 = 259;
-const PRIORITY_ERROR: i32 = i32::MAX;
 const SMALLEST_STACK: usize = 1 << 20;
-
-/// `GROUP_AFFINITY`
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct GroupAffinity {
-    mask: u64,
-    group: u16,
-    reserved: [u16; 3],
-}
 
 /// `PTHREAD_START_ROUTINE`, or `KSTART_ROUTINE`, whose result is not read.
 type StartRoutine = unsafe extern "C-unwind" fn(*mut c_void) -> u32;
@@ -182,8 +177,12 @@ fn prepare(start: *mut Start) -> (StartRoutine, *mut c_void) {
     // SAFETY: from `into_raw` in `start_detached`, given to this thread alone.
     let start = unsafe { Box::from_raw(start) };
     HANDLE.set(start.handle);
-    if let Some(thread) = threads().get_mut(&start.handle) {
+    let priority = threads().get_mut(&start.handle).map(|thread| {
         thread.id = kernel_id();
+        thread.priority
+    });
+    if let Some(priority) = priority.filter(|priority| *priority != 0) {
+        schedule::apply(0, priority);
     }
     let places = [dispatcher::Place::Handle(start.gate)];
     let never = super::clock::Timeout::Never;
@@ -297,102 +296,6 @@ fn real(thread: Key) -> Key {
     match thread {
         CURRENT => HANDLE.get(),
         other => other,
-    }
-}
-
-/// Kept and given back: Linux shares the processor out by its own measure.
-extern "C" fn SetThreadPriority(thread: Key, priority: i32) -> i32 {
-    match threads().get_mut(&real(thread)) {
-        Some(known) => known.priority = priority,
-        None if thread == CURRENT => {}
-        None => return refuse(last_error::INVALID_HANDLE),
-    }
-    1
-}
-
-extern "C" fn GetThreadPriority(thread: Key) -> i32 {
-    match threads().get(&real(thread)) {
-        Some(known) => known.priority,
-        None if thread == CURRENT => 0,
-        None => {
-            last_error::set(last_error::INVALID_HANDLE);
-            PRIORITY_ERROR
-        }
-    }
-}
-
-/// The kernel's number of a thread; 0 means the calling one, to the kernel.
-fn id_of(thread: Key) -> Option<libc::pid_t> {
-    match thread {
-        CURRENT => Some(0),
-        other => threads().get(&other).map(|known| known.id),
-    }
-}
-
-fn affinity(id: libc::pid_t) -> Option<u64> {
-    let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
-    // SAFETY: room for a set of that size.
-    let got =
-        unsafe { libc::sched_getaffinity(id, size_of::<libc::cpu_set_t>(), set.as_mut_ptr()) };
-    // SAFETY: all zeros is a set, and the call filled it if it succeeded.
-    let set = unsafe { set.assume_init() };
-    // SAFETY: 64 is fewer than a set holds.
-    let has = |cpu: usize| unsafe { libc::CPU_ISSET(cpu, &set) };
-    let mask = (0..64)
-        .filter(|cpu| has(*cpu))
-        .fold(0, |mask, cpu| mask | 1 << cpu);
-    (got == 0).then_some(mask)
-}
-
-fn set_affinity(id: libc::pid_t, mask: u64) -> bool {
-    // SAFETY: all zeros is an empty set.
-    let mut set = unsafe { MaybeUninit::<libc::cpu_set_t>::zeroed().assume_init() };
-    for cpu in (0..64).filter(|cpu| mask & 1 << cpu != 0) {
-        // SAFETY: 64 is fewer than a set holds.
-        unsafe { libc::CPU_SET(cpu, &mut set) };
-    }
-    // SAFETY: a set of that size.
-    unsafe { libc::sched_setaffinity(id, size_of::<libc::cpu_set_t>(), &set) == 0 }
-}
-
-unsafe extern "C" fn SetThreadGroupAffinity(
-    thread: Key,
-    wanted: *const GroupAffinity,
-    previous: *mut GroupAffinity,
-) -> i32 {
-    let Some(id) = id_of(thread) else {
-        return refuse(last_error::INVALID_HANDLE);
-    };
-    if wanted.is_null() {
-        return refuse(last_error::INVALID_PARAMETER);
-    }
-    // SAFETY: not NULL, and the client's structure.
-    let wanted = unsafe { wanted.read_unaligned() };
-    let before = affinity(id);
-    if wanted.group != 0 || wanted.mask == 0 || !set_affinity(id, wanted.mask) {
-        return refuse(last_error::INVALID_PARAMETER);
-    }
-    // SAFETY: C's place for the structure, or NULL.
-    unsafe { store(previous, in_group_0(before.unwrap_or(wanted.mask))) };
-    1
-}
-
-fn in_group_0(mask: u64) -> GroupAffinity {
-    GroupAffinity {
-        mask,
-        group: 0,
-        reserved: [0; 3],
-    }
-}
-
-unsafe extern "C" fn GetThreadGroupAffinity(thread: Key, found: *mut GroupAffinity) -> i32 {
-    match id_of(thread).and_then(affinity) {
-        Some(mask) => {
-            // SAFETY: C's place for the structure, or NULL.
-            unsafe { store(found, in_group_0(mask)) };
-            1
-        }
-        None => refuse(last_error::INVALID_HANDLE),
     }
 }
 

@@ -1,14 +1,14 @@
 //! Where tracing macros, DbgPrint and assertions of the headers end.
 
-#![allow(unsafe_code)] // reads strings
 #![allow(non_snake_case)] // C's names
 
 use std::borrow::Cow;
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 
 use log::Level;
 
 use crate::door::fail::{WdfFault, breach};
+use crate::door::foreign::In;
 use crate::door::table::{Functions, entries};
 
 pub(crate) const FUNCTIONS: Functions = entries![UmnetLog, UmnetAssertionFailed];
@@ -27,49 +27,38 @@ fn level(level: u32) -> Level {
     }
 }
 
-/// # Safety
-/// `text` is NULL or NUL-terminated, and lives as long as the result.
-unsafe fn text<'a>(text: *const c_char) -> Cow<'a, str> {
-    if text.is_null() {
-        return Cow::Borrowed("?");
-    }
-    // SAFETY: the caller vouches for the terminator.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy()
+/// What a header passes: a literal, `__func__` or a formatted message; NULL where there is none.
+fn text(text: In<'_, c_char>) -> Cow<'_, str> {
+    text.c_text().unwrap_or(Cow::Borrowed("?"))
 }
 
-unsafe extern "C" fn UmnetLog(
+extern "C" fn UmnetLog(
     severity: u32,
-    file: *const c_char,
+    file: In<'_, c_char>,
     line: u32,
-    function: *const c_char,
-    message: *const c_char,
+    function: In<'_, c_char>,
+    message: In<'_, c_char>,
 ) {
     let severity = level(severity);
     if !log::log_enabled!(target: TARGET, severity) {
         return;
     }
-    // SAFETY: the header passes a literal.
-    let file = unsafe { text(file) };
-    // SAFETY: the header passes `__func__`.
-    let function = unsafe { text(function) };
-    // SAFETY: the header passes a formatted, terminated message.
-    let message = unsafe { text(message) };
+    let file = text(file);
+    let function = text(function);
+    let message = text(message);
     let message = message.trim_end();
     log::log!(target: TARGET, severity, "{function}: {message} ({file}:{line})");
 }
 
-unsafe extern "C" fn UmnetAssertionFailed(
-    file: *const c_char,
+extern "C" fn UmnetAssertionFailed(
+    file: In<'_, c_char>,
     line: u32,
-    expression: *const c_char,
-    message: *const c_char,
+    expression: In<'_, c_char>,
+    message: In<'_, c_char>,
 ) {
-    // SAFETY: the header passes a literal.
-    let file = unsafe { text(file) };
-    // SAFETY: the header passes a literal.
-    let expression = unsafe { text(expression) };
-    // SAFETY: the header passes a literal, or NULL.
-    let message = unsafe { text(message) };
+    let file = text(file);
+    let expression = text(expression);
+    let message = text(message);
     let text = format_args!("assertion failed: {expression} ({message}) at {file}:{line}");
     breach(WdfFault::VerifierFatalError, text);
 }
@@ -78,7 +67,7 @@ unsafe extern "C" fn UmnetAssertionFailed(
 mod tests {
     use super::*;
     use crate::door::fail::recorded;
-    use std::ptr::null;
+    use std::ffi::CStr;
 
     #[test]
     fn windows_levels_become_those_of_the_log() {
@@ -92,16 +81,13 @@ mod tests {
             Level::Trace,
         ];
         assert_eq!(levels, wanted);
-        // SAFETY: NULL is allowed.
-        unsafe { UmnetLog(1, null(), 0, null(), null()) };
+        UmnetLog(1, In::NULL, 0, In::NULL, In::NULL);
     }
 
     #[test]
     fn a_failed_assertion_is_a_breach_that_shows_where() {
-        // SAFETY: NUL-terminated literals.
-        unsafe {
-            UmnetAssertionFailed(c"a.cpp".as_ptr(), 7, c"x > 0".as_ptr(), null());
-        }
+        let literal = |text: &'static CStr| In::from(text.as_ptr());
+        UmnetAssertionFailed(literal(c"a.cpp"), 7, literal(c"x > 0"), In::NULL);
         let text = recorded::take_one(WdfFault::VerifierFatalError);
         assert_eq!(text, "assertion failed: x > 0 (?) at a.cpp:7");
     }

@@ -1,6 +1,5 @@
 //! `WdfCollection*`: lists of objects, each of which they hold a reference to.
 
-#![allow(unsafe_code)] // reads attributes and stores handles for C
 #![allow(non_snake_case)] // C's names
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::create::{Globals, create, status};
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Handle, Kind, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::WdfObjectAttributes;
@@ -58,16 +58,15 @@ pub(crate) fn checked(call: &str, collection: Handle) -> Result<Arc<Collection>,
     object::checked(call, collection, Kind::Collection)
 }
 
-unsafe extern "C" fn WdfCollectionCreate(
+extern "C" fn WdfCollectionCreate(
     globals: Globals,
-    attributes: *const WdfObjectAttributes,
-    collection: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    collection: Out<'_, Handle>,
 ) -> NtStatus {
     let (call, kind) = ("WdfCollectionCreate", Kind::Collection);
     let made = Arc::<Collection>::default();
     let (wanted, payload) = ((attributes, Rules::PLAIN), Arc::clone(&made));
-    // SAFETY: attributes and place for the handle are the client's.
-    let created = unsafe { create(call, globals, kind, wanted, payload, collection) };
+    let created = create(call, globals, kind, wanted, payload, collection);
     status(created.map(|handle| object::on_dispose(handle, Box::new(move || made.clear()))))
 }
 
@@ -149,10 +148,7 @@ mod tests {
     use std::ptr::null;
 
     fn collection(client: &TestClient) -> Handle {
-        client.create(|globals, out| {
-            // SAFETY: a live place for the handle.
-            unsafe { WdfCollectionCreate(globals, null(), out) }
-        })
+        client.create(|globals, out| WdfCollectionCreate(globals, In::NULL, out))
     }
 
     fn item() -> Handle {

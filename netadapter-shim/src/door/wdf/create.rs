@@ -1,14 +1,12 @@
 //! What the create functions share.
 
-#![allow(unsafe_code)] // reads attributes and stores handles for C
-
 use std::any::Any;
 use std::ffi::c_void;
 use std::sync::Arc;
 
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::{BadStruct, Sized32, read_sized, store};
+use crate::door::foreign::{BadStruct, In, Out, Pointer, Sized32};
 use crate::door::globals::{Client, client};
 use crate::door::object::{self, Attributes, Handle, Kind, Rules};
 use crate::door::types::WdfObjectAttributes;
@@ -44,7 +42,7 @@ pub(crate) fn caller_driver(call: &str, globals: Globals) -> Result<Handle, NtSt
 ///
 /// # Errors
 /// STATUS_INVALID_PARAMETER after a breach.
-pub(crate) fn required<T>(call: &str, name: &str, pointer: *const T) -> Result<(), NtStatus> {
+pub(crate) fn required(call: &str, name: &str, pointer: impl Pointer) -> Result<(), NtStatus> {
     if !pointer.is_null() {
         return Ok(());
     }
@@ -56,19 +54,11 @@ pub(crate) fn required<T>(call: &str, name: &str, pointer: *const T) -> Result<(
 /// Copies a structure of a call that returns a status: NULL is a breach, a
 /// wrong `Size` is the call's failure, and logged.
 ///
-/// # Safety
-/// As for [`read_sized`].
-///
 /// # Errors
 /// STATUS_INVALID_PARAMETER, STATUS_INFO_LENGTH_MISMATCH.
-pub(crate) unsafe fn read<T: Sized32>(
-    call: &str,
-    name: &str,
-    pointer: *const T,
-) -> Result<T, NtStatus> {
+pub(crate) fn read<T: Sized32>(call: &str, name: &str, pointer: In<'_, T>) -> Result<T, NtStatus> {
     required(call, name, pointer)?;
-    // SAFETY: passed on from the caller.
-    unsafe { read_sized(pointer) }.map_err(|bad| {
+    pointer.sized().map_err(|bad| {
         log::error!("{call}: {name}: {bad}");
         bad.status()
     })
@@ -76,16 +66,8 @@ pub(crate) unsafe fn read<T: Sized32>(
 
 /// Copies a structure of a call that returns nothing: whatever is wrong with
 /// it is a breach.
-///
-/// # Safety
-/// As for [`read_sized`].
-pub(crate) unsafe fn read_or_breach<T: Sized32>(
-    call: &str,
-    name: &str,
-    pointer: *const T,
-) -> Option<T> {
-    // SAFETY: passed on from the caller.
-    let result = unsafe { read_sized(pointer) };
+pub(crate) fn read_or_breach<T: Sized32>(call: &str, name: &str, pointer: In<'_, T>) -> Option<T> {
+    let result = pointer.sized();
     let fault = match result {
         Ok(value) => return Some(value),
         Err(BadStruct::Null) => WdfFault::RequiredParameterIsNull,
@@ -100,28 +82,23 @@ pub(crate) unsafe fn read_or_breach<T: Sized32>(
 /// Makes an object the way most create functions do: attributes checked, under
 /// the parent they name or else the driver, with the client's context.
 ///
-/// # Safety
-/// `attributes` and `out` are as C passes them.
-///
 /// # Errors
 /// Those of [`Attributes::read`] and [`object::create_with`].
-pub(crate) unsafe fn create(
+pub(crate) fn create(
     call: &'static str,
     globals: Globals,
     kind: Kind,
-    (attributes, rules): (*const WdfObjectAttributes, Rules),
+    (attributes, rules): (In<'_, WdfObjectAttributes>, Rules),
     payload: Arc<dyn Any + Send + Sync>,
-    out: *mut Handle,
+    out: Out<'_, Handle>,
 ) -> Result<Handle, NtStatus> {
     required(call, "the handle to return", out)?;
     let driver = caller_driver(call, globals)?;
-    // SAFETY: passed on from the caller.
-    let attributes = unsafe { Attributes::read(attributes, rules) }.inspect_err(|status| {
+    let attributes = Attributes::of(attributes, rules).inspect_err(|status| {
         log::error!("{call}: the object attributes are refused with {status}");
     })?;
     let handle = create_object(call, kind, driver, &attributes, payload)?;
-    // SAFETY: not NULL, and C's place for a handle.
-    unsafe { store(out, handle) };
+    out.store(handle);
     Ok(handle)
 }
 

@@ -1,19 +1,21 @@
 //! What runs later: timers, work items and DPCs.
 //!
-//! The three are one thing, a callback that a thread of its own runs when it
-//! is due. The thread is started when it is first needed and ends with its
-//! object.
+//! The three are one thing, a callback that a worker of the pool runs when it
+//! is due, never twice at a time.
 
-#![allow(unsafe_code)] // calls the client's callbacks
+mod pool;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use self::pool::POOL;
+use super::serialize::{Serialized, hold};
+use crate::door::foreign::Callback;
 use crate::door::object::{self, Handle};
 
 /// `EVT_WDF_TIMER`, `EVT_WDF_WORKITEM`, `EVT_WDF_DPC`
-pub(super) type Routine = unsafe extern "C" fn(Handle);
+pub(super) type Routine = Callback<unsafe extern "C" fn(Handle)>;
 
 /// A callback and when it is due.
 pub(super) struct Deferred {
@@ -21,6 +23,8 @@ pub(super) struct Deferred {
     /// Repeated after that long; zero for once.
     period: Duration,
     parent: Handle,
+    /// What else it excludes, if the client wants that.
+    serialized: Serialized,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -32,17 +36,22 @@ struct State {
     running: Option<ThreadId>,
     /// How many runs have ended.
     runs: u64,
-    thread_started: bool,
     over: bool,
 }
 
 impl Deferred {
     /// One that is not due yet.
-    pub(super) fn new(routine: Routine, period: Duration, parent: Handle) -> Arc<Self> {
+    pub(super) fn new(
+        routine: Routine,
+        period: Duration,
+        parent: Handle,
+        serialized: Serialized,
+    ) -> Arc<Self> {
         Arc::new(Self {
             routine,
             period,
             parent,
+            serialized,
             state: Mutex::default(),
             changed: Condvar::new(),
         })
@@ -80,29 +89,27 @@ impl Deferred {
     }
 
     fn schedule_at(self: &Arc<Self>, handle: Handle, due: Option<Instant>) -> bool {
-        let mut state = self.state();
-        if state.over {
-            return false;
-        }
-        let was_due = state.due.is_some();
-        state.due = due;
-        if !state.thread_started {
-            state.thread_started = self.start_thread(handle);
-        }
-        drop(state);
+        let was_due = {
+            let mut state = self.state();
+            if state.over {
+                return false;
+            }
+            std::mem::replace(&mut state.due, due).is_some()
+        };
         self.changed.notify_all();
+        self.hand_over(handle, due);
         was_due
     }
 
-    fn start_thread(self: &Arc<Self>, handle: Handle) -> bool {
+    /// Has the pool look at it when it is due. What is changed meanwhile is seen then.
+    fn hand_over(self: &Arc<Self>, handle: Handle, due: Option<Instant>) {
+        let Some(due) = due else {
+            return;
+        };
         let this = Arc::clone(self);
-        let started = thread::Builder::new()
-            .name("umnet-deferred".into())
-            .spawn(move || this.serve(handle));
-        if let Err(error) = &started {
-            log::error!("{handle} cannot run: no thread for it: {error}");
+        if !POOL.schedule(due, Box::new(move || this.run(handle))) {
+            log::error!("{handle} cannot run");
         }
-        started.is_ok()
     }
 
     /// Takes the callback back if it has not begun; says whether it was to
@@ -146,39 +153,39 @@ impl Deferred {
         object::on_dispose(handle, Box::new(move || this.end()));
     }
 
-    fn serve(&self, handle: Handle) {
-        while self.wait_until_due() {
-            // SAFETY: the client gave this function for this call. The object
-            // exists: its end waits for the callback, unless the callback
-            // itself deletes it.
-            unsafe { (self.routine)(handle) };
+    /// Runs the callback if it is due, and hands over what is due next.
+    fn run(self: &Arc<Self>, handle: Handle) {
+        {
+            // Before it counts as running: whoever has the lock may take it back and wait.
+            let _held = hold(&self.serialized);
+            if !self.begin() {
+                return;
+            }
+            // The object exists: its end waits for the callback, unless that itself deletes it.
+            self.routine.call(handle);
+        }
+        let next = {
             let mut state = self.state();
             state.running = None;
             state.runs += 1;
-            drop(state);
-            self.changed.notify_all();
-        }
+            state.due
+        };
+        self.changed.notify_all();
+        self.hand_over(handle, next);
     }
 
-    /// Returns with the callback marked as running, or with false at the end.
-    fn wait_until_due(&self) -> bool {
+    /// Marks it as running. Not if it was taken back or put off; nor if it runs already, which
+    /// looks again at its end.
+    fn begin(&self) -> bool {
+        let now = Instant::now();
         let mut state = self.state();
-        loop {
-            let now = Instant::now();
-            match state.due {
-                _ if state.over => return false,
-                Some(due) if due <= now => {
-                    state.due = self.next_due(due, now);
-                    state.running = Some(thread::current().id());
-                    return true;
-                }
-                Some(due) => {
-                    let waited = self.changed.wait_timeout(state, due - now);
-                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
-                None => state = self.wait(state),
-            }
-        }
+        let due = state.due.filter(|due| *due <= now && !state.over);
+        let (Some(due), None) = (due, state.running) else {
+            return false;
+        };
+        state.due = self.next_due(due, now);
+        state.running = Some(thread::current().id());
+        true
     }
 
     /// The next beat; beats that were missed are left out.

@@ -1,6 +1,5 @@
 //! `WdfTimer*`, `WdfWorkItem*` and `WdfDpc*`.
 
-#![allow(unsafe_code)] // reads the client's structures
 #![allow(non_snake_case)] // C's names
 
 use std::sync::Arc;
@@ -8,9 +7,10 @@ use std::time::Duration;
 
 use super::create::{Globals, create_object, read, required, status};
 use super::deferred::{Deferred, Routine};
+use super::serialize;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::{Sized32, store};
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Attributes, Handle, Kind, ParentRule, Rules};
 use crate::door::runtime::clock::Timeout;
 use crate::door::table::{Functions, entries};
@@ -57,26 +57,17 @@ pub(super) struct RoutineConfig {
     automatic_serialization: Boolean,
 }
 
-// SAFETY: plain data in C's order; a callback is NULL or the client's own.
-unsafe impl Sized32 for TimerConfig {}
-// SAFETY: as above.
-unsafe impl Sized32 for RoutineConfig {}
-
 /// What the three create functions share once their structure is read.
-///
-/// # Safety
-/// Attributes and place for the handle are as C passes them.
-unsafe fn create(
+fn create(
     call: &str,
     kind: Kind,
-    (routine, period): (Option<Routine>, u32),
-    attributes: *const WdfObjectAttributes,
-    out: *mut Handle,
+    (routine, period, serialized): (Option<Routine>, u32, Boolean),
+    attributes: In<'_, WdfObjectAttributes>,
+    out: Out<'_, Handle>,
 ) -> Result<(), NtStatus> {
     required(call, "the handle to return", out)?;
     let rules = Rules::ANY.parent(ParentRule::Required);
-    // SAFETY: passed on from the caller.
-    let attributes = unsafe { Attributes::read(attributes, rules) }?;
+    let attributes = Attributes::of(attributes, rules)?;
     let parent = attributes
         .parent
         .ok_or(NtStatus::WDF_PARENT_NOT_SPECIFIED)?;
@@ -86,12 +77,18 @@ unsafe fn create(
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
     }
     let routine = routine.ok_or(NtStatus::INVALID_PARAMETER)?;
-    let made = Deferred::new(routine, Duration::from_millis(period.into()), parent);
+    let made = {
+        let period = Duration::from_millis(period.into());
+        let serialized = match serialized {
+            0 => None,
+            _ => serialize::below(parent),
+        };
+        Deferred::new(routine, period, parent, serialized)
+    };
     let payload = Arc::clone(&made);
     let handle = create_object(call, kind, parent, &attributes, payload)?;
     made.end_with(handle);
-    // SAFETY: not NULL, and C's place for a handle.
-    unsafe { store(out, handle) };
+    out.store(handle);
     Ok(())
 }
 
@@ -100,24 +97,26 @@ fn parent_of(call: &str, handle: Handle, kind: Kind) -> Handle {
     found.map_or(Handle::NULL, |found| found.parent())
 }
 
-unsafe extern "C" fn WdfTimerCreate(
+extern "C" fn WdfTimerCreate(
     _: Globals,
-    config: *const TimerConfig,
-    attributes: *const WdfObjectAttributes,
-    timer: *mut Handle,
+    config: In<'_, TimerConfig>,
+    attributes: In<'_, WdfObjectAttributes>,
+    timer: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfTimerCreate";
-    // SAFETY: the client's structure, or NULL.
-    let config = match unsafe { read(call, "Config", config) } {
+    let config = match read(call, "Config", config) {
         Ok(config) => config,
         Err(status) => return status,
     };
     if config.period > i32::MAX as u32 {
         return NtStatus::INVALID_PARAMETER;
     }
-    let what = (config.routine, config.period);
-    // SAFETY: passed on from the client.
-    status(unsafe { create(call, Kind::Timer, what, attributes, timer) })
+    let what = (
+        config.routine,
+        config.period,
+        config.automatic_serialization,
+    );
+    status(create(call, Kind::Timer, what, attributes, timer))
 }
 
 extern "C" fn WdfTimerStart(_: Globals, timer: Handle, due: i64) -> Boolean {
@@ -140,19 +139,17 @@ extern "C" fn WdfTimerGetParentObject(_: Globals, timer: Handle) -> Handle {
     parent_of("WdfTimerGetParentObject", timer, Kind::Timer)
 }
 
-unsafe extern "C" fn WdfWorkItemCreate(
+extern "C" fn WdfWorkItemCreate(
     _: Globals,
-    config: *const RoutineConfig,
-    attributes: *const WdfObjectAttributes,
-    item: *mut Handle,
+    config: In<'_, RoutineConfig>,
+    attributes: In<'_, WdfObjectAttributes>,
+    item: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfWorkItemCreate";
-    // SAFETY: the client's structure, or NULL.
-    match unsafe { read(call, "Config", config) } {
+    match read(call, "Config", config) {
         Ok(config) => {
-            let what = (config.routine, 0);
-            // SAFETY: passed on from the client.
-            status(unsafe { create(call, Kind::WorkItem, what, attributes, item) })
+            let what = (config.routine, 0, config.automatic_serialization);
+            status(create(call, Kind::WorkItem, what, attributes, item))
         }
         Err(status) => status,
     }
@@ -180,19 +177,17 @@ extern "C" fn WdfWorkItemGetParentObject(_: Globals, item: Handle) -> Handle {
     parent_of("WdfWorkItemGetParentObject", item, Kind::WorkItem)
 }
 
-unsafe extern "C" fn WdfDpcCreate(
+extern "C" fn WdfDpcCreate(
     _: Globals,
-    config: *const RoutineConfig,
-    attributes: *const WdfObjectAttributes,
-    dpc: *mut Handle,
+    config: In<'_, RoutineConfig>,
+    attributes: In<'_, WdfObjectAttributes>,
+    dpc: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfDpcCreate";
-    // SAFETY: the client's structure, or NULL.
-    match unsafe { read(call, "Config", config) } {
+    match read(call, "Config", config) {
         Ok(config) => {
-            let what = (config.routine, 0);
-            // SAFETY: passed on from the client.
-            status(unsafe { create(call, Kind::Dpc, what, attributes, dpc) })
+            let what = (config.routine, 0, config.automatic_serialization);
+            status(create(call, Kind::Dpc, what, attributes, dpc))
         }
         Err(status) => status,
     }

@@ -1,6 +1,5 @@
 //! `WdfDeviceCreate` and what a device knows about itself.
 
-#![allow(unsafe_code)] // reads the client's structures and stores handles
 #![allow(non_snake_case)] // C's names
 
 use std::any::Any;
@@ -15,10 +14,10 @@ use super::io_socket::IoSocket;
 use super::pnp_callbacks::PnpCallbacks;
 use super::property::Property;
 use super::request::RequestType;
+use super::serialize::{CallbackLock, Scope};
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::store;
-use crate::door::globals::Client;
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Attributes, Handle, Kind, ParentRule, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::{WdfObjectAttributes, c_enum};
@@ -88,8 +87,10 @@ pub(crate) type FailedHook = Box<dyn Fn(FailedAction) + Send>;
 /// What `WDFDEVICE` stands for.
 pub(crate) struct Device {
     driver: Handle,
-    client: Arc<Client>,
     statements: Statements,
+    scope: Scope,
+    /// What its callbacks share if the scope is the device.
+    lock: Arc<CallbackLock>,
     state: Mutex<State>,
 }
 
@@ -99,6 +100,8 @@ pub(super) struct State {
     power: PowerState,
     failed: Option<FailedAction>,
     on_failed: Option<FailedHook>,
+    /// Power-managed queues give requests out.
+    pub(super) io_powered: bool,
     /// The queue for what no other one was configured for.
     pub(super) default_queue: Option<Handle>,
     /// Queues of requests of one kind.
@@ -123,9 +126,14 @@ impl Device {
         self.driver
     }
 
-    /// The client it belongs to.
-    pub(crate) fn client(&self) -> &Arc<Client> {
-        &self.client
+    /// Which of its callbacks exclude each other.
+    pub(super) fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// What they exclude each other by, if that is the whole device.
+    pub(super) fn lock(&self) -> &Arc<CallbackLock> {
+        &self.lock
     }
 
     /// What the client said before the device was created.
@@ -240,26 +248,21 @@ pub(crate) fn checked(call: &str, device: Handle) -> Result<Arc<Device>, NtStatu
     object::checked(call, device, Kind::Device)
 }
 
-unsafe extern "C" fn WdfDeviceCreate(
+extern "C" fn WdfDeviceCreate(
     _: Globals,
-    init: *mut Handle,
-    attributes: *const WdfObjectAttributes,
-    device: *mut Handle,
+    init: Out<'_, Handle>,
+    attributes: In<'_, WdfObjectAttributes>,
+    device: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfDeviceCreate";
     status((|| {
         required(call, "DeviceInit", init)?;
         required(call, "Device", device)?;
-        // SAFETY: not NULL, and the client's variable.
-        let init_handle = unsafe { init.read_unaligned() };
-        // SAFETY: the client's attributes, or NULL.
-        let attributes =
-            unsafe { Attributes::read(attributes, Rules::ANY.parent(ParentRule::Forbidden)) }?;
+        let init_handle = init.given().read().unwrap_or_default();
+        let attributes = Attributes::of(attributes, Rules::ANY.parent(ParentRule::Forbidden))?;
         let handle = create(call, init_handle, &attributes)?;
-        // SAFETY: not NULL, and C's place for a handle.
-        unsafe { store(device, handle) };
-        // SAFETY: not NULL; WDF takes the init object over and clears it.
-        unsafe { store(init, Handle::NULL) };
+        device.store(handle);
+        init.store(Handle::NULL);
         Ok(())
     })())
 }
@@ -275,13 +278,15 @@ pub(super) fn create(
     let control = said.statements().control;
     let device = Device {
         driver: said.driver(),
-        client: Arc::clone(driver.client()),
         statements: said.statements().clone(),
+        scope: Scope(attributes.synchronization_scope).or(driver.scope()),
+        lock: Arc::default(),
         state: Mutex::new(State {
             pnp: PnpState::OBJECT_CREATED,
             power: PowerState::OBJECT_CREATED,
             failed: None,
             on_failed: None,
+            io_powered: false,
             default_queue: None,
             queues: Vec::new(),
             io_target: None,

@@ -1,6 +1,5 @@
 //! `WDFDEVICE_INIT`: what a client says about a device before it creates it.
 
-#![allow(unsafe_code)] // reads the client's structures
 #![allow(non_snake_case)] // C's names
 
 use std::any::Any;
@@ -8,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::create::{Globals, read_or_breach};
 use super::pnp_callbacks::PnpCallbacks;
+use super::uncalled;
 use crate::abi::NtStatus;
-use crate::door::foreign::{Sized32, unicode_string};
+use crate::door::foreign::{Callback, In};
 use crate::door::object::{self, Attributes, Handle, Kind, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::{Boolean, UnicodeString, WdfObjectAttributes};
@@ -55,8 +55,6 @@ pub(crate) struct Statements {
     pub(crate) request_attributes: Attributes,
     /// EvtIoInCallerContext.
     pub(crate) in_caller_context: Option<InCallerContext>,
-    /// The power policy callbacks: kept, never called, for nothing wakes.
-    pub(crate) power_policy: PowerPolicyCallbacks,
     /// One open file at a time.
     pub(crate) exclusive: bool,
     /// Made by WdfControlDeviceInitAllocate.
@@ -67,7 +65,7 @@ pub(crate) struct Statements {
 }
 
 /// `EVT_WDF_IO_IN_CALLER_CONTEXT`
-pub(crate) type InCallerContext = unsafe extern "C" fn(Handle, Handle);
+pub(crate) type InCallerContext = Callback<unsafe extern "C" fn(Handle, Handle)>;
 
 /// `WDF_POWER_POLICY_EVENT_CALLBACKS`
 #[repr(C)]
@@ -77,17 +75,28 @@ pub(crate) struct PowerPolicyCallbacks {
     callbacks: [Option<unsafe extern "C" fn()>; 7],
 }
 
+/// Their names, in their order.
+const POWER_POLICY: [&str; 7] = [
+    "EvtDeviceArmWakeFromS0",
+    "EvtDeviceDisarmWakeFromS0",
+    "EvtDeviceWakeFromS0Triggered",
+    "EvtDeviceArmWakeFromSx",
+    "EvtDeviceDisarmWakeFromSx",
+    "EvtDeviceWakeFromSxTriggered",
+    "EvtDeviceArmWakeFromSxWithReason",
+];
+
 /// `WDF_FILEOBJECT_CONFIG`
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FileCallbacks {
     size: u32,
     /// EvtDeviceFileCreate
-    pub(crate) create: Option<unsafe extern "C" fn(Handle, Handle, Handle)>,
+    pub(crate) create: Option<Callback<unsafe extern "C" fn(Handle, Handle, Handle)>>,
     /// EvtFileClose
-    pub(crate) close: Option<unsafe extern "C" fn(Handle)>,
+    pub(crate) close: Option<Callback<unsafe extern "C" fn(Handle)>>,
     /// EvtFileCleanup
-    pub(crate) cleanup: Option<unsafe extern "C" fn(Handle)>,
+    pub(crate) cleanup: Option<Callback<unsafe extern "C" fn(Handle)>>,
     auto_forward: u32,
     class: u32,
 }
@@ -101,13 +110,6 @@ pub(super) struct IoTypeConfig {
     device_control: u32,
     direct_threshold: u32,
 }
-
-// SAFETY: plain data in C's order; a callback is NULL or the client's own.
-unsafe impl Sized32 for PowerPolicyCallbacks {}
-// SAFETY: as above.
-unsafe impl Sized32 for FileCallbacks {}
-// SAFETY: integers in C's order.
-unsafe impl Sized32 for IoTypeConfig {}
 
 impl DeviceInit {
     /// One for a driver whose EvtDriverDeviceAdd is about to be called.
@@ -159,29 +161,30 @@ extern "C" fn WdfDeviceInitFree(_: Globals, init: Handle) {
     }
 }
 
-unsafe extern "C" fn WdfDeviceInitSetPnpPowerEventCallbacks(
+extern "C" fn WdfDeviceInitSetPnpPowerEventCallbacks(
     _: Globals,
     init: Handle,
-    callbacks: *const PnpCallbacks,
+    callbacks: In<'_, PnpCallbacks>,
 ) {
     let call = "WdfDeviceInitSetPnpPowerEventCallbacks";
-    // SAFETY: the client's structure, or NULL.
-    let callbacks = unsafe { read_or_breach(call, "PnpPowerEventCallbacks", callbacks) };
+    let callbacks = read_or_breach(call, "PnpPowerEventCallbacks", callbacks);
     if let (Ok(init), Some(callbacks)) = (checked(call, init), callbacks) {
+        uncalled::say("they are of kernel mode", callbacks.of_kernel_mode());
         init.statements().pnp = callbacks;
     }
 }
 
-unsafe extern "C" fn WdfDeviceInitSetPowerPolicyEventCallbacks(
+extern "C" fn WdfDeviceInitSetPowerPolicyEventCallbacks(
     _: Globals,
     init: Handle,
-    callbacks: *const PowerPolicyCallbacks,
+    callbacks: In<'_, PowerPolicyCallbacks>,
 ) {
     let call = "WdfDeviceInitSetPowerPolicyEventCallbacks";
-    // SAFETY: the client's structure, or NULL.
-    let callbacks = unsafe { read_or_breach(call, "PowerPolicyEventCallbacks", callbacks) };
-    if let (Ok(init), Some(callbacks)) = (checked(call, init), callbacks) {
-        init.statements().power_policy = callbacks;
+    let callbacks = read_or_breach(call, "PowerPolicyEventCallbacks", callbacks);
+    if let (Ok(_), Some(callbacks)) = (checked(call, init), callbacks) {
+        let given = callbacks.callbacks.map(|callback| callback.is_some());
+        let why = "nothing here wakes a device up";
+        uncalled::say(why, POWER_POLICY.into_iter().zip(given));
     }
 }
 
@@ -193,14 +196,9 @@ extern "C" fn WdfDeviceInitSetIoType(_: Globals, init: Handle, _io_type: u32) {
     accept("WdfDeviceInitSetIoType", init);
 }
 
-unsafe extern "C" fn WdfDeviceInitSetIoTypeEx(
-    _: Globals,
-    init: Handle,
-    config: *const IoTypeConfig,
-) {
+extern "C" fn WdfDeviceInitSetIoTypeEx(_: Globals, init: Handle, config: In<'_, IoTypeConfig>) {
     let call = "WdfDeviceInitSetIoTypeEx";
-    // SAFETY: the client's structure, or NULL.
-    if unsafe { read_or_breach(call, "IoTypeConfig", config) }.is_some() {
+    if read_or_breach(call, "IoTypeConfig", config).is_some() {
         accept(call, init);
     }
 }
@@ -216,37 +214,31 @@ extern "C" fn WdfDeviceInitSetDeviceType(_: Globals, init: Handle, _device_type:
 }
 
 /// A name that would be assigned has to be readable at least.
-///
-/// # Safety
-/// `name` is the client's string, or NULL.
-unsafe fn assign(call: &str, init: Handle, name: *const UnicodeString) -> NtStatus {
+fn assign(call: &str, init: Handle, name: In<'_, UnicodeString>) -> NtStatus {
     if let Err(status) = checked(call, init) {
         return status;
     }
-    // SAFETY: passed on from the caller.
-    match name.is_null() || unsafe { unicode_string(name) }.is_some() {
+    match name.is_null() || name.text().is_some() {
         true => NtStatus::SUCCESS,
         false => NtStatus::INVALID_PARAMETER,
     }
 }
 
-unsafe extern "C" fn WdfDeviceInitAssignName(
+extern "C" fn WdfDeviceInitAssignName(
     _: Globals,
     init: Handle,
-    name: *const UnicodeString,
+    name: In<'_, UnicodeString>,
 ) -> NtStatus {
     accept("WdfDeviceInitAssignName", init);
-    // SAFETY: passed on from the client.
-    unsafe { assign("WdfDeviceInitAssignName", init, name) }
+    assign("WdfDeviceInitAssignName", init, name)
 }
 
-unsafe extern "C" fn WdfDeviceInitAssignSDDLString(
+extern "C" fn WdfDeviceInitAssignSDDLString(
     _: Globals,
     init: Handle,
-    descriptor: *const UnicodeString,
+    descriptor: In<'_, UnicodeString>,
 ) -> NtStatus {
-    // SAFETY: passed on from the client.
-    unsafe { assign("WdfDeviceInitAssignSDDLString", init, descriptor) }
+    assign("WdfDeviceInitAssignSDDLString", init, descriptor)
 }
 
 extern "C" fn WdfDeviceInitSetCharacteristics(
@@ -274,17 +266,15 @@ extern "C" fn WdfDeviceInitSetReleaseHardwareOrderOnFailure(_: Globals, init: Ha
     accept("WdfDeviceInitSetReleaseHardwareOrderOnFailure", init);
 }
 
-unsafe extern "C" fn WdfDeviceInitSetFileObjectConfig(
+extern "C" fn WdfDeviceInitSetFileObjectConfig(
     _: Globals,
     init: Handle,
-    config: *const FileCallbacks,
-    attributes: *const WdfObjectAttributes,
+    config: In<'_, FileCallbacks>,
+    attributes: In<'_, WdfObjectAttributes>,
 ) {
     let call = "WdfDeviceInitSetFileObjectConfig";
-    // SAFETY: the client's structure, or NULL.
-    let config = unsafe { read_or_breach(call, "FileObjectConfig", config) };
-    // SAFETY: the client's attributes, or NULL.
-    let attributes = unsafe { Attributes::read(attributes, Rules::ANY) };
+    let config = read_or_breach(call, "FileObjectConfig", config);
+    let attributes = Attributes::of(attributes, Rules::ANY);
     let (Ok(init), Some(config)) = (checked(call, init), config) else {
         return;
     };
@@ -298,14 +288,13 @@ unsafe extern "C" fn WdfDeviceInitSetFileObjectConfig(
     }
 }
 
-unsafe extern "C" fn WdfDeviceInitSetRequestAttributes(
+extern "C" fn WdfDeviceInitSetRequestAttributes(
     _: Globals,
     init: Handle,
-    attributes: *const WdfObjectAttributes,
+    attributes: In<'_, WdfObjectAttributes>,
 ) {
     let call = "WdfDeviceInitSetRequestAttributes";
-    // SAFETY: the client's attributes, or NULL.
-    let attributes = unsafe { Attributes::read(attributes, Rules::PLAIN) };
+    let attributes = Attributes::of(attributes, Rules::PLAIN);
     match (checked(call, init), attributes) {
         (Ok(init), Ok(attributes)) => init.statements().request_attributes = attributes,
         (_, Err(status)) => log::error!("{call}: the attributes are refused with {status}"),
@@ -313,7 +302,7 @@ unsafe extern "C" fn WdfDeviceInitSetRequestAttributes(
     }
 }
 
-unsafe extern "C" fn WdfDeviceInitSetIoInCallerContextCallback(
+extern "C" fn WdfDeviceInitSetIoInCallerContextCallback(
     _: Globals,
     init: Handle,
     callback: Option<InCallerContext>,

@@ -3,14 +3,13 @@
 //! A device here has power as long as its host runs it: idle and wake
 //! settings are checked and taken, and nothing follows from them.
 
-#![allow(unsafe_code)] // reads the client's structures
 #![allow(non_snake_case)] // C's names
 
 use super::create::{Globals, read, read_or_breach, status};
 use super::device;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::{Sized32, store};
+use crate::door::foreign::{In, Out};
 use crate::door::object::Handle;
 use crate::door::table::{Functions, entries};
 use crate::door::types::Boolean;
@@ -37,9 +36,6 @@ pub(super) struct Words<const N: usize> {
     words: [u32; N],
 }
 
-// SAFETY: integers in C's order.
-unsafe impl<const N: usize> Sized32 for Words<N> {}
-
 /// `WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS`
 pub(super) type IdleSettings = Words<8>;
 /// `WDF_DEVICE_POWER_POLICY_WAKE_SETTINGS`
@@ -56,16 +52,15 @@ const IDLE_CAPS: std::ops::RangeInclusive<u32> = 1..=3;
 /// `WdfUseDefault`
 const USE_DEFAULT: u32 = 2;
 
-unsafe extern "C" fn WdfDeviceAssignS0IdleSettings(
+extern "C" fn WdfDeviceAssignS0IdleSettings(
     _: Globals,
     device: Handle,
-    settings: *const IdleSettings,
+    settings: In<'_, IdleSettings>,
 ) -> NtStatus {
     let call = "WdfDeviceAssignS0IdleSettings";
     status((|| {
         device::checked(call, device)?;
-        // SAFETY: the client's structure, or NULL.
-        let settings = unsafe { read(call, "Settings", settings) }?;
+        let settings = read(call, "Settings", settings)?;
         match IDLE_CAPS.contains(&settings.words[0]) {
             true => Ok(()),
             false => Err(NtStatus::INVALID_PARAMETER),
@@ -73,16 +68,15 @@ unsafe extern "C" fn WdfDeviceAssignS0IdleSettings(
     })())
 }
 
-unsafe extern "C" fn WdfDeviceAssignSxWakeSettings(
+extern "C" fn WdfDeviceAssignSxWakeSettings(
     _: Globals,
     device: Handle,
-    settings: *const WakeSettings,
+    settings: In<'_, WakeSettings>,
 ) -> NtStatus {
     let call = "WdfDeviceAssignSxWakeSettings";
     status((|| {
         device::checked(call, device)?;
-        // SAFETY: the client's structure, or NULL.
-        unsafe { read(call, "Settings", settings) }.map(drop)
+        read(call, "Settings", settings).map(drop)
     })())
 }
 
@@ -96,51 +90,42 @@ extern "C" fn WdfDeviceResumeIdleNoTrack(_: Globals, device: Handle) {
     let _ = device::checked("WdfDeviceResumeIdle", device);
 }
 
-unsafe extern "C" fn WdfDeviceSetPnpCapabilities(
+extern "C" fn WdfDeviceSetPnpCapabilities(
     _: Globals,
     device: Handle,
-    capabilities: *const PnpCapabilities,
+    capabilities: In<'_, PnpCapabilities>,
 ) {
     let call = "WdfDeviceSetPnpCapabilities";
     if device::checked(call, device).is_ok() {
-        // SAFETY: the client's structure, or NULL.
-        let _ = unsafe { read_or_breach(call, "PnpCapabilities", capabilities) };
+        let _ = read_or_breach(call, "PnpCapabilities", capabilities);
     }
 }
 
-unsafe extern "C" fn WdfDeviceSetPowerCapabilities(
+extern "C" fn WdfDeviceSetPowerCapabilities(
     _: Globals,
     device: Handle,
-    capabilities: *const PowerCapabilities,
+    capabilities: In<'_, PowerCapabilities>,
 ) {
     let call = "WdfDeviceSetPowerCapabilities";
     if device::checked(call, device).is_ok() {
-        // SAFETY: the client's structure, or NULL.
-        let _ = unsafe { read_or_breach(call, "PowerCapabilities", capabilities) };
+        let _ = read_or_breach(call, "PowerCapabilities", capabilities);
     }
 }
 
-unsafe extern "C" fn WdfDeviceGetDeviceState(_: Globals, device: Handle, place: *mut DeviceState) {
+extern "C" fn WdfDeviceGetDeviceState(_: Globals, device: Handle, place: Out<'_, DeviceState>) {
     let call = "WdfDeviceGetDeviceState";
-    // SAFETY: the client's structure, or NULL.
-    let given = unsafe { read_or_breach(call, "DeviceState", place) };
+    let given = read_or_breach(call, "DeviceState", place.given());
     let (Ok(found), Some(given)) = (device::checked(call, device), given) else {
         return;
     };
     let words = found.state().reported.unwrap_or([USE_DEFAULT; 7]);
     let answer = DeviceState { words, ..given };
-    // SAFETY: not NULL, and of that size.
-    unsafe { store(place, answer) };
+    place.store(answer);
 }
 
-unsafe extern "C" fn WdfDeviceSetDeviceState(
-    _: Globals,
-    device: Handle,
-    given: *const DeviceState,
-) {
+extern "C" fn WdfDeviceSetDeviceState(_: Globals, device: Handle, given: In<'_, DeviceState>) {
     let call = "WdfDeviceSetDeviceState";
-    // SAFETY: the client's structure, or NULL.
-    let given = unsafe { read_or_breach(call, "DeviceState", given) };
+    let given = read_or_breach(call, "DeviceState", given);
     let (Ok(found), Some(given)) = (device::checked(call, device), given) else {
         return;
     };
@@ -200,8 +185,7 @@ mod tests {
         let client = TestClient::new();
         let device = device(&client);
         let idle = |settings: &IdleSettings| {
-            // SAFETY: a live structure.
-            unsafe { WdfDeviceAssignS0IdleSettings(null(), device, settings) }
+            WdfDeviceAssignS0IdleSettings(null(), device, In::from(settings))
         };
         assert_eq!(idle(&words(1)), NtStatus::SUCCESS);
         assert_eq!(idle(&words(4)), NtStatus::INVALID_PARAMETER);
@@ -211,8 +195,7 @@ mod tests {
         };
         assert_eq!(idle(&short), NtStatus::INFO_LENGTH_MISMATCH);
         let wake: WakeSettings = words(4);
-        // SAFETY: a live structure.
-        let status = unsafe { WdfDeviceAssignSxWakeSettings(null(), device, &wake) };
+        let status = WdfDeviceAssignSxWakeSettings(null(), device, In::of(&wake));
         assert_eq!(status, NtStatus::SUCCESS);
         let stopped = WdfDeviceStopIdleNoTrack(null(), device, 1);
         assert_eq!(stopped, NtStatus::SUCCESS);
@@ -228,17 +211,13 @@ mod tests {
         let client = TestClient::new();
         let device = device(&client);
         let (pnp, power): (PnpCapabilities, PowerCapabilities) = (words(2), words(2));
-        // SAFETY: a live structure.
-        unsafe { WdfDeviceSetPnpCapabilities(null(), device, &pnp) };
-        // SAFETY: a live structure.
-        unsafe { WdfDeviceSetPowerCapabilities(null(), device, &power) };
+        WdfDeviceSetPnpCapabilities(null(), device, In::of(&pnp));
+        WdfDeviceSetPowerCapabilities(null(), device, In::of(&power));
         assert!(recorded::take().is_empty());
         let short = PnpCapabilities { size: 44, ..pnp };
-        // SAFETY: a live structure.
-        unsafe { WdfDeviceSetPnpCapabilities(null(), device, &short) };
+        WdfDeviceSetPnpCapabilities(null(), device, In::of(&short));
         recorded::take_one(WdfFault::VerifierFatalError);
-        // SAFETY: NULL is what is tested.
-        unsafe { WdfDeviceSetPowerCapabilities(null(), device, null()) };
+        WdfDeviceSetPowerCapabilities(null(), device, In::NULL);
         recorded::take_one(WdfFault::RequiredParameterIsNull);
     }
 
@@ -247,19 +226,15 @@ mod tests {
         let client = TestClient::new();
         let device = device(&client);
         let mut state: DeviceState = words(0);
-        // SAFETY: a live structure.
-        unsafe { WdfDeviceGetDeviceState(null(), device, &raw mut state) };
+        WdfDeviceGetDeviceState(null(), device, Out::of(&mut state));
         assert_eq!(state.words, [2; 7]);
         state.words[2] = 1;
-        // SAFETY: a live structure.
-        unsafe { WdfDeviceSetDeviceState(null(), device, &state) };
+        WdfDeviceSetDeviceState(null(), device, In::of(&state));
         let mut read: DeviceState = words(0);
-        // SAFETY: a live structure.
-        unsafe { WdfDeviceGetDeviceState(null(), device, &raw mut read) };
+        WdfDeviceGetDeviceState(null(), device, Out::of(&mut read));
         assert_eq!(read.words, state.words);
         state.words[0] = 3;
-        // SAFETY: a live structure.
-        unsafe { WdfDeviceSetDeviceState(null(), device, &state) };
+        WdfDeviceSetDeviceState(null(), device, In::of(&state));
         recorded::take_one(WdfFault::PnpFatalError);
     }
 

@@ -1,6 +1,5 @@
 //! `WdfDriver*`: the driver object, and how the host asks it for a device.
 
-#![allow(unsafe_code)] // reads the client's structures and calls it
 #![allow(non_snake_case)] // C's names
 
 use std::ffi::c_void;
@@ -10,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::create::{Globals, caller, caller_driver, read, required, status};
 use super::device_init::DeviceInit;
+use super::serialize::Scope;
 use super::string;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::{Sized32, store, unicode_string};
+use crate::door::foreign::{Callback, In, Out};
 use crate::door::globals::Client;
 use crate::door::object::{self, Attributes, Handle, Kind, ParentRule, Rules};
 use crate::door::table::{Functions, entries};
@@ -36,7 +36,8 @@ const UMDF: (u32, u32) = (2, 33);
 const NON_PNP_DRIVER: u32 = 1;
 const KNOWN_FLAGS: u32 = 0x7;
 
-type DeviceAdd = unsafe extern "C" fn(Handle, Handle) -> NtStatus;
+type DeviceAdd = Callback<unsafe extern "C" fn(Handle, Handle) -> NtStatus>;
+type Unload = Callback<unsafe extern "C" fn(Handle)>;
 
 /// `WDF_DRIVER_CONFIG`
 #[repr(C)]
@@ -44,7 +45,7 @@ type DeviceAdd = unsafe extern "C" fn(Handle, Handle) -> NtStatus;
 pub(super) struct DriverConfig {
     size: u32,
     device_add: Option<DeviceAdd>,
-    unload: Option<unsafe extern "C" fn(Handle)>,
+    unload: Option<Unload>,
     init_flags: u32,
     pool_tag: u32,
 }
@@ -58,37 +59,33 @@ pub(super) struct VersionAvailable {
     minor: u32,
 }
 
-// SAFETY: plain data in C's order; a callback is NULL or the client's own.
-unsafe impl Sized32 for DriverConfig {}
-// SAFETY: integers in C's order.
-unsafe impl Sized32 for VersionAvailable {}
-
 /// What `WDFDRIVER` stands for.
 pub(crate) struct Driver {
-    client: Arc<Client>,
     device_add: DeviceAdd,
-    unload: Mutex<Option<unsafe extern "C" fn(Handle)>>,
+    unload: Mutex<Option<Unload>>,
     /// NUL-terminated, for WdfDriverGetRegistryPath.
     registry_path: Arc<[u16]>,
     /// The `DRIVER_OBJECT` that DriverEntry was given.
     wdm: AtomicUsize,
+    /// What its devices inherit.
+    scope: Scope,
     /// The device that EvtDriverDeviceAdd is creating.
     added: Mutex<Option<Handle>>,
 }
 
 impl Driver {
-    /// The client this is the driver of.
-    pub(crate) fn client(&self) -> &Arc<Client> {
-        &self.client
+    /// The synchronization scope that its devices inherit.
+    pub(super) fn scope(&self) -> Scope {
+        self.scope
     }
 
     /// The driver of a unit test's client.
     #[cfg(test)]
-    pub(super) fn for_test(client: &Arc<Client>, device_add: DeviceAdd) -> Self {
+    pub(super) fn for_test(device_add: DeviceAdd) -> Self {
         Self {
-            client: Arc::clone(client),
             device_add,
             unload: Mutex::new(None),
+            scope: Scope::NONE,
             registry_path: Arc::new([0]),
             wdm: AtomicUsize::new(0),
             added: Mutex::new(None),
@@ -115,9 +112,7 @@ pub(crate) fn add_device(driver: Handle) -> Result<Handle, NtStatus> {
     let found = object::payload::<Driver>(driver, Kind::Driver);
     let found = found.map_err(|_| NtStatus::INVALID_HANDLE)?;
     let init = DeviceInit::create(driver)?;
-    // SAFETY: the client gave this function for this call; its library is
-    // loaded, and both handles exist.
-    let status = unsafe { (found.device_add)(driver, init) };
+    let status = found.device_add.call(driver, init);
     object::delete(init);
     match found.take_added() {
         Some(device) if status.is_success() => Ok(device),
@@ -144,40 +139,34 @@ pub(crate) fn unload(driver: Handle) {
         .unwrap_or_else(PoisonError::into_inner)
         .take();
     if let Some(callback) = callback {
-        // SAFETY: the client gave this function for this call; its library
-        // is loaded, and the driver exists.
-        unsafe { callback(driver) };
+        callback.call(driver);
     }
     object::delete(driver);
 }
 
-unsafe extern "C" fn WdfDriverCreate(
+extern "C" fn WdfDriverCreate(
     globals: Globals,
     driver_object: *const c_void,
-    registry_path: *const UnicodeString,
-    attributes: *const WdfObjectAttributes,
-    config: *const DriverConfig,
-    driver: *mut Handle,
+    registry_path: In<'_, UnicodeString>,
+    attributes: In<'_, WdfObjectAttributes>,
+    config: In<'_, DriverConfig>,
+    driver: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfDriverCreate";
     status((|| {
         let client = caller(call, globals)?;
         required(call, "DriverObject", driver_object)?;
         required(call, "RegistryPath", registry_path)?;
-        // SAFETY: the client's structure, or NULL.
-        let config = unsafe { read(call, "DriverConfig", config) }?;
-        // SAFETY: the client's attributes, or NULL.
-        let attributes =
-            unsafe { Attributes::read(attributes, Rules::ANY.parent(ParentRule::Forbidden)) }?;
-        // SAFETY: the client's string.
-        let path = unsafe { unicode_string(registry_path) }.ok_or(NtStatus::INVALID_PARAMETER)?;
-        let made = create(&client, &config, path, driver_object.addr())?;
+        let config = read(call, "DriverConfig", config)?;
+        let attributes = Attributes::of(attributes, Rules::ANY.parent(ParentRule::Forbidden))?;
+        let path = registry_path.text().ok_or(NtStatus::INVALID_PARAMETER)?;
+        let scope = Scope(attributes.synchronization_scope).or(Scope::NONE);
+        let made = create(&client, &config, path, driver_object.addr(), scope)?;
         let handle = object::create_with(Kind::Driver, None, &attributes, made)?;
         client.set_driver(Some(handle));
         let owner = Arc::clone(&client);
         object::on_dispose(handle, Box::new(move || owner.set_driver(None)));
-        // SAFETY: C's place for a handle, or NULL.
-        unsafe { store(driver, handle) };
+        driver.store(handle);
         Ok(())
     })())
 }
@@ -187,6 +176,7 @@ fn create(
     config: &DriverConfig,
     path: Vec<u16>,
     wdm: usize,
+    scope: Scope,
 ) -> Result<Arc<Driver>, NtStatus> {
     if client.driver().is_some() {
         log::error!("WdfDriverCreate: the driver exists already; it is created once");
@@ -201,9 +191,9 @@ fn create(
         return Err(NtStatus::INVALID_PARAMETER);
     };
     Ok(Arc::new(Driver {
-        client: Arc::clone(client),
         device_add,
         unload: Mutex::new(config.unload),
+        scope,
         registry_path: path.into_iter().chain([0]).collect(),
         wdm: AtomicUsize::new(wdm),
         added: Mutex::new(None),
@@ -220,17 +210,16 @@ extern "C" fn WdfDriverWdmGetDriverObject(_: Globals, driver: Handle) -> usize {
     found.map_or(0, |driver| driver.wdm.load(Ordering::Relaxed))
 }
 
-unsafe extern "C" fn WdfDriverIsVersionAvailable(
+extern "C" fn WdfDriverIsVersionAvailable(
     _: Globals,
     driver: Handle,
-    version: *const VersionAvailable,
+    version: In<'_, VersionAvailable>,
 ) -> Boolean {
     let call = "WdfDriverIsVersionAvailable";
     if object::checked::<Driver>(call, driver, Kind::Driver).is_err() {
         return 0;
     }
-    // SAFETY: the client's structure, or NULL.
-    let asked = unsafe { read(call, "VersionAvailableParams", version) };
+    let asked = read(call, "VersionAvailableParams", version);
     let served = |asked: VersionAvailable| asked.major == UMDF.0 && asked.minor <= UMDF.1;
     Boolean::from(asked.is_ok_and(served))
 }

@@ -10,6 +10,7 @@ use super::create::Globals;
 use super::device::{self, Device};
 use super::io_queue;
 use super::request::{Completed, IoRequest, RequestType};
+use super::serialize::{self, hold};
 use crate::abi::NtStatus;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::table::{Functions, entries};
@@ -73,9 +74,9 @@ pub(crate) fn open(device: Handle, completed: Completed) -> Result<Handle, NtSta
         Some(callback) => {
             let request =
                 super::request::create(device, &said.request_attributes, asked, completed)?;
-            // SAFETY: the client gave this function for this call; the
-            // handles exist.
-            unsafe { callback(device, request, file) };
+            let serialized = serialize::of_device(&found);
+            let _held = hold(&serialized);
+            callback.call(device, request, file);
         }
         None if device::has_queue_of_its_own(&found, RequestType::CREATE) => {
             io_queue::deliver(device, asked, completed);
@@ -96,10 +97,10 @@ pub(crate) fn close(file: Handle) {
     };
     if let Ok(device) = object::payload::<Device>(found.device, Kind::Device) {
         let callbacks = device.statements().files;
+        let serialized = serialize::of_device(&device);
         for callback in [callbacks.cleanup, callbacks.close].into_iter().flatten() {
-            // SAFETY: the client gave this function for this call; the file
-            // exists.
-            unsafe { callback(file) };
+            let _held = hold(&serialized);
+            callback.call(file);
         }
     }
     object::delete(file);
@@ -119,6 +120,7 @@ extern "C" fn WdfFileObjectGetFileName(_: Globals, file: Handle) -> *const Unico
 mod tests {
     use super::*;
     use crate::door::fail::{WdfFault, recorded};
+    use crate::door::foreign::Callback;
     use crate::door::object::Attributes;
     use crate::door::wdf::device_init::DeviceInit;
     use crate::door::wdf::test_client::TestClient;
@@ -146,9 +148,9 @@ mod tests {
         if with_callbacks {
             let said = device_init(init);
             let mut statements = said.statements();
-            statements.files.create = Some(created);
-            statements.files.cleanup = Some(cleaned);
-            statements.files.close = Some(closed);
+            statements.files.create = Some(Callback::of(created));
+            statements.files.cleanup = Some(Callback::of(cleaned));
+            statements.files.close = Some(Callback::of(closed));
         }
         device::create("test", init, &Attributes::default()).unwrap()
     }

@@ -2,7 +2,6 @@
 //! refused. A client here has an empty resource list, as a software-only
 //! device of Windows has.
 
-#![allow(unsafe_code)] // stores results for C
 #![allow(non_snake_case)] // C's names
 
 use std::ffi::c_void;
@@ -12,7 +11,7 @@ use super::create::Globals;
 use super::device;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::store;
+use crate::door::foreign::Out;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::table::{Functions, entries};
 use crate::door::types::Boolean;
@@ -71,20 +70,19 @@ extern "C" fn WdfCmResourceListGetDescriptor(_: Globals, list: Handle, _index: u
     null_mut()
 }
 
-unsafe extern "C" fn WdfDeviceMapIoSpace(
+extern "C" fn WdfDeviceMapIoSpace(
     _: Globals,
     device: Handle,
     _address: i64,
     _bytes: usize,
     _caching: u32,
-    place: *mut *mut c_void,
+    place: Out<'_, *mut c_void>,
 ) -> NtStatus {
     let call = "WdfDeviceMapIoSpace";
     if let Err(status) = device::checked(call, device) {
         return status;
     }
-    // SAFETY: C's place for a pointer, or NULL.
-    unsafe { store(place, null_mut()) };
+    place.store(null_mut());
     refuse(call, "registers")
 }
 
@@ -132,19 +130,18 @@ extern "C" fn WdfDeviceWriteToHardware(
     impossible("WdfDeviceWriteToHardware", device);
 }
 
-unsafe extern "C" fn WdfInterruptCreate(
+extern "C" fn WdfInterruptCreate(
     _: Globals,
     device: Handle,
     _config: *const c_void,
     _attributes: *const c_void,
-    place: *mut Handle,
+    place: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfInterruptCreate";
     if let Err(status) = device::checked(call, device) {
         return status;
     }
-    // SAFETY: C's place for a handle, or NULL.
-    unsafe { store(place, Handle::NULL) };
+    place.store(Handle::NULL);
     refuse(call, "interrupts")
 }
 
@@ -199,19 +196,18 @@ extern "C" fn WdfInterruptGetDevice(_: Globals, interrupt: Handle) -> Handle {
 }
 
 /// User mode has no DMA.
-unsafe extern "C" fn WdfDmaEnablerCreate(
+extern "C" fn WdfDmaEnablerCreate(
     _: Globals,
     device: Handle,
     _config: *const c_void,
     _attributes: *const c_void,
-    place: *mut Handle,
+    place: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfDmaEnablerCreate";
     if let Err(status) = device::checked(call, device) {
         return status;
     }
-    // SAFETY: C's place for a handle, or NULL.
-    unsafe { store(place, Handle::NULL) };
+    place.store(Handle::NULL);
     log::error!("{call}: user mode has no DMA; the client copies instead");
     NtStatus::NOT_SUPPORTED
 }
@@ -283,13 +279,9 @@ mod tests {
         let client = TestClient::new();
         let device = device(&client);
         let (mut pointer, mut handle) = (null_mut(), Handle::NULL);
-        // SAFETY: live places for the results.
-        let map = unsafe { WdfDeviceMapIoSpace(null(), device, 0, 4096, 0, &raw mut pointer) };
-        // SAFETY: live places for the results.
-        let interrupt =
-            unsafe { WdfInterruptCreate(null(), device, null(), null(), &raw mut handle) };
-        // SAFETY: live places for the results.
-        let dma = unsafe { WdfDmaEnablerCreate(null(), device, null(), null(), &raw mut handle) };
+        let map = WdfDeviceMapIoSpace(null(), device, 0, 4096, 0, Out::of(&mut pointer));
+        let interrupt = WdfInterruptCreate(null(), device, null(), null(), Out::of(&mut handle));
+        let dma = WdfDmaEnablerCreate(null(), device, null(), null(), Out::of(&mut handle));
         assert_eq!([map, interrupt, dma], [NtStatus::NOT_SUPPORTED; 3]);
         assert!(recorded::take().is_empty() && pointer.is_null() && handle.is_null());
     }

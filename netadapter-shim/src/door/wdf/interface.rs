@@ -1,13 +1,12 @@
 //! Device interfaces and symbolic links: names under which programs would
 //! find the device. Here they name its unix socket's requests.
 
-#![allow(unsafe_code)] // reads the client's structures
 #![allow(non_snake_case)] // C's names
 
 use super::create::{Globals, required, status};
 use super::{device, string};
 use crate::abi::NtStatus;
-use crate::door::foreign::unicode_string;
+use crate::door::foreign::In;
 use crate::door::object::Handle;
 use crate::door::table::{Functions, entries};
 use crate::door::types::{Boolean, Guid, UnicodeString};
@@ -28,36 +27,30 @@ pub(crate) struct Interface {
 }
 
 /// Class and reference string, as each of the calls is given them.
-///
-/// # Safety
-/// Both pointers are as C passes them.
-unsafe fn identity(
+fn identity(
     call: &str,
-    class: *const Guid,
-    reference: *const UnicodeString,
+    class: In<'_, Guid>,
+    reference: In<'_, UnicodeString>,
 ) -> Result<(Guid, Option<Vec<u16>>), NtStatus> {
     required(call, "InterfaceClassGUID", class)?;
-    // SAFETY: not NULL, and the client's GUID.
-    let class = unsafe { class.read_unaligned() };
+    let class = class.read().unwrap_or_default();
     if reference.is_null() {
         return Ok((class, None));
     }
-    // SAFETY: the client's string.
-    let text = unsafe { unicode_string(reference) }.ok_or(NtStatus::INVALID_PARAMETER)?;
+    let text = reference.text().ok_or(NtStatus::INVALID_PARAMETER)?;
     Ok((class, Some(text)))
 }
 
-unsafe extern "C" fn WdfDeviceCreateDeviceInterface(
+extern "C" fn WdfDeviceCreateDeviceInterface(
     _: Globals,
     device: Handle,
-    class: *const Guid,
-    reference: *const UnicodeString,
+    class: In<'_, Guid>,
+    reference: In<'_, UnicodeString>,
 ) -> NtStatus {
     let call = "WdfDeviceCreateDeviceInterface";
     status((|| {
         let found = device::checked(call, device)?;
-        // SAFETY: passed on from the client.
-        let (class, reference) = unsafe { identity(call, class, reference) }?;
+        let (class, reference) = identity(call, class, reference)?;
         if reference.is_none() && found.network().is_some() {
             log::warn!("{call}: an interface of a network device needs a ReferenceString");
         }
@@ -74,19 +67,18 @@ unsafe extern "C" fn WdfDeviceCreateDeviceInterface(
     })())
 }
 
-unsafe extern "C" fn WdfDeviceSetDeviceInterfaceState(
+extern "C" fn WdfDeviceSetDeviceInterfaceState(
     _: Globals,
     device: Handle,
-    class: *const Guid,
-    reference: *const UnicodeString,
+    class: In<'_, Guid>,
+    reference: In<'_, UnicodeString>,
     enabled: Boolean,
 ) {
     let call = "WdfDeviceSetDeviceInterfaceState";
     let Ok(found) = device::checked(call, device) else {
         return;
     };
-    // SAFETY: passed on from the client.
-    let Ok((class, reference)) = (unsafe { identity(call, class, reference) }) else {
+    let Ok((class, reference)) = identity(call, class, reference) else {
         return;
     };
     let mut state = found.state();
@@ -98,18 +90,17 @@ unsafe extern "C" fn WdfDeviceSetDeviceInterfaceState(
 }
 
 /// `\\?\umnet#{class}\reference`, as long as the interface exists.
-unsafe extern "C" fn WdfDeviceRetrieveDeviceInterfaceString(
+extern "C" fn WdfDeviceRetrieveDeviceInterfaceString(
     _: Globals,
     device: Handle,
-    class: *const Guid,
-    reference: *const UnicodeString,
+    class: In<'_, Guid>,
+    reference: In<'_, UnicodeString>,
     text: Handle,
 ) -> NtStatus {
     let call = "WdfDeviceRetrieveDeviceInterfaceString";
     status((|| {
         let (found, text) = (device::checked(call, device)?, string::checked(call, text)?);
-        // SAFETY: passed on from the client.
-        let (class, reference) = unsafe { identity(call, class, reference) }?;
+        let (class, reference) = identity(call, class, reference)?;
         let interfaces = found.state().interfaces.clone();
         let known = interfaces
             .into_iter()
@@ -140,17 +131,16 @@ impl Interface {
     }
 }
 
-unsafe extern "C" fn WdfDeviceCreateSymbolicLink(
+extern "C" fn WdfDeviceCreateSymbolicLink(
     _: Globals,
     device: Handle,
-    name: *const UnicodeString,
+    name: In<'_, UnicodeString>,
 ) -> NtStatus {
     let call = "WdfDeviceCreateSymbolicLink";
     status((|| {
         device::checked(call, device)?;
         required(call, "SymbolicLinkName", name)?;
-        // SAFETY: the client's string.
-        let name = unsafe { unicode_string(name) };
+        let name = name.text();
         name.filter(|name| !name.is_empty())
             .map(drop)
             .ok_or(NtStatus::INVALID_PARAMETER)
@@ -174,8 +164,7 @@ mod tests {
     };
 
     fn create(device: Handle, class: *const Guid, reference: *const UnicodeString) -> NtStatus {
-        // SAFETY: live structures, or NULL.
-        unsafe { WdfDeviceCreateDeviceInterface(null(), device, class, reference) }
+        WdfDeviceCreateDeviceInterface(null(), device, In::from(class), In::from(reference))
     }
 
     #[test]
@@ -192,10 +181,13 @@ mod tests {
         let none = Attributes::default();
         let name = string::create_with_units(client.driver(), &none, &[]).unwrap();
         let retrieve = |reference: *const UnicodeString| {
-            // SAFETY: live structures, or NULL.
-            unsafe {
-                WdfDeviceRetrieveDeviceInterfaceString(null(), device, &CLASS, reference, name)
-            }
+            WdfDeviceRetrieveDeviceInterfaceString(
+                null(),
+                device,
+                In::of(&CLASS),
+                In::from(reference),
+                name,
+            )
         };
         assert_eq!(retrieve(null()), NtStatus::OBJECT_NAME_NOT_FOUND);
         assert_eq!(retrieve(&reference), NtStatus::SUCCESS);
@@ -214,8 +206,7 @@ mod tests {
         create(device, &CLASS, null());
         let found = device::checked("test", device).unwrap();
         let switch = |state| {
-            // SAFETY: a live GUID.
-            unsafe { WdfDeviceSetDeviceInterfaceState(null(), device, &CLASS, null(), state) };
+            WdfDeviceSetDeviceInterfaceState(null(), device, In::of(&CLASS), In::NULL, state);
             let interfaces = found.state().interfaces.clone();
             assert_eq!(interfaces.len(), 1);
             interfaces[0].enabled
@@ -230,8 +221,7 @@ mod tests {
         let device = device(&client);
         assert_eq!(create(device, null(), null()), NtStatus::INVALID_PARAMETER);
         recorded::take_one(WdfFault::RequiredParameterIsNull);
-        // SAFETY: NULL is what is tested.
-        let link = unsafe { WdfDeviceCreateSymbolicLink(null(), device, null()) };
+        let link = WdfDeviceCreateSymbolicLink(null(), device, In::NULL);
         assert_eq!(link, NtStatus::INVALID_PARAMETER);
         recorded::take_one(WdfFault::RequiredParameterIsNull);
     }

@@ -1,14 +1,24 @@
 //! I/O queues: from whom asks to the client's callbacks.
+//!
+//! ```text
+//!   deliver ── EvtIoInCallerContext? ── waiting ── pump ── held by the client ── finished
+//!                                          ▲                     │
+//!                                          └── moves: requeue, forward, cancel
+//! ```
+//!
+//! A power-managed queue gives nothing out while its device has no power (`power`).
 
-#![allow(unsafe_code)] // calls the client's callbacks
+mod moves;
+pub(crate) mod power;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::device::{self, Device};
 use super::request::{self, Completed, IoRequest, Request, RequestType};
+use super::serialize::{Serialized, hold};
 use crate::abi::NtStatus;
-use crate::door::foreign::Sized32;
+use crate::door::foreign::Callback;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::types::{Boolean, c_enum};
 
@@ -24,12 +34,15 @@ c_enum! {
     }
 }
 
-type Transfer = unsafe extern "C" fn(Handle, Handle, usize);
-type Control = unsafe extern "C" fn(Handle, Handle, usize, usize, u32);
-type Plain = unsafe extern "C" fn(Handle, Handle);
+pub(super) use moves::{cancel_all_waiting, cancel_waiting, forward, put_back, requeue, retrieve};
+
+type Transfer = Callback<unsafe extern "C" fn(Handle, Handle, usize)>;
+type Control = Callback<unsafe extern "C" fn(Handle, Handle, usize, usize, u32)>;
+type Plain = Callback<unsafe extern "C" fn(Handle, Handle)>;
+type Stop = Callback<unsafe extern "C" fn(Handle, Handle, u32)>;
 
 /// `EVT_WDF_IO_QUEUE_STATE` with its context.
-pub(super) type StateCallback = unsafe extern "C" fn(Handle, usize);
+pub(super) type StateCallback = Callback<unsafe extern "C" fn(Handle, usize)>;
 
 /// `WDF_IO_QUEUE_CONFIG`
 #[repr(C)]
@@ -45,22 +58,21 @@ pub(super) struct QueueConfig {
     pub(super) write: Option<Transfer>,
     pub(super) control: Option<Control>,
     pub(super) internal_control: Option<Control>,
-    pub(super) stop: Option<unsafe extern "C" fn(Handle, Handle, u32)>,
+    pub(super) stop: Option<Stop>,
     pub(super) resume: Option<Plain>,
     pub(super) canceled: Option<Plain>,
     pub(super) presented: u32,
     pub(super) driver: Handle,
 }
 
-// SAFETY: plain data in C's order; a callback is NULL or the client's own.
-unsafe impl Sized32 for QueueConfig {}
-
 /// What `WDFQUEUE` stands for.
 pub(super) struct IoQueue {
     pub(super) device: Handle,
     config: QueueConfig,
+    serialized: Serialized,
     state: Mutex<State>,
-    drained: Condvar,
+    /// Somebody may be waiting for what has just changed.
+    changed: Condvar,
 }
 
 /// What changes during a queue's life.
@@ -69,9 +81,11 @@ pub(super) struct State {
     pub(super) accepting: bool,
     /// Gives requests out.
     pub(super) dispatching: bool,
+    /// The device has power, or the queue does not care.
+    powered: bool,
     pub(super) waiting: VecDeque<Handle>,
-    /// How many the client has.
-    pub(super) with_client: usize,
+    /// Requests that the client has.
+    pub(super) held: Vec<Handle>,
     /// A thread is giving requests out; it will look once more.
     pumping: bool,
     again: bool,
@@ -81,22 +95,34 @@ pub(super) struct State {
 }
 
 impl IoQueue {
-    pub(super) fn new(device: Handle, config: QueueConfig) -> Arc<Self> {
+    pub(super) fn new(
+        device: Handle,
+        config: QueueConfig,
+        serialized: Serialized,
+        powered: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             device,
             config,
+            serialized,
             state: Mutex::new(State {
                 accepting: true,
                 dispatching: true,
+                powered: powered || !config.is_power_managed(),
                 waiting: VecDeque::new(),
-                with_client: 0,
+                held: Vec::new(),
                 pumping: false,
                 again: false,
                 idle: Vec::new(),
                 ready: None,
             }),
-            drained: Condvar::new(),
+            changed: Condvar::new(),
         })
+    }
+
+    /// What its callbacks exclude each other by.
+    pub(super) fn serialized(&self) -> &Serialized {
+        &self.serialized
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -111,18 +137,35 @@ impl IoQueue {
             DispatchType::PARALLEL => usize::MAX,
             _ => 0,
         };
-        state.dispatching && state.with_client < limit
+        state.gives_out() && state.held.len() < limit
     }
 
     /// Waits until the client has no request, and with `empty` none waits.
     pub(super) fn wait_idle(&self, empty: bool) {
         let mut state = self.state();
-        while state.with_client > 0 || (empty && !state.waiting.is_empty()) {
-            let waited = self.drained.wait(state);
+        while !state.held.is_empty() || (empty && !state.waiting.is_empty()) {
+            let waited = self.changed.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
+
+impl State {
+    /// Whether the client may get requests.
+    fn gives_out(&self) -> bool {
+        self.dispatching && self.powered
+    }
+}
+
+impl QueueConfig {
+    /// Whether the queue stops when its device loses power: by default it does.
+    fn is_power_managed(&self) -> bool {
+        self.power_managed != NOT_POWER_MANAGED
+    }
+}
+
+/// `WdfFalse`
+pub(super) const NOT_POWER_MANAGED: u32 = 0;
 
 /// The queue behind a handle, or a breach.
 ///
@@ -132,26 +175,40 @@ pub(super) fn checked(call: &str, queue: Handle) -> Result<Arc<IoQueue>, NtStatu
     object::checked(call, queue, Kind::IoQueue)
 }
 
+/// The lock of a queue that may be gone.
+pub(super) fn serialized_of(queue: Handle) -> Serialized {
+    find(queue).and_then(|queue| queue.serialized.clone())
+}
+
 fn find(queue: Handle) -> Option<Arc<IoQueue>> {
     object::payload(queue, Kind::IoQueue).ok()
 }
 
-/// Brings a request from outside to a device: into the queue its kind is
-/// configured for, or else the default one. `completed` is called once, also
-/// if no queue takes it. Returns the request, to cancel it by.
+/// Brings a request from outside to a device: to EvtIoInCallerContext if the client has that, or
+/// else into a queue. `completed` is called once, also if no queue takes it. Returns the request,
+/// to cancel it by.
 pub(crate) fn deliver(device: Handle, asked: IoRequest, completed: Completed) -> Option<Handle> {
     let found = object::payload::<Device>(device, Kind::Device).ok()?;
-    let queue = device::queue_for(&found, asked.kind);
-    let attributes = &found.statements().request_attributes;
-    let handle = request::create(device, attributes, asked, completed).ok()?;
-    let taken = match queue {
-        Some(queue) => take_in(queue, handle),
-        None => Err(NtStatus::INVALID_DEVICE_REQUEST),
-    };
-    if let Err(status) = taken {
+    let said = found.statements();
+    let kind = asked.kind;
+    let handle = request::create(device, &said.request_attributes, asked, completed).ok()?;
+    if let Some(callback) = said.in_caller_context {
+        request::set_loose(handle, true);
+        callback.call(device, handle);
+    } else if let Err(status) = enqueue(&found, kind, handle) {
         request::complete("delivery", handle, status, Some(0));
     }
     Some(handle)
+}
+
+/// Puts a request into the queue its kind is configured for, or else the default one.
+///
+/// # Errors
+/// STATUS_INVALID_DEVICE_REQUEST without such a queue, STATUS_INVALID_DEVICE_STATE if it takes
+/// nothing.
+pub(super) fn enqueue(device: &Device, kind: RequestType, handle: Handle) -> Result<(), NtStatus> {
+    let queue = device::queue_for(device, kind).ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    take_in(queue, handle)
 }
 
 /// Puts a request into a queue and gives out what can be given out.
@@ -175,8 +232,8 @@ fn take_in(queue: Handle, handle: Handle) -> Result<(), NtStatus> {
         state.ready.filter(|_| was_empty)
     };
     if let Some((callback, context)) = ready {
-        // SAFETY: the client gave this function and context for this call.
-        unsafe { callback(queue, context) };
+        let _held = hold(&found.serialized);
+        callback.call(queue, context);
     }
     pump(queue, &found);
     Ok(())
@@ -196,9 +253,9 @@ pub(super) fn pump(queue: Handle, found: &IoQueue) {
             let Some(next) = state.waiting.pop_front() else {
                 break;
             };
-            state.with_client += 1;
+            state.held.push(next);
             drop(state);
-            hand_to_client(queue, &found.config, next);
+            hand_to_client(queue, found, next);
             state = found.state();
         }
     }
@@ -207,10 +264,11 @@ pub(super) fn pump(queue: Handle, found: &IoQueue) {
 
 /// Calls the callback for a request's kind, or the default one; completes it
 /// if there is neither.
-fn hand_to_client(queue: Handle, config: &QueueConfig, handle: Handle) {
+fn hand_to_client(queue: Handle, found: &IoQueue, handle: Handle) {
     let Ok(asked) = object::payload::<Request>(handle, Kind::Request) else {
-        return finished(queue);
+        return finished(queue, handle);
     };
+    let config = &found.config;
     let (input, output) = (asked.input.len(), asked.output.len());
     let transfer = match asked.kind {
         RequestType::READ => config.read,
@@ -221,14 +279,11 @@ fn hand_to_client(queue: Handle, config: &QueueConfig, handle: Handle) {
         RequestType::DEVICE_CONTROL => config.control,
         _ => None,
     };
+    let _held = hold(&found.serialized);
     match (transfer, control, config.default) {
-        // SAFETY: the client gave these functions for these calls; queue and
-        // request exist. Likewise below.
-        (Some(callback), _, _) => unsafe { callback(queue, handle, asked.length()) },
-        // SAFETY: as above.
-        (_, Some(callback), _) => unsafe { callback(queue, handle, output, input, asked.code) },
-        // SAFETY: as above.
-        (_, _, Some(callback)) => unsafe { callback(queue, handle) },
+        (Some(transfer), _, _) => transfer.call(queue, handle, asked.length()),
+        (_, Some(control), _) => control.call(queue, handle, output, input, asked.code),
+        (_, _, Some(default)) => default.call(queue, handle),
         _ => {
             let status = NtStatus::INVALID_DEVICE_REQUEST;
             request::complete("delivery", handle, status, Some(0));
@@ -236,25 +291,22 @@ fn hand_to_client(queue: Handle, config: &QueueConfig, handle: Handle) {
     }
 }
 
-/// The client is done with one request of this queue.
-pub(super) fn finished(queue: Handle) {
+/// The client is done with a request of this queue.
+pub(super) fn finished(queue: Handle, handle: Handle) {
     let Some(found) = find(queue) else {
         return;
     };
-    {
-        let mut state = found.state();
-        state.with_client = state.with_client.saturating_sub(1);
-    }
+    found.state().held.retain(|held| *held != handle);
     pump(queue, &found);
     tell_idle(queue, &found);
 }
 
 /// Calls whoever wanted to know that the client has no request any more.
 pub(super) fn tell_idle(queue: Handle, found: &IoQueue) {
-    found.drained.notify_all();
+    found.changed.notify_all();
     let due = {
         let mut state = found.state();
-        if state.with_client > 0 {
+        if !state.held.is_empty() {
             return;
         }
         let empty = state.waiting.is_empty();
@@ -265,102 +317,7 @@ pub(super) fn tell_idle(queue: Handle, found: &IoQueue) {
         due
     };
     for (callback, context, _) in due {
-        // SAFETY: the client gave this function and context for this call.
-        unsafe { callback(queue, context) };
-    }
-}
-
-/// Takes the next request that fits out for the client.
-pub(super) fn retrieve(
-    found: &IoQueue,
-    fits: impl Fn(&Request) -> bool,
-) -> Result<Handle, NtStatus> {
-    let mut state = found.state();
-    if !state.dispatching {
-        return Err(NtStatus::WDF_PAUSED);
-    }
-    let fits = |handle: &Handle| {
-        let request = object::payload::<Request>(*handle, Kind::Request);
-        request.is_ok_and(|request| fits(&request))
-    };
-    let index = state.waiting.iter().position(fits);
-    let next = index.and_then(|index| state.waiting.remove(index));
-    let next = next.ok_or(NtStatus::NO_MORE_ENTRIES)?;
-    state.with_client += 1;
-    Ok(next)
-}
-
-/// Hands a request of the client to another queue of the same device.
-///
-/// # Errors
-/// STATUS_INVALID_DEVICE_REQUEST for another device's queue or its own,
-/// STATUS_WDF_BUSY for one that takes nothing.
-pub(super) fn forward(call: &str, handle: Handle, to: Handle) -> Result<(), NtStatus> {
-    let (asked, target) = (request::checked_open(call, handle)?, checked(call, to)?);
-    let from = asked.state().queue;
-    let same_device = from
-        .and_then(find)
-        .is_some_and(|from| from.device == target.device);
-    if !same_device || from == Some(to) || asked.state().cancel.is_some() {
-        return Err(NtStatus::INVALID_DEVICE_REQUEST);
-    }
-    if !target.state().accepting {
-        return Err(NtStatus::WDF_BUSY);
-    }
-    take_in(to, handle)?;
-    if let Some(from) = from {
-        finished(from);
-    }
-    Ok(())
-}
-
-/// Gives a request back to the head of the manual queue it came from.
-///
-/// # Errors
-/// STATUS_INVALID_DEVICE_REQUEST if its queue is not a manual one.
-pub(super) fn requeue(call: &str, handle: Handle) -> Result<(), NtStatus> {
-    let asked = request::checked_open(call, handle)?;
-    let queue = asked.state().queue.and_then(find);
-    let queue = queue.filter(|queue| queue.config.dispatch == DispatchType::MANUAL);
-    let queue = queue.ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    let mut state = queue.state();
-    state.with_client = state.with_client.saturating_sub(1);
-    state.waiting.push_front(handle);
-    Ok(())
-}
-
-/// Takes a request that still waits out of its queue and completes it as
-/// cancelled.
-pub(super) fn cancel_waiting(queue: Handle, handle: Handle) {
-    let Some(found) = find(queue) else {
-        return;
-    };
-    {
-        let mut state = found.state();
-        let index = state.waiting.iter().position(|other| *other == handle);
-        if index
-            .and_then(|index| state.waiting.remove(index))
-            .is_none()
-        {
-            return;
-        }
-        state.with_client += 1;
-    }
-    match found.config.canceled {
-        // SAFETY: the client gave this function for this call, and completes
-        // the request.
-        Some(callback) => unsafe { callback(queue, handle) },
-        None => request::complete("cancellation", handle, NtStatus::CANCELLED, Some(0)),
-    }
-}
-
-/// Completes everything that waits as cancelled.
-pub(super) fn cancel_all_waiting(queue: Handle, found: &IoQueue) {
-    loop {
-        let next = found.state().waiting.front().copied();
-        match next {
-            Some(next) => cancel_waiting(queue, next),
-            None => return,
-        }
+        let _held = hold(&found.serialized);
+        callback.call(queue, context);
     }
 }

@@ -1,6 +1,5 @@
 //! `WdfIoQueue*`, and which queue of a device takes what.
 
-#![allow(unsafe_code)] // reads the client's structures and stores results
 #![allow(non_snake_case)] // C's names
 
 use std::sync::Arc;
@@ -9,9 +8,11 @@ use super::create::{Globals, create_object, read, required, status};
 use super::device;
 use super::io_queue::{self, DispatchType, IoQueue, QueueConfig, StateCallback};
 use super::request::{self, RequestType};
+use super::serialize::{self, Scope};
+use super::uncalled;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::store;
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Attributes, Handle, Kind, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::WdfObjectAttributes;
@@ -42,27 +43,31 @@ mod bits {
     pub(super) const DRIVER_NO_REQUESTS: u32 = 8;
 }
 
-unsafe extern "C" fn WdfIoQueueCreate(
+extern "C" fn WdfIoQueueCreate(
     _: Globals,
     device: Handle,
-    config: *const QueueConfig,
-    attributes: *const WdfObjectAttributes,
-    queue: *mut Handle,
+    config: In<'_, QueueConfig>,
+    attributes: In<'_, WdfObjectAttributes>,
+    queue: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfIoQueueCreate";
     status((|| {
         let owner = device::checked(call, device)?;
-        // SAFETY: the client's structure, or NULL.
-        let config = unsafe { read(call, "Config", config) }?;
-        // SAFETY: the client's attributes, or NULL.
-        let attributes = unsafe { Attributes::read(attributes, Rules::ANY) }?;
+        let config = read(call, "Config", config)?;
+        let attributes = Attributes::of(attributes, Rules::ANY)?;
         check(call, &config)?;
+        let internal = config.internal_control.is_some();
+        let why = "no other driver sends requests";
+        uncalled::say(why, [("EvtIoInternalDeviceControl", internal)]);
         let is_default = config.default_queue != 0;
         if is_default && owner.state().default_queue.is_some() {
             log::error!("{call}: {device} has a default queue already");
             return Err(NtStatus::UNSUCCESSFUL);
         }
-        let made = IoQueue::new(device, config);
+        let scope = Scope(attributes.synchronization_scope);
+        let serialized = serialize::of_new_queue(&owner, scope);
+        let powered = owner.state().io_powered;
+        let made = IoQueue::new(device, config, serialized, powered);
         let payload = Arc::clone(&made);
         let handle = create_object(call, Kind::IoQueue, device, &attributes, payload)?;
         object::on_dispose(
@@ -75,8 +80,7 @@ unsafe extern "C" fn WdfIoQueueCreate(
         if is_default {
             owner.state().default_queue = Some(handle);
         }
-        // SAFETY: C's place for a handle, or NULL: a default queue needs none.
-        unsafe { store(queue, handle) };
+        queue.store(handle);
         Ok(())
     })())
 }
@@ -109,57 +113,53 @@ extern "C" fn WdfIoQueueGetDevice(_: Globals, queue: Handle) -> Handle {
     found.map_or(Handle::NULL, |found| found.device)
 }
 
-unsafe extern "C" fn WdfIoQueueGetState(
+extern "C" fn WdfIoQueueGetState(
     _: Globals,
     queue: Handle,
-    waiting: *mut u32,
-    with_client: *mut u32,
+    waiting: Out<'_, u32>,
+    with_client: Out<'_, u32>,
 ) -> u32 {
     let Ok(found) = io_queue::checked("WdfIoQueueGetState", queue) else {
         return 0;
     };
     let state = found.state();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    // SAFETY: C's place for the number, or NULL.
-    unsafe { store(waiting, count(state.waiting.len())) };
-    // SAFETY: C's place for the number, or NULL.
-    unsafe { store(with_client, count(state.with_client)) };
+    waiting.store(count(state.waiting.len()));
+    with_client.store(count(state.held.len()));
     let bit = |set: bool, bit: u32| if set { bit } else { 0 };
     bit(state.accepting, bits::ACCEPT_REQUESTS)
         | bit(state.dispatching, bits::DISPATCH_REQUESTS)
         | bit(state.waiting.is_empty(), bits::NO_REQUESTS)
-        | bit(state.with_client == 0, bits::DRIVER_NO_REQUESTS)
+        | bit(state.held.is_empty(), bits::DRIVER_NO_REQUESTS)
 }
 
-unsafe extern "C" fn WdfIoQueueRetrieveNextRequest(
+extern "C" fn WdfIoQueueRetrieveNextRequest(
     _: Globals,
     queue: Handle,
-    place: *mut Handle,
+    place: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfIoQueueRetrieveNextRequest";
     status((|| {
         required(call, "OutRequest", place)?;
         let found = io_queue::checked(call, queue)?;
         let next = io_queue::retrieve(&found, |_| true)?;
-        // SAFETY: not NULL, and C's place for a handle.
-        unsafe { store(place, next) };
+        place.store(next);
         Ok(())
     })())
 }
 
-unsafe extern "C" fn WdfIoQueueRetrieveRequestByFileObject(
+extern "C" fn WdfIoQueueRetrieveRequestByFileObject(
     _: Globals,
     queue: Handle,
     file: Handle,
-    place: *mut Handle,
+    place: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfIoQueueRetrieveRequestByFileObject";
     status((|| {
         required(call, "OutRequest", place)?;
         let found = io_queue::checked(call, queue)?;
         let next = io_queue::retrieve(&found, |request| request.file == Some(file))?;
-        // SAFETY: not NULL, and C's place for a handle.
-        unsafe { store(place, next) };
+        place.store(next);
         Ok(())
     })())
 }
@@ -335,18 +335,23 @@ extern "C" fn WdfDeviceConfigureRequestDispatching(
     })())
 }
 
-/// Only from EvtIoInCallerContext, which is not called here: no request
-/// reaches a client before its queue has it.
+/// Only from EvtIoInCallerContext, or later for a request that it has kept.
 extern "C" fn WdfDeviceEnqueueRequest(_: Globals, device: Handle, handle: Handle) -> NtStatus {
     let call = "WdfDeviceEnqueueRequest";
     status((|| {
-        device::checked(call, device)?;
-        request::checked_open(call, handle)?;
-        let text = format_args!("{call}: {handle} is in a queue or with the client already");
-        breach(WdfFault::RequestFatalError, text);
-        Err(NtStatus::INVALID_DEVICE_REQUEST)
+        let owner = device::checked(call, device)?;
+        let asked = request::checked_open(call, handle)?;
+        if !request::set_loose(handle, false) {
+            let text = format_args!("{call}: {handle} is in a queue or with the client already");
+            breach(WdfFault::RequestFatalError, text);
+            return Err(NtStatus::INVALID_DEVICE_REQUEST);
+        }
+        io_queue::enqueue(&owner, asked.kind, handle).inspect_err(|_| {
+            // The client's to complete.
+            request::set_loose(handle, true);
+        })
     })())
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,7 +1,6 @@
 //! I/O targets: what is below the device. Below a software device is nothing:
 //! what is sent fails at once.
 
-#![allow(unsafe_code)] // reads the client's structures
 #![allow(non_snake_case)] // C's names
 
 use std::ffi::c_void;
@@ -10,7 +9,7 @@ use super::create::{Globals, read_or_breach};
 use super::request;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::{Sized32, store};
+use crate::door::foreign::Out;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::table::{Functions, entries};
 use crate::door::types::Boolean;
@@ -39,9 +38,6 @@ pub(super) struct CompletionParams {
     information: usize,
     parameters: [usize; 6],
 }
-
-// SAFETY: integers in C's order.
-unsafe impl Sized32 for CompletionParams {}
 
 fn target(call: &str, target: Handle) -> Result<(), NtStatus> {
     object::checked::<()>(call, target, Kind::IoTarget).map(drop)
@@ -140,14 +136,13 @@ extern "C" fn WdfRequestSetCompletionRoutine(
     let _ = request::checked_open("WdfRequestSetCompletionRoutine", handle);
 }
 
-unsafe extern "C" fn WdfRequestGetCompletionParams(
+extern "C" fn WdfRequestGetCompletionParams(
     _: Globals,
     handle: Handle,
-    place: *mut CompletionParams,
+    place: Out<'_, CompletionParams>,
 ) {
     let call = "WdfRequestGetCompletionParams";
-    // SAFETY: the client's structure, or NULL.
-    let given = unsafe { read_or_breach(call, "Params", place) };
+    let given = read_or_breach(call, "Params", place.given());
     let (Ok(found), Some(given)) = (request::checked(call, handle), given) else {
         return;
     };
@@ -159,8 +154,7 @@ unsafe extern "C" fn WdfRequestGetCompletionParams(
         parameters: [0; 6],
         ..given
     };
-    // SAFETY: not NULL, and of that size.
-    unsafe { store(place, answer) };
+    place.store(answer);
 }
 
 extern "C" fn WdfRequestFormatRequestUsingCurrentType(_: Globals, handle: Handle) {
@@ -205,8 +199,7 @@ mod tests {
             information: 9,
             parameters: [9; 6],
         };
-        // SAFETY: a live structure.
-        unsafe { WdfRequestGetCompletionParams(null(), request, &raw mut params) };
+        WdfRequestGetCompletionParams(null(), request, Out::of(&mut params));
         assert_eq!((params.status, params.information), (0xC000_0010, 0));
         assert_eq!(WdfRequestCancelSentRequest(null(), request), 0);
         let (none, nothing) = (Handle::NULL, std::ptr::null_mut());
@@ -248,8 +241,7 @@ mod tests {
         recorded::take_one(WdfFault::InvalidHandle);
         WdfRequestFormatRequestUsingCurrentType(null(), request);
         recorded::take_one(WdfFault::RequestFatalError);
-        // SAFETY: NULL is what is tested.
-        unsafe { WdfRequestGetCompletionParams(null(), target, std::ptr::null_mut()) };
+        WdfRequestGetCompletionParams(null(), target, Out::NULL);
         assert_eq!(recorded::take().len(), 2);
     }
 }

@@ -2,7 +2,6 @@
 //! would only cost time in user mode. A spin lock raises the thread's IRQL, so
 //! that the verifier sees what may not be called while one is held.
 
-#![allow(unsafe_code)] // reads timeouts and stores handles for C
 #![allow(non_snake_case)] // C's names
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +11,7 @@ use std::time::Instant;
 use super::create::{Globals, create, status};
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Handle, Kind, Rules};
 use crate::door::runtime::clock::Timeout;
 use crate::door::runtime::irql;
@@ -130,15 +130,14 @@ impl Lock {
     }
 }
 
-unsafe extern "C" fn WdfSpinLockCreate(
+extern "C" fn WdfSpinLockCreate(
     globals: Globals,
-    attributes: *const WdfObjectAttributes,
-    lock: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    lock: Out<'_, Handle>,
 ) -> NtStatus {
     let wanted = (attributes, Rules::PLAIN);
     let (call, payload) = ("WdfSpinLockCreate", Arc::<Lock>::default());
-    // SAFETY: attributes and place for the handle are the client's.
-    let made = unsafe { create(call, globals, Kind::SpinLock, wanted, payload, lock) };
+    let made = create(call, globals, Kind::SpinLock, wanted, payload, lock);
     status(made.map(drop))
 }
 
@@ -156,22 +155,20 @@ extern "C" fn WdfSpinLockRelease(_: Globals, lock: Handle) {
     }
 }
 
-unsafe extern "C" fn WdfWaitLockCreate(
+extern "C" fn WdfWaitLockCreate(
     globals: Globals,
-    attributes: *const WdfObjectAttributes,
-    lock: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    lock: Out<'_, Handle>,
 ) -> NtStatus {
     let wanted = (attributes, Rules::PLAIN);
     let (call, payload) = ("WdfWaitLockCreate", Arc::<Lock>::default());
-    // SAFETY: attributes and place for the handle are the client's.
-    let made = unsafe { create(call, globals, Kind::WaitLock, wanted, payload, lock) };
+    let made = create(call, globals, Kind::WaitLock, wanted, payload, lock);
     status(made.map(drop))
 }
 
-unsafe extern "C" fn WdfWaitLockAcquire(_: Globals, lock: Handle, timeout: *const i64) -> NtStatus {
+extern "C" fn WdfWaitLockAcquire(_: Globals, lock: Handle, timeout: In<'_, i64>) -> NtStatus {
     let call = "WdfWaitLockAcquire";
-    // SAFETY: NULL or the client's 64-bit timeout.
-    let timeout = unsafe { Timeout::read(timeout) };
+    let timeout = Timeout::of(timeout);
     match object::checked::<Lock>(call, lock, Kind::WaitLock) {
         Ok(found) if found.acquire_until(call, lock, timeout) => NtStatus::SUCCESS,
         Ok(_) => NtStatus::TIMEOUT,
@@ -194,18 +191,14 @@ mod tests {
     use std::ptr::null;
 
     type CreateLock =
-        unsafe extern "C" fn(Globals, *const WdfObjectAttributes, *mut Handle) -> NtStatus;
+        extern "C" fn(Globals, In<'_, WdfObjectAttributes>, Out<'_, Handle>) -> NtStatus;
 
     fn lock(client: &TestClient, create: CreateLock) -> Handle {
-        client.create(|globals, out| {
-            // SAFETY: no attributes and a live place for the handle.
-            unsafe { create(globals, null(), out) }
-        })
+        client.create(|globals, out| create(globals, In::NULL, out))
     }
 
     fn acquire_for(lock: Handle, timeout: i64) -> NtStatus {
-        // SAFETY: a live timeout.
-        unsafe { WdfWaitLockAcquire(null(), lock, &timeout) }
+        WdfWaitLockAcquire(null(), lock, In::of(&timeout))
     }
 
     #[test]
@@ -278,8 +271,7 @@ mod tests {
     #[test]
     fn a_create_without_a_place_for_the_handle_is_a_breach() {
         let client = TestClient::new();
-        // SAFETY: NULL is what is tested.
-        let status = unsafe { WdfSpinLockCreate(client.globals(), null(), std::ptr::null_mut()) };
+        let status = WdfSpinLockCreate(client.globals(), In::NULL, Out::NULL);
         assert_eq!(status, NtStatus::INVALID_PARAMETER);
         recorded::take_one(WdfFault::RequiredParameterIsNull);
     }

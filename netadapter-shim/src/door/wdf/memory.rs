@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::create::{Globals, create, required, status};
 use crate::abi::NtStatus;
 use crate::door::block::Block;
-use crate::door::foreign::store;
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Attributes, Handle, Kind, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::WdfObjectAttributes;
@@ -116,14 +116,14 @@ pub(crate) fn create_with_bytes(
     object::create_with(Kind::Memory, Some(parent), attributes, payload)
 }
 
-unsafe extern "C" fn WdfMemoryCreate(
+extern "C" fn WdfMemoryCreate(
     globals: Globals,
-    attributes: *const WdfObjectAttributes,
+    attributes: In<'_, WdfObjectAttributes>,
     _pool: u32,
     _tag: u32,
     size: usize,
-    memory: *mut Handle,
-    buffer: *mut *mut c_void,
+    memory: Out<'_, Handle>,
+    buffer: Out<'_, *mut c_void>,
 ) -> NtStatus {
     if size == 0 || size > isize::MAX as usize / 2 {
         return NtStatus::INVALID_PARAMETER;
@@ -132,21 +132,19 @@ unsafe extern "C" fn WdfMemoryCreate(
     let pointer = made.pointer();
     let (wanted, payload) = ((attributes, Rules::PLAIN), Memory::new(made));
     let (call, kind) = ("WdfMemoryCreate", Kind::Memory);
-    // SAFETY: attributes and place for the handle are the client's.
-    let created = unsafe { create(call, globals, kind, wanted, payload, memory) };
+    let created = create(call, globals, kind, wanted, payload, memory);
     if created.is_ok() {
-        // SAFETY: C's place for the buffer, or NULL.
-        unsafe { store(buffer, pointer) };
+        buffer.store(pointer);
     }
     status(created.map(drop))
 }
 
-unsafe extern "C" fn WdfMemoryCreatePreallocated(
+extern "C" fn WdfMemoryCreatePreallocated(
     globals: Globals,
-    attributes: *const WdfObjectAttributes,
+    attributes: In<'_, WdfObjectAttributes>,
     buffer: *mut c_void,
     size: usize,
-    memory: *mut Handle,
+    memory: Out<'_, Handle>,
 ) -> NtStatus {
     let (call, kind) = ("WdfMemoryCreatePreallocated", Kind::Memory);
     if let Err(status) = required(call, "Buffer", buffer) {
@@ -157,22 +155,16 @@ unsafe extern "C" fn WdfMemoryCreatePreallocated(
     }
     let payload = Memory::new(Buffer::foreign(buffer, size));
     let wanted = (attributes, Rules::PLAIN);
-    // SAFETY: attributes and place for the handle are the client's.
-    status(unsafe { create(call, globals, kind, wanted, payload, memory) }.map(drop))
+    status(create(call, globals, kind, wanted, payload, memory).map(drop))
 }
 
-unsafe extern "C" fn WdfMemoryGetBuffer(
-    _: Globals,
-    memory: Handle,
-    size: *mut usize,
-) -> *mut c_void {
+extern "C" fn WdfMemoryGetBuffer(_: Globals, memory: Handle, size: Out<'_, usize>) -> *mut c_void {
     let found = object::checked::<Memory>("WdfMemoryGetBuffer", memory, Kind::Memory);
     let Ok(found) = found else {
         return null_mut();
     };
     let buffer = found.buffer();
-    // SAFETY: C's place for the size, or NULL.
-    unsafe { store(size, buffer.length) };
+    size.store(buffer.length);
     buffer.pointer()
 }
 
@@ -231,7 +223,7 @@ unsafe fn copy(from: *const c_void, to: *mut c_void, length: usize) {
     unsafe { std::ptr::copy(from.cast::<u8>(), to.cast::<u8>(), length) }
 }
 
-unsafe extern "C" fn WdfMemoryCopyToBuffer(
+extern "C" fn WdfMemoryCopyToBuffer(
     _: Globals,
     source: Handle,
     offset: usize,
@@ -247,7 +239,7 @@ unsafe extern "C" fn WdfMemoryCopyToBuffer(
     }))
 }
 
-unsafe extern "C" fn WdfMemoryCopyFromBuffer(
+extern "C" fn WdfMemoryCopyFromBuffer(
     _: Globals,
     destination: Handle,
     offset: usize,
@@ -273,23 +265,20 @@ mod tests {
     fn memory(client: &TestClient, size: usize) -> (Handle, *mut c_void) {
         let mut buffer = null_mut();
         let handle = client.create(|globals, out| {
-            // SAFETY: live places for handle and buffer.
-            unsafe { WdfMemoryCreate(globals, null(), 0, 0, size, out, &raw mut buffer) }
+            WdfMemoryCreate(globals, In::NULL, 0, 0, size, out, Out::of(&mut buffer))
         });
         (handle, buffer)
     }
 
     fn get(memory: Handle) -> (*mut c_void, usize) {
         let mut size = 0;
-        // SAFETY: a live integer.
-        let buffer = unsafe { WdfMemoryGetBuffer(null(), memory, &raw mut size) };
+        let buffer = WdfMemoryGetBuffer(null(), memory, Out::of(&mut size));
         (buffer, size)
     }
 
     fn copy_to(memory: Handle, offset: usize, out: &mut [u8], length: usize) -> NtStatus {
         let buffer = out.as_mut_ptr().cast();
-        // SAFETY: no test copies more than `out` holds.
-        unsafe { WdfMemoryCopyToBuffer(null(), memory, offset, buffer, length) }
+        WdfMemoryCopyToBuffer(null(), memory, offset, buffer, length)
     }
 
     #[test]
@@ -301,8 +290,7 @@ mod tests {
         let bytes = [1u8, 2, 3, 4];
         let copy_from = |offset, length| {
             let from = bytes.as_ptr().cast();
-            // SAFETY: no test copies more than `bytes` holds.
-            unsafe { WdfMemoryCopyFromBuffer(null(), handle, offset, from, length) }
+            WdfMemoryCopyFromBuffer(null(), handle, offset, from, length)
         };
         assert_eq!(copy_from(4, 4), NtStatus::SUCCESS);
         assert_eq!(copy_from(5, 4), NtStatus::BUFFER_TOO_SMALL);
@@ -318,18 +306,15 @@ mod tests {
     fn memory_of_no_bytes_is_refused() {
         let client = TestClient::new();
         let mut handle = Handle::NULL;
-        // SAFETY: a live place for the handle.
-        let status = unsafe {
-            WdfMemoryCreate(
-                client.globals(),
-                null(),
-                0,
-                0,
-                0,
-                &raw mut handle,
-                null_mut(),
-            )
-        };
+        let status = WdfMemoryCreate(
+            client.globals(),
+            In::NULL,
+            0,
+            0,
+            0,
+            Out::of(&mut handle),
+            Out::NULL,
+        );
         assert_eq!(status, NtStatus::INVALID_PARAMETER);
         assert!(handle.is_null());
     }
@@ -340,8 +325,7 @@ mod tests {
         let (mut first, mut second) = ([1u8; 4], [2u8; 6]);
         let handle = client.create(|globals, out| {
             let buffer = first.as_mut_ptr().cast();
-            // SAFETY: a buffer that outlives the object.
-            unsafe { WdfMemoryCreatePreallocated(globals, null(), buffer, 4, out) }
+            WdfMemoryCreatePreallocated(globals, In::NULL, buffer, 4, out)
         });
         assert_eq!(get(handle), (first.as_mut_ptr().cast(), 4));
         let buffer = second.as_mut_ptr().cast();

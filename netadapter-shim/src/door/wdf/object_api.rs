@@ -1,6 +1,5 @@
 //! `WdfObject*`.
 
-#![allow(unsafe_code)] // reads attributes and stores results for C
 #![allow(non_snake_case)] // C's names
 
 use std::collections::HashMap;
@@ -12,7 +11,7 @@ use super::create::{Globals, caller_driver, create_object, required, status};
 use super::lock::Lock;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::store;
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Attributes, ContextType, Handle, Kind, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::{Boolean, ObjectCallback, WdfContextTypeInfo, WdfObjectAttributes};
@@ -31,10 +30,10 @@ pub(crate) const FUNCTIONS: Functions = entries![
     WdfObjectReleaseLock,
 ];
 
-unsafe extern "C" fn WdfObjectCreate(
+extern "C" fn WdfObjectCreate(
     globals: Globals,
-    attributes: *const WdfObjectAttributes,
-    object: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    object: Out<'_, Handle>,
 ) -> NtStatus {
     let rules = Rules {
         level: true,
@@ -44,11 +43,9 @@ unsafe extern "C" fn WdfObjectCreate(
     status((|| {
         required(call, "Object", object)?;
         let driver = caller_driver(call, globals)?;
-        // SAFETY: the client's attributes, or NULL.
-        let attributes = unsafe { Attributes::read(attributes, rules) }?;
+        let attributes = Attributes::of(attributes, rules)?;
         let handle = create_object(call, Kind::General, driver, &attributes, Arc::new(()))?;
-        // SAFETY: not NULL, and C's place for a handle.
-        unsafe { store(object, handle) };
+        object.store(handle);
         Ok(())
     })())
 }
@@ -78,24 +75,22 @@ fn is_framework_owned(kind: Kind) -> bool {
             | Kind::Device
             | Kind::DeviceInit
             | Kind::PacketQueue
-            | Kind::Interrupt
             | Kind::FileObject
             | Kind::ResourceList
     )
 }
 
-unsafe extern "C" fn WdfObjectAllocateContext(
+extern "C" fn WdfObjectAllocateContext(
     _: Globals,
     object: Handle,
-    attributes: *const WdfObjectAttributes,
-    context: *mut *mut c_void,
+    attributes: In<'_, WdfObjectAttributes>,
+    context: Out<'_, *mut c_void>,
 ) -> NtStatus {
     let call = "WdfObjectAllocateContext";
     let result = (|| {
         required(call, "ContextAttributes", attributes)?;
         object::checked_kind(call, object)?;
-        // SAFETY: the client's attributes.
-        let attributes = unsafe { Attributes::read(attributes, Rules::ANY) }?;
+        let attributes = Attributes::of(attributes, Rules::ANY)?;
         if attributes.parent.is_some() {
             return Err(NtStatus::WDF_PARENT_ASSIGNMENT_NOT_ALLOWED);
         }
@@ -106,25 +101,27 @@ unsafe extern "C" fn WdfObjectAllocateContext(
     })();
     match result {
         Ok((status, memory)) => {
-            // SAFETY: C's place for the context, or NULL.
-            unsafe { store(context, memory) };
+            context.store(memory);
             status
         }
         Err(status) => status,
     }
 }
 
-unsafe extern "C" fn WdfObjectGetTypedContextWorker(
+extern "C" fn WdfObjectGetTypedContextWorker(
     _: Globals,
     object: Handle,
-    kind: *const WdfContextTypeInfo,
+    kind: In<'_, WdfContextTypeInfo>,
 ) -> *mut c_void {
     let call = "WdfObjectGetTypedContextWorker";
+    let unique = ContextType::unique_of(kind);
+    if let Some(known) = unique.and_then(|unique| object::context_known(object, unique)) {
+        return known;
+    }
     if object::checked_kind(call, object).is_err() {
         return null_mut();
     }
-    // SAFETY: the client's type information, or NULL.
-    let wanted = unsafe { ContextType::read(kind) };
+    let wanted = ContextType::of(kind);
     wanted
         .and_then(|wanted| object::context(object, &wanted))
         .unwrap_or(null_mut())
@@ -158,10 +155,10 @@ extern "C" fn WdfObjectDereferenceActual(
     object::dereference(object);
 }
 
-unsafe extern "C" fn WdfObjectAddCustomType(
+extern "C" fn WdfObjectAddCustomType(
     _: Globals,
     object: Handle,
-    kind: *const WdfContextTypeInfo,
+    kind: In<'_, WdfContextTypeInfo>,
     _data: usize,
     cleanup: Option<ObjectCallback>,
     destroy: Option<ObjectCallback>,
@@ -170,8 +167,7 @@ unsafe extern "C" fn WdfObjectAddCustomType(
     status((|| {
         object::checked_kind(call, object)?;
         required(call, "CustomType", kind)?;
-        // SAFETY: the client's type information.
-        let kind = unsafe { ContextType::read(kind) }.ok_or(NtStatus::INFO_LENGTH_MISMATCH)?;
+        let kind = ContextType::of(kind).ok_or(NtStatus::INFO_LENGTH_MISMATCH)?;
         let attributes = Attributes::custom_type(kind, cleanup, destroy);
         match object::allocate_context(object, &attributes)?.0 {
             NtStatus::OBJECT_NAME_EXISTS => Err(NtStatus::OBJECT_NAME_EXISTS),
@@ -180,14 +176,13 @@ unsafe extern "C" fn WdfObjectAddCustomType(
     })())
 }
 
-unsafe extern "C" fn WdfObjectIsCustomType(
+extern "C" fn WdfObjectIsCustomType(
     _: Globals,
     object: Handle,
-    kind: *const WdfContextTypeInfo,
+    kind: In<'_, WdfContextTypeInfo>,
 ) -> Boolean {
     let known = object::checked_kind("WdfObjectIsCustomType", object);
-    // SAFETY: the client's type information, or NULL.
-    let wanted = unsafe { ContextType::read(kind) };
+    let wanted = ContextType::of(kind);
     let found = wanted.and_then(|wanted| object::context(object, &wanted));
     Boolean::from(known.is_ok() && found.is_some())
 }

@@ -1,32 +1,24 @@
 //! `WDF_PNPPOWER_EVENT_CALLBACKS` and how they are called.
 
-#![allow(unsafe_code)] // calls the client's callbacks
-
 use crate::abi::NtStatus;
-use crate::door::foreign::Sized32;
+use crate::door::foreign::Callback;
 use crate::door::object::Handle;
 use crate::door::types::c_enum;
 
 c_enum! {
     /// `WDF_POWER_DEVICE_STATE`
     PowerDeviceState {
-        /// Working.
-        D0 = 1,
-        /// Light sleep.
-        D1 = 2,
-        /// Deeper sleep.
-        D2 = 3,
         /// Off, to come back.
         D3 = 4,
-        /// Off for good: removal or shutdown.
+        /// Off for good: removal, or a stop that hardware is released for.
         D3_FINAL = 5,
     }
 }
 
 pub(crate) type Unused = Option<unsafe extern "C" fn()>;
-type StateCallback = Option<unsafe extern "C" fn(Handle, PowerDeviceState) -> NtStatus>;
-type StatusCallback = Option<unsafe extern "C" fn(Handle) -> NtStatus>;
-type VoidCallback = Option<unsafe extern "C" fn(Handle)>;
+type StateCallback = Option<Callback<unsafe extern "C" fn(Handle, PowerDeviceState) -> NtStatus>>;
+type StatusCallback = Option<Callback<unsafe extern "C" fn(Handle) -> NtStatus>>;
+type VoidCallback = Option<Callback<unsafe extern "C" fn(Handle)>>;
 
 /// `WDF_PNPPOWER_EVENT_CALLBACKS`, as the client gave it.
 #[repr(C)]
@@ -37,8 +29,9 @@ pub(crate) struct PnpCallbacks {
     pub(crate) d0_entry_post_interrupts_enabled: StateCallback,
     pub(crate) d0_exit: StateCallback,
     pub(crate) d0_exit_pre_interrupts_disabled: StateCallback,
-    pub(crate) prepare_hardware: Option<unsafe extern "C" fn(Handle, Handle, Handle) -> NtStatus>,
-    pub(crate) release_hardware: Option<unsafe extern "C" fn(Handle, Handle) -> NtStatus>,
+    pub(crate) prepare_hardware:
+        Option<Callback<unsafe extern "C" fn(Handle, Handle, Handle) -> NtStatus>>,
+    pub(crate) release_hardware: Option<Callback<unsafe extern "C" fn(Handle, Handle) -> NtStatus>>,
     pub(crate) self_managed_io_cleanup: VoidCallback,
     pub(crate) self_managed_io_flush: VoidCallback,
     pub(crate) self_managed_io_init: StatusCallback,
@@ -52,9 +45,6 @@ pub(crate) struct PnpCallbacks {
     pub(crate) usage_notification_ex: Unused,
 }
 
-// SAFETY: plain data in C's order; a callback is NULL or the client's own.
-unsafe impl Sized32 for PnpCallbacks {}
-
 /// `NTSTATUS` as a result.
 fn result(status: NtStatus) -> Result<(), NtStatus> {
     match status.is_success() {
@@ -67,9 +57,7 @@ fn result(status: NtStatus) -> Result<(), NtStatus> {
 macro_rules! call {
     ($callback:expr $(, $argument:expr)*) => {
         match $callback {
-            // SAFETY: the client gave this function for this call; its
-            // library is loaded, and the handles exist.
-            Some(callback) => result(unsafe { callback($($argument),*) }),
+            Some(callback) => result(callback.call($($argument),*)),
             None => Ok(()),
         }
     };
@@ -79,16 +67,26 @@ macro_rules! call {
 macro_rules! tell {
     ($callback:expr, $device:expr) => {
         if let Some(callback) = $callback {
-            // SAFETY: the client gave this function for this call; its
-            // library is loaded, and the device exists.
-            unsafe { callback($device) }
+            callback.call($device)
         }
     };
 }
 
 impl PnpCallbacks {
-    /// Bytes of the structure in C.
-    pub(crate) const SIZE: usize = size_of::<Self>();
+    /// Those that are never called, and whether they were given.
+    pub(super) fn of_kernel_mode(&self) -> [(&'static str, bool); 3] {
+        [
+            (
+                "EvtDeviceUsageNotification",
+                self.usage_notification.is_some(),
+            ),
+            ("EvtDeviceRelationsQuery", self.relations_query.is_some()),
+            (
+                "EvtDeviceUsageNotificationEx",
+                self.usage_notification_ex.is_some(),
+            ),
+        ]
+    }
 
     /// EvtDevicePrepareHardware with the raw and the translated resources.
     ///
@@ -192,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_layout_is_that_of_umdf_2_33() {
-        assert_eq!(PnpCallbacks::SIZE, 144);
+        assert_eq!(size_of::<PnpCallbacks>(), 144);
         assert_eq!(offset_of!(PnpCallbacks, prepare_hardware), 40);
         assert_eq!(offset_of!(PnpCallbacks, surprise_removal), 96);
         assert_eq!(offset_of!(PnpCallbacks, usage_notification_ex), 136);
@@ -208,7 +206,7 @@ mod tests {
         let enter =
             |callbacks: &PnpCallbacks| callbacks.d0_entry(Handle::NULL, PowerDeviceState::D3_FINAL);
         assert_eq!(enter(&callbacks), Ok(()));
-        callbacks.d0_entry = Some(refuse);
+        callbacks.d0_entry = Some(Callback::of(refuse));
         assert_eq!(enter(&callbacks), Err(NtStatus::UNSUCCESSFUL));
     }
 }

@@ -1,9 +1,7 @@
 //! `WdfRegistry*`: keys are tables of the host's configuration.
 
-#![allow(unsafe_code)] // reads the client's structures and stores results
 #![allow(non_snake_case)] // C's names
 
-use std::ffi::c_void;
 use std::sync::Arc;
 
 use super::create::{Globals, caller_driver, create, required, status};
@@ -12,7 +10,7 @@ use super::{collection, device, memory, string};
 use crate::abi::NtStatus;
 use crate::door::client_host::{self, ConfigurationScope};
 use crate::door::configuration_store::{ConfigurationStore, ConfigurationValue};
-use crate::door::foreign::{store, unicode_string};
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Attributes, Handle, Kind, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::{UnicodeString, WdfObjectAttributes};
@@ -47,20 +45,16 @@ fn table(scope: ConfigurationScope) -> Result<Arc<dyn ConfigurationStore>, NtSta
 }
 
 /// Makes a key object.
-///
-/// # Safety
-/// Attributes and place are as C passes them.
-unsafe fn open(
+fn open(
     call: &'static str,
     globals: Globals,
     table: Arc<dyn ConfigurationStore>,
-    attributes: *const WdfObjectAttributes,
-    place: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    place: Out<'_, Handle>,
 ) -> Result<(), NtStatus> {
     let wanted = (attributes, Rules::PLAIN);
     let key = Arc::new(Key(table));
-    // SAFETY: passed on from the caller.
-    unsafe { create(call, globals, Kind::Key, wanted, key, place) }.map(drop)
+    create(call, globals, Kind::Key, wanted, key, place).map(drop)
 }
 
 fn checked(call: &str, key: Handle) -> Result<Arc<Key>, NtStatus> {
@@ -68,54 +62,42 @@ fn checked(call: &str, key: Handle) -> Result<Arc<Key>, NtStatus> {
 }
 
 /// A name the client passes.
-///
-/// # Safety
-/// `name` is as C passes it.
-unsafe fn text(call: &str, name: *const UnicodeString) -> Result<String, NtStatus> {
+fn text(call: &str, name: In<'_, UnicodeString>) -> Result<String, NtStatus> {
     required(call, "the name", name)?;
-    // SAFETY: passed on from the caller.
-    let units = unsafe { unicode_string(name) }.ok_or(NtStatus::INVALID_PARAMETER)?;
+    let units = name.text().ok_or(NtStatus::INVALID_PARAMETER)?;
     Ok(String::from_utf16_lossy(&units))
 }
 
 /// A key's value of that name.
-///
-/// # Safety
-/// `name` is as C passes it.
-unsafe fn value(
+fn value(
     call: &str,
     key: Handle,
-    name: *const UnicodeString,
+    name: In<'_, UnicodeString>,
 ) -> Result<ConfigurationValue, NtStatus> {
     let key = checked(call, key)?;
-    // SAFETY: passed on from the caller.
-    let name = unsafe { text(call, name) }?;
+    let name = text(call, name)?;
     key.0.get(&name).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 /// Writes a value.
-///
-/// # Safety
-/// `name` is as C passes it.
-unsafe fn assign(
+fn assign(
     call: &str,
     key: Handle,
-    name: *const UnicodeString,
+    name: In<'_, UnicodeString>,
     value: ConfigurationValue,
 ) -> Result<(), NtStatus> {
     let key = checked(call, key)?;
-    // SAFETY: passed on from the caller.
-    let name = unsafe { text(call, name) }?;
+    let name = text(call, name)?;
     key.0.set(&name, value);
     Ok(())
 }
 
-unsafe extern "C" fn WdfDriverOpenParametersRegistryKey(
+extern "C" fn WdfDriverOpenParametersRegistryKey(
     globals: Globals,
     driver: Handle,
     _access: u32,
-    attributes: *const WdfObjectAttributes,
-    key: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    key: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfDriverOpenParametersRegistryKey";
     status((|| {
@@ -123,36 +105,34 @@ unsafe extern "C" fn WdfDriverOpenParametersRegistryKey(
             object::checked::<super::driver::Driver>(call, driver, Kind::Driver)?;
         }
         let table = table(ConfigurationScope::Driver)?;
-        // SAFETY: passed on from the client.
-        unsafe { open(call, globals, table, attributes, key) }
+        open(call, globals, table, attributes, key)
     })())
 }
 
-unsafe extern "C" fn WdfDeviceOpenRegistryKey(
+extern "C" fn WdfDeviceOpenRegistryKey(
     globals: Globals,
     device: Handle,
     _kind: u32,
     _access: u32,
-    attributes: *const WdfObjectAttributes,
-    key: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    key: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfDeviceOpenRegistryKey";
     status((|| {
         let found = device::checked(call, device)?;
         let number = device::number(device, found.driver());
         let table = table(ConfigurationScope::Device(number))?;
-        // SAFETY: passed on from the client.
-        unsafe { open(call, globals, table, attributes, key) }
+        open(call, globals, table, attributes, key)
     })())
 }
 
-unsafe extern "C" fn WdfRegistryOpenKey(
+extern "C" fn WdfRegistryOpenKey(
     globals: Globals,
     parent: Handle,
-    name: *const UnicodeString,
+    name: In<'_, UnicodeString>,
     _access: u32,
-    attributes: *const WdfObjectAttributes,
-    key: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    key: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfRegistryOpenKey";
     status((|| {
@@ -161,12 +141,10 @@ unsafe extern "C" fn WdfRegistryOpenKey(
             return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
         }
         let above = checked(call, parent)?;
-        // SAFETY: passed on from the client.
-        let name = unsafe { text(call, name) }?;
+        let name = text(call, name)?;
         let table = above.0.table(&name);
         let table = table.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
-        // SAFETY: passed on from the client.
-        unsafe { open(call, globals, table, attributes, key) }
+        open(call, globals, table, attributes, key)
     })())
 }
 
@@ -176,47 +154,40 @@ extern "C" fn WdfRegistryClose(_: Globals, key: Handle) {
     }
 }
 
-unsafe extern "C" fn WdfRegistryQueryValue(
+extern "C" fn WdfRegistryQueryValue(
     _: Globals,
     key: Handle,
-    name: *const UnicodeString,
+    name: In<'_, UnicodeString>,
     room: u32,
-    buffer: *mut u8,
-    length: *mut u32,
-    kind: *mut u32,
+    buffer: Out<'_, u8>,
+    length: Out<'_, u32>,
+    kind: Out<'_, u32>,
 ) -> NtStatus {
     let call = "WdfRegistryQueryValue";
     status((|| {
-        // SAFETY: passed on from the client.
-        let (its_kind, bytes) = encode(&unsafe { value(call, key, name) }?);
-        // SAFETY: C's place for the length, or NULL.
-        unsafe { store(length, u32::try_from(bytes.len()).unwrap_or(u32::MAX)) };
-        // SAFETY: C's place for the type, or NULL.
-        unsafe { store(kind, its_kind) };
-        if buffer.is_null() || (room as usize) < bytes.len() {
-            return Err(NtStatus::BUFFER_OVERFLOW);
+        let (its_kind, bytes) = encode(&value(call, key, name)?);
+        length.store(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        kind.store(its_kind);
+        match buffer.fill(&bytes, room as usize) {
+            true => Ok(()),
+            false => Err(NtStatus::BUFFER_OVERFLOW),
         }
-        // SAFETY: not NULL, and the client says that there is the room.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buffer, bytes.len()) };
-        Ok(())
     })())
 }
 
-unsafe extern "C" fn WdfRegistryQueryULong(
+extern "C" fn WdfRegistryQueryULong(
     _: Globals,
     key: Handle,
-    name: *const UnicodeString,
-    place: *mut u32,
+    name: In<'_, UnicodeString>,
+    place: Out<'_, u32>,
 ) -> NtStatus {
     let call = "WdfRegistryQueryULong";
     status((|| {
         required(call, "Value", place)?;
-        // SAFETY: passed on from the client.
-        let ConfigurationValue::Ulong(number) = unsafe { value(call, key, name) }? else {
+        let ConfigurationValue::Ulong(number) = value(call, key, name)? else {
             return Err(NtStatus::OBJECT_TYPE_MISMATCH);
         };
-        // SAFETY: not NULL, and C's place for a number.
-        unsafe { store(place, number) };
+        place.store(number);
         Ok(())
     })())
 }
@@ -229,71 +200,57 @@ fn as_text(value: ConfigurationValue) -> Result<Vec<u16>, NtStatus> {
     }
 }
 
-unsafe extern "C" fn WdfRegistryQueryString(
+extern "C" fn WdfRegistryQueryString(
     _: Globals,
     key: Handle,
-    name: *const UnicodeString,
+    name: In<'_, UnicodeString>,
     to: Handle,
 ) -> NtStatus {
     let call = "WdfRegistryQueryString";
     status((|| {
         let to = string::checked(call, to)?;
-        // SAFETY: passed on from the client.
-        to.set(&as_text(unsafe { value(call, key, name) }?)?)
+        to.set(&as_text(value(call, key, name)?)?)
     })())
 }
 
 /// Copies the text into the buffer of the client's string, as far as it is
 /// large enough.
-unsafe extern "C" fn WdfRegistryQueryUnicodeString(
+extern "C" fn WdfRegistryQueryUnicodeString(
     _: Globals,
     key: Handle,
-    name: *const UnicodeString,
-    needed: *mut u16,
-    to: *mut UnicodeString,
+    name: In<'_, UnicodeString>,
+    needed: Out<'_, u16>,
+    to: Out<'_, UnicodeString>,
 ) -> NtStatus {
     let call = "WdfRegistryQueryUnicodeString";
     status((|| {
-        // SAFETY: passed on from the client.
-        let units = as_text(unsafe { value(call, key, name) }?)?;
+        let units = as_text(value(call, key, name)?)?;
         let bytes = u16::try_from(units.len() * 2).map_err(|_| NtStatus::BUFFER_OVERFLOW)?;
-        // SAFETY: C's place for the length, or NULL.
-        unsafe { store(needed, bytes.saturating_add(2)) };
+        needed.store(bytes.saturating_add(2));
         if to.is_null() {
             return Ok(());
         }
-        // SAFETY: not NULL, and the client's string.
-        let mut string = unsafe { to.read_unaligned() };
-        if string.maximum_length < bytes || string.buffer.is_null() {
-            return Err(NtStatus::BUFFER_OVERFLOW);
+        match to.fill_text(&units) {
+            true => Ok(()),
+            false => Err(NtStatus::BUFFER_OVERFLOW),
         }
-        // SAFETY: the string's buffer has `MaximumLength` bytes.
-        unsafe {
-            std::ptr::copy_nonoverlapping(units.as_ptr(), string.buffer, units.len());
-        }
-        string.length = bytes;
-        // SAFETY: not NULL, and the client's string.
-        unsafe { store(to, string) };
-        Ok(())
     })())
 }
 
-unsafe extern "C" fn WdfRegistryQueryMultiString(
+extern "C" fn WdfRegistryQueryMultiString(
     _: Globals,
     key: Handle,
-    name: *const UnicodeString,
-    attributes: *const WdfObjectAttributes,
+    name: In<'_, UnicodeString>,
+    attributes: In<'_, WdfObjectAttributes>,
     to: Handle,
 ) -> NtStatus {
     let call = "WdfRegistryQueryMultiString";
     status((|| {
         let list = collection::checked(call, to)?;
-        // SAFETY: passed on from the client.
-        let ConfigurationValue::MultiString(texts) = unsafe { value(call, key, name) }? else {
+        let ConfigurationValue::MultiString(texts) = value(call, key, name)? else {
             return Err(NtStatus::OBJECT_TYPE_MISMATCH);
         };
-        // SAFETY: the client's attributes, or NULL.
-        let attributes = unsafe { Attributes::read(attributes, Rules::PLAIN) }?;
+        let attributes = Attributes::of(attributes, Rules::PLAIN)?;
         for text in texts {
             let units: Vec<u16> = text.encode_utf16().collect();
             list.add(string::create_with_units(key, &attributes, &units)?);
@@ -302,96 +259,82 @@ unsafe extern "C" fn WdfRegistryQueryMultiString(
     })())
 }
 
-unsafe extern "C" fn WdfRegistryQueryMemory(
+extern "C" fn WdfRegistryQueryMemory(
     _: Globals,
     key: Handle,
-    name: *const UnicodeString,
+    name: In<'_, UnicodeString>,
     _pool: u32,
-    attributes: *const WdfObjectAttributes,
-    place: *mut Handle,
-    kind: *mut u32,
+    attributes: In<'_, WdfObjectAttributes>,
+    place: Out<'_, Handle>,
+    kind: Out<'_, u32>,
 ) -> NtStatus {
     let call = "WdfRegistryQueryMemory";
     status((|| {
         required(call, "Memory", place)?;
-        // SAFETY: passed on from the client.
-        let (its_kind, bytes) = encode(&unsafe { value(call, key, name) }?);
-        // SAFETY: the client's attributes, or NULL.
-        let attributes = unsafe { Attributes::read(attributes, Rules::PLAIN) }?;
+        let (its_kind, bytes) = encode(&value(call, key, name)?);
+        let attributes = Attributes::of(attributes, Rules::PLAIN)?;
         let made = memory::create_with_bytes(key, &attributes, &bytes)?;
-        // SAFETY: C's place for the type, or NULL.
-        unsafe { store(kind, its_kind) };
-        // SAFETY: not NULL, and C's place for a handle.
-        unsafe { store(place, made) };
+        kind.store(its_kind);
+        place.store(made);
         Ok(())
     })())
 }
 
-unsafe extern "C" fn WdfRegistryAssignValue(
+extern "C" fn WdfRegistryAssignValue(
     _: Globals,
     key: Handle,
-    name: *const UnicodeString,
+    name: In<'_, UnicodeString>,
     kind: u32,
     length: u32,
-    bytes: *const c_void,
+    bytes: In<'_, u8>,
 ) -> NtStatus {
     let call = "WdfRegistryAssignValue";
     status((|| {
-        if length > LONGEST || (bytes.is_null() && length > 0) {
+        if length > LONGEST {
             return Err(NtStatus::INVALID_PARAMETER);
         }
-        let mut copy = vec![0u8; length as usize];
-        if length > 0 {
-            // SAFETY: not NULL, and the client says that there are so many.
-            unsafe {
-                std::ptr::copy_nonoverlapping(bytes.cast(), copy.as_mut_ptr(), copy.len());
-            }
-        }
+        let copy = bytes.bytes(length as usize);
+        let copy = copy.ok_or(NtStatus::INVALID_PARAMETER)?;
         let value = decode(kind, copy).ok_or(NtStatus::INVALID_PARAMETER)?;
-        // SAFETY: passed on from the client.
-        unsafe { assign(call, key, name, value) }
+        assign(call, key, name, value)
     })())
 }
 
-unsafe extern "C" fn WdfRegistryAssignULong(
+extern "C" fn WdfRegistryAssignULong(
     _: Globals,
     key: Handle,
-    name: *const UnicodeString,
+    name: In<'_, UnicodeString>,
     number: u32,
 ) -> NtStatus {
     debug_assert!(encode(&ConfigurationValue::Ulong(number)).0 == REG_DWORD);
     let (call, value) = ("WdfRegistryAssignULong", ConfigurationValue::Ulong(number));
-    // SAFETY: passed on from the client.
-    status(unsafe { assign(call, key, name, value) })
+    status(assign(call, key, name, value))
 }
 
-unsafe extern "C" fn WdfRegistryAssignUnicodeString(
+extern "C" fn WdfRegistryAssignUnicodeString(
     _: Globals,
     key: Handle,
-    name: *const UnicodeString,
-    value: *const UnicodeString,
+    name: In<'_, UnicodeString>,
+    value: In<'_, UnicodeString>,
 ) -> NtStatus {
     let call = "WdfRegistryAssignUnicodeString";
     status((|| {
-        // SAFETY: passed on from the client.
-        let value = ConfigurationValue::String(unsafe { text(call, value) }?);
-        // SAFETY: passed on from the client.
-        unsafe { assign(call, key, name, value) }
+        let value = ConfigurationValue::String(text(call, value)?);
+        assign(call, key, name, value)
     })())
 }
 
-unsafe extern "C" fn WdfRegistryAssignString(
+extern "C" fn WdfRegistryAssignString(
     _: Globals,
     key: Handle,
-    name: *const UnicodeString,
+    name: In<'_, UnicodeString>,
     value: Handle,
 ) -> NtStatus {
     let call = "WdfRegistryAssignString";
     status((|| {
         let units = string::checked(call, value)?.units();
         let value = ConfigurationValue::String(String::from_utf16_lossy(&units));
-        // SAFETY: passed on from the client.
-        unsafe { assign(call, key, name, value) }
+        assign(call, key, name, value)
     })())
 }
 

@@ -3,9 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::io_queue;
+use super::io_queue::power::Stop;
 use super::memory::{Buffer, Memory};
+use super::serialize::hold;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
+use crate::door::foreign::Callback;
 use crate::door::object::{self, Attributes, Handle, Kind};
 use crate::door::types::c_enum;
 
@@ -52,7 +55,7 @@ pub(crate) struct Completion {
 pub(crate) type Completed = Box<dyn FnOnce(Completion) + Send>;
 
 /// `EVT_WDF_REQUEST_CANCEL`
-pub(super) type Cancel = unsafe extern "C" fn(Handle);
+pub(super) type Cancel = Callback<unsafe extern "C" fn(Handle)>;
 
 /// What `WDFREQUEST` stands for.
 pub(crate) struct Request {
@@ -73,6 +76,10 @@ pub(super) struct State {
     pub(super) completed: bool,
     pub(super) canceled: bool,
     pub(super) cancel: Option<Cancel>,
+    /// EvtIoInCallerContext has it, and may enqueue it.
+    pub(super) loose: bool,
+    /// Whether it is being stopped, for its device loses power.
+    pub(super) stop: Stop,
     /// The queue it is in, or was taken from.
     pub(super) queue: Option<Handle>,
     pub(super) input_memory: Option<Handle>,
@@ -110,6 +117,8 @@ impl Request {
                 completed: false,
                 canceled: false,
                 cancel: None,
+                loose: false,
+                stop: Stop::No,
                 queue: None,
                 input_memory: None,
                 output_memory: None,
@@ -199,6 +208,12 @@ pub(super) fn checked_open(call: &str, request: Handle) -> Result<Arc<Request>, 
     Ok(found)
 }
 
+/// Says whether EvtIoInCallerContext has a request; answers whether it had.
+pub(super) fn set_loose(request: Handle, loose: bool) -> bool {
+    let found = object::payload::<Request>(request, Kind::Request);
+    found.is_ok_and(|found| std::mem::replace(&mut found.state().loose, loose))
+}
+
 /// Completes a request: whoever waits for it gets the answer, the object is
 /// deleted, its queue may go on.
 pub(super) fn complete(call: &str, request: Handle, status: NtStatus, information: Option<usize>) {
@@ -231,14 +246,13 @@ pub(super) fn complete(call: &str, request: Handle, status: NtStatus, informatio
     }
     object::delete(request);
     if let Some(queue) = queue {
-        io_queue::finished(queue);
+        io_queue::finished(queue, request);
     }
 }
 
 /// Cancels a request from outside. A client that marked it cancelable is
 /// called; one that did not is left to finish it; one that has not seen it
 /// never will.
-#[allow(unsafe_code)] // calls the client
 pub(crate) fn cancel(request: Handle) {
     let Ok(found) = object::payload::<Request>(request, Kind::Request) else {
         return;
@@ -249,9 +263,9 @@ pub(crate) fn cancel(request: Handle) {
         (state.cancel.take(), state.queue)
     };
     if let Some(callback) = callback {
-        // SAFETY: the client gave this function for this call, and the
-        // request exists until it completes it.
-        unsafe { callback(request) };
+        let serialized = queue.and_then(io_queue::serialized_of);
+        let _held = hold(&serialized);
+        callback.call(request);
     } else if let Some(queue) = queue {
         io_queue::cancel_waiting(queue, request);
     }

@@ -1,6 +1,5 @@
 //! `WdfRequest*`.
 
-#![allow(unsafe_code)] // reads the client's structures and stores results
 #![allow(non_snake_case)] // C's names
 
 use std::ffi::c_void;
@@ -11,7 +10,7 @@ use super::memory::Buffer;
 use super::request::{self, Cancel, Request, RequestType};
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::{Sized32, store};
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Handle, Kind, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::{Boolean, WdfObjectAttributes};
@@ -53,9 +52,6 @@ pub(super) struct ReuseParams {
     irp: usize,
 }
 
-// SAFETY: plain data in C's order.
-unsafe impl Sized32 for ReuseParams {}
-
 /// `WDF_REQUEST_PARAMETERS`; its size is 16 bits wide.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,11 +66,11 @@ const REUSE_SET_NEW_IRP: u32 = 1;
 /// `UserMode`
 const USER_MODE: i8 = 1;
 
-unsafe extern "C" fn WdfRequestCreate(
+extern "C" fn WdfRequestCreate(
     globals: Globals,
-    attributes: *const WdfObjectAttributes,
+    attributes: In<'_, WdfObjectAttributes>,
     target: Handle,
-    place: *mut Handle,
+    place: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfRequestCreate";
     if let Some(target) = target.optional()
@@ -83,18 +79,12 @@ unsafe extern "C" fn WdfRequestCreate(
         return NtStatus::INVALID_HANDLE;
     }
     let (wanted, payload) = ((attributes, Rules::PLAIN), Request::of_driver());
-    // SAFETY: attributes and place for the handle are the client's.
-    status(unsafe { create(call, globals, Kind::Request, wanted, payload, place) }.map(drop))
+    status(create(call, globals, Kind::Request, wanted, payload, place).map(drop))
 }
 
-unsafe extern "C" fn WdfRequestReuse(
-    _: Globals,
-    handle: Handle,
-    params: *const ReuseParams,
-) -> NtStatus {
+extern "C" fn WdfRequestReuse(_: Globals, handle: Handle, params: In<'_, ReuseParams>) -> NtStatus {
     let call = "WdfRequestReuse";
-    // SAFETY: the client's structure, or NULL.
-    let params = unsafe { read_or_breach(call, "ReuseParams", params) };
+    let params = read_or_breach(call, "ReuseParams", params);
     let (Ok(found), Some(params)) = (request::checked(call, handle), params) else {
         return NtStatus::INVALID_PARAMETER;
     };
@@ -137,21 +127,19 @@ extern "C" fn WdfRequestGetStatus(_: Globals, handle: Handle) -> NtStatus {
     found.map_or_else(|status| status, |found| found.state().status)
 }
 
-unsafe extern "C" fn WdfRequestGetParameters(_: Globals, handle: Handle, place: *mut Parameters) {
+extern "C" fn WdfRequestGetParameters(_: Globals, handle: Handle, place: Out<'_, Parameters>) {
     let call = "WdfRequestGetParameters";
     if required(call, "Parameters", place).is_err() {
         return;
     }
-    // SAFETY: not NULL, and the client's structure begins with its size.
-    let size = unsafe { place.cast::<u16>().read_unaligned() };
+    let size = place.given().size().unwrap_or_default();
     if usize::from(size) != size_of::<Parameters>() {
         let expected = size_of::<Parameters>();
         let text = format_args!("{call}: Parameters: Size is {size}, expected {expected}");
         return breach(WdfFault::VerifierFatalError, text);
     }
     if let Ok(found) = request::checked_open(call, handle) {
-        // SAFETY: not NULL, and of that size.
-        unsafe { store(place, parameters(&found)) };
+        place.store(parameters(&found));
     }
 }
 
@@ -181,59 +169,54 @@ extern "C" fn WdfRequestGetInformation(_: Globals, handle: Handle) -> usize {
 }
 
 /// Hands a buffer out, if it has as much as the client needs.
-///
-/// # Safety
-/// `place` and `length` are as C passes them.
-unsafe fn hand_out(
+fn hand_out(
     call: &str,
     buffer: Result<&Buffer, NtStatus>,
     minimum: usize,
-    (place, length): (*mut *mut c_void, *mut usize),
+    (place, length): (Out<'_, *mut c_void>, Out<'_, usize>),
 ) -> Result<(), NtStatus> {
     required(call, "Buffer", place)?;
     let buffer = buffer?;
     if buffer.len() == 0 || buffer.len() < minimum {
         return Err(NtStatus::BUFFER_TOO_SMALL);
     }
-    // SAFETY: not NULL, and C's place for a pointer.
-    unsafe { store(place, buffer.pointer()) };
-    // SAFETY: C's place for the length, or NULL.
-    unsafe { store(length, buffer.len()) };
+    place.store(buffer.pointer());
+    length.store(buffer.len());
     Ok(())
 }
 
-unsafe extern "C" fn WdfRequestRetrieveInputBuffer(
+extern "C" fn WdfRequestRetrieveInputBuffer(
     _: Globals,
     handle: Handle,
     minimum: usize,
-    buffer: *mut *mut c_void,
-    length: *mut usize,
+    buffer: Out<'_, *mut c_void>,
+    length: Out<'_, usize>,
 ) -> NtStatus {
     let call = "WdfRequestRetrieveInputBuffer";
-    status(request::checked_open(call, handle).and_then(|found| {
-        // SAFETY: passed on from the client.
-        unsafe { hand_out(call, found.readable(), minimum, (buffer, length)) }
-    }))
+    status(
+        request::checked_open(call, handle)
+            .and_then(|found| hand_out(call, found.readable(), minimum, (buffer, length))),
+    )
 }
 
-unsafe extern "C" fn WdfRequestRetrieveOutputBuffer(
+extern "C" fn WdfRequestRetrieveOutputBuffer(
     _: Globals,
     handle: Handle,
     minimum: usize,
-    buffer: *mut *mut c_void,
-    length: *mut usize,
+    buffer: Out<'_, *mut c_void>,
+    length: Out<'_, usize>,
 ) -> NtStatus {
     let call = "WdfRequestRetrieveOutputBuffer";
-    status(request::checked_open(call, handle).and_then(|found| {
-        // SAFETY: passed on from the client.
-        unsafe { hand_out(call, found.writable(), minimum, (buffer, length)) }
-    }))
+    status(
+        request::checked_open(call, handle)
+            .and_then(|found| hand_out(call, found.writable(), minimum, (buffer, length))),
+    )
 }
 
-unsafe extern "C" fn WdfRequestRetrieveInputMemory(
+extern "C" fn WdfRequestRetrieveInputMemory(
     _: Globals,
     handle: Handle,
-    memory: *mut Handle,
+    memory: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfRequestRetrieveInputMemory";
     status(request::checked_open(call, handle).and_then(|found| {
@@ -241,16 +224,15 @@ unsafe extern "C" fn WdfRequestRetrieveInputMemory(
         let made = request::memory_of(handle, &found, found.readable()?, |state| {
             &mut state.input_memory
         })?;
-        // SAFETY: not NULL, and C's place for a handle.
-        unsafe { store(memory, made) };
+        memory.store(made);
         Ok(())
     }))
 }
 
-unsafe extern "C" fn WdfRequestRetrieveOutputMemory(
+extern "C" fn WdfRequestRetrieveOutputMemory(
     _: Globals,
     handle: Handle,
-    memory: *mut Handle,
+    memory: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfRequestRetrieveOutputMemory";
     status(request::checked_open(call, handle).and_then(|found| {
@@ -258,8 +240,7 @@ unsafe extern "C" fn WdfRequestRetrieveOutputMemory(
         let made = request::memory_of(handle, &found, found.writable()?, |state| {
             &mut state.output_memory
         })?;
-        // SAFETY: not NULL, and C's place for a handle.
-        unsafe { store(memory, made) };
+        memory.store(made);
         Ok(())
     }))
 }
@@ -291,9 +272,7 @@ fn mark(call: &str, handle: Handle, callback: Option<Cancel>) -> Result<(), NtSt
 extern "C" fn WdfRequestMarkCancelable(_: Globals, handle: Handle, callback: Option<Cancel>) {
     let marked = mark("WdfRequestMarkCancelable", handle, callback);
     if let (Err(NtStatus::CANCELLED), Some(callback)) = (marked, callback) {
-        // SAFETY: the client gave this function for this call, and the
-        // request exists.
-        unsafe { callback(handle) };
+        callback.call(handle);
     }
 }
 
@@ -348,11 +327,8 @@ extern "C" fn WdfRequestRequeue(_: Globals, handle: Handle) -> NtStatus {
 /// A request that the client keeps or gives back while its queue is stopped.
 extern "C" fn WdfRequestStopAcknowledge(_: Globals, handle: Handle, requeue: Boolean) {
     let call = "WdfRequestStopAcknowledge";
-    if requeue != 0 {
-        let _ = io_queue::requeue(call, handle);
-    } else {
-        let _ = request::checked(call, handle);
-    }
+    // What is wrong was a breach.
+    let _ = io_queue::power::acknowledge(call, handle, requeue != 0);
 }
 
 extern "C" fn WdfRequestGetRequestorProcessId(_: Globals, handle: Handle) -> u32 {

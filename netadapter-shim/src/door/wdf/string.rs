@@ -1,13 +1,12 @@
 //! `WdfString*`.
 
-#![allow(unsafe_code)] // reads and fills the client's structures
 #![allow(non_snake_case)] // C's names
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::create::{Globals, create, required, status};
 use crate::abi::NtStatus;
-use crate::door::foreign::{store, unicode_string};
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Attributes, Handle, Kind, Rules};
 use crate::door::table::{Functions, entries};
 use crate::door::types::{UnicodeString, WdfObjectAttributes};
@@ -79,29 +78,23 @@ pub(crate) fn checked(call: &str, string: Handle) -> Result<Arc<Text>, NtStatus>
     object::checked(call, string, Kind::String)
 }
 
-unsafe extern "C" fn WdfStringCreate(
+extern "C" fn WdfStringCreate(
     globals: Globals,
-    text: *const UnicodeString,
-    attributes: *const WdfObjectAttributes,
-    string: *mut Handle,
+    text: In<'_, UnicodeString>,
+    attributes: In<'_, WdfObjectAttributes>,
+    string: Out<'_, Handle>,
 ) -> NtStatus {
     let (call, kind, wanted) = ("WdfStringCreate", Kind::String, (attributes, Rules::PLAIN));
     status((|| {
         let units = match text.is_null() {
             true => Vec::new(),
-            // SAFETY: the client's string.
-            false => unsafe { unicode_string(text) }.ok_or(NtStatus::INVALID_PARAMETER)?,
+            false => text.text().ok_or(NtStatus::INVALID_PARAMETER)?,
         };
-        // SAFETY: attributes and place for the handle are the client's.
-        unsafe { create(call, globals, kind, wanted, Text::new(&units)?, string) }.map(drop)
+        create(call, globals, kind, wanted, Text::new(&units)?, string).map(drop)
     })())
 }
 
-unsafe extern "C" fn WdfStringGetUnicodeString(
-    _: Globals,
-    string: Handle,
-    place: *mut UnicodeString,
-) {
+extern "C" fn WdfStringGetUnicodeString(_: Globals, string: Handle, place: Out<'_, UnicodeString>) {
     let call = "WdfStringGetUnicodeString";
     let (Ok(found), Ok(())) = (
         checked(call, string),
@@ -116,8 +109,7 @@ unsafe extern "C" fn WdfStringGetUnicodeString(
         maximum_length: bytes,
         buffer: text.as_ptr().cast_mut(),
     };
-    // SAFETY: not NULL, and C's place for the structure.
-    unsafe { store(place, view) };
+    place.store(view);
 }
 
 #[cfg(test)]
@@ -133,11 +125,9 @@ mod tests {
             maximum_length: 0,
             buffer: null_mut(),
         };
-        // SAFETY: a live structure.
-        unsafe { WdfStringGetUnicodeString(null(), string, &raw mut view) };
+        WdfStringGetUnicodeString(null(), string, Out::of(&mut view));
         assert!(view.length + 2 == view.maximum_length || view.length == 1);
-        // SAFETY: filled with the object's text, which lives.
-        unsafe { unicode_string(&view) }
+        In::of(&view).text()
     }
 
     #[test]
@@ -150,10 +140,8 @@ mod tests {
             maximum_length: length,
             buffer: text.as_mut_ptr(),
         };
-        let handle = client.create(|globals, out| {
-            // SAFETY: a live string and a live place for the handle.
-            unsafe { WdfStringCreate(globals, &given, null(), out) }
-        });
+        let handle =
+            client.create(|globals, out| WdfStringCreate(globals, In::of(&given), In::NULL, out));
         let copy = text.clone();
         text.fill(0);
         assert_eq!(view(handle), Some(copy.clone()));
@@ -166,10 +154,8 @@ mod tests {
     #[test]
     fn without_a_text_it_is_empty() {
         let client = TestClient::new();
-        let handle = client.create(|globals, out| {
-            // SAFETY: a live place for the handle.
-            unsafe { WdfStringCreate(globals, null(), null(), out) }
-        });
+        let handle =
+            client.create(|globals, out| WdfStringCreate(globals, In::NULL, In::NULL, out));
         assert_eq!(view(handle), Some(Vec::new()));
     }
 
@@ -182,8 +168,12 @@ mod tests {
             buffer: null_mut(),
         };
         let mut handle = Handle::NULL;
-        // SAFETY: live structures.
-        let status = unsafe { WdfStringCreate(client.globals(), &odd, null(), &raw mut handle) };
+        let status = WdfStringCreate(
+            client.globals(),
+            In::of(&odd),
+            In::NULL,
+            Out::of(&mut handle),
+        );
         assert_eq!(status, NtStatus::INVALID_PARAMETER);
         assert_eq!(view(Handle::NULL), None);
         recorded::take_one(WdfFault::InvalidHandle);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::create::Globals;
 use super::driver::Driver;
 use crate::abi::{NetAdapterCxVersion, NtStatus};
+use crate::door::foreign::{Callback, Out};
 use crate::door::globals::{self, Client};
 use crate::door::object::{self, Handle, Kind};
 use crate::door::types::WdfObjectAttributes;
@@ -26,11 +27,9 @@ impl TestClient {
     }
 
     /// A client whose driver object has that EvtDriverDeviceAdd.
-    pub(crate) fn with_device_add(
-        device_add: unsafe extern "C" fn(Handle, Handle) -> NtStatus,
-    ) -> Self {
+    pub(crate) fn with_device_add(device_add: extern "C" fn(Handle, Handle) -> NtStatus) -> Self {
         let client = globals::bind("test", NetAdapterCxVersion::OFFERED);
-        let payload = Arc::new(Driver::for_test(&client, device_add));
+        let payload = Arc::new(Driver::for_test(Callback::of(device_add)));
         let driver = object::create(Kind::Driver, None, payload).unwrap();
         client.set_driver(Some(driver));
         Self { client, driver }
@@ -46,18 +45,16 @@ impl TestClient {
         self.driver
     }
 
-    /// The bound client.
-    pub(crate) fn client(&self) -> &Arc<Client> {
-        &self.client
-    }
-
     /// The handle a create function stores, which must succeed.
     pub(crate) fn create(
         &self,
-        call: impl FnOnce(*const c_void, *mut Handle) -> NtStatus,
+        call: impl FnOnce(*const c_void, Out<'_, Handle>) -> NtStatus,
     ) -> Handle {
         let mut handle = Handle::NULL;
-        assert_eq!(call(self.globals(), &raw mut handle), NtStatus::SUCCESS);
+        assert_eq!(
+            call(self.globals(), Out::of(&mut handle)),
+            NtStatus::SUCCESS
+        );
         assert!(object::is_alive(handle));
         handle
     }

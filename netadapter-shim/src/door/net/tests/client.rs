@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::io;
-use std::ptr::{null, null_mut};
+use std::ptr::null;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
@@ -705,9 +705,4 @@ fn call_valid(queue: Queue, index: u32) {
     let valid = NetPacketChecksum::default().with_layer4(NetPacketChecksumState::VALID);
     // SAFETY: the extension of an element the client owns.
     unsafe { ((base + stride * index as usize) as *mut u8).write(valid.0) };
-}
-
-/// A pointer for results that are not looked at.
-pub(super) fn nowhere<T>() -> *mut T {
-    null_mut()
 }

@@ -83,6 +83,26 @@ fn a_thread_without_a_function_is_refused() {
     assert_eq!(unsafe { GetExitCodeThread(12, null_mut()) }, 0);
 }
 
+/// The nice value of the calling thread, added to a counter.
+extern "C-unwind" fn tell_nice(argument: *mut c_void) -> u32 {
+    // SAFETY: takes numbers only.
+    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    // SAFETY: each test passes a counter that outlives the thread.
+    let counter = unsafe { &*argument.cast::<AtomicU32>() };
+    counter.fetch_add(nice.unsigned_abs(), Ordering::SeqCst)
+}
+
+#[test]
+fn a_lower_priority_is_a_higher_nice_value() {
+    let counter = AtomicU32::new(0);
+    let thread = start(tell_nice, &counter, CREATE_SUSPENDED);
+    assert_eq!(SetThreadPriority(thread, -2), 1);
+    assert_eq!(SetThreadPriority(thread, 7), 0, "there is no such priority");
+    ResumeThread(thread);
+    join(thread);
+    assert_eq!(counter.load(Ordering::SeqCst), 10);
+}
+
 #[test]
 fn priorities_are_given_back() {
     let counter = AtomicU32::new(0);
@@ -92,32 +112,9 @@ fn priorities_are_given_back() {
     ResumeThread(thread);
     join(thread);
     assert_eq!(SetThreadPriority(thread, 1), 0);
-    assert_eq!(GetThreadPriority(thread), PRIORITY_ERROR);
+    assert_eq!(GetThreadPriority(thread), i32::MAX);
     assert_eq!(SetThreadPriority(GetCurrentThread(), 2), 1);
     assert_eq!(GetThreadPriority(GetCurrentThread()), 0);
-}
-
-#[test]
-fn the_calling_thread_can_be_bound_to_a_processor() {
-    std::thread::spawn(|| {
-        let mut before = in_group_0(0);
-        // SAFETY: a live structure.
-        let got = unsafe { GetThreadGroupAffinity(GetCurrentThread(), &raw mut before) };
-        assert!(got == 1 && before.mask != 0);
-        let one = in_group_0(1 << before.mask.trailing_zeros());
-        let mut old = in_group_0(0);
-        // SAFETY: live structures.
-        let set = unsafe { SetThreadGroupAffinity(GetCurrentThread(), &one, &raw mut old) };
-        assert_eq!((set, old), (1, before));
-        assert_eq!(affinity(0), Some(one.mask));
-        let other_group = GroupAffinity { group: 1, ..one };
-        // SAFETY: a live structure.
-        let refused =
-            unsafe { SetThreadGroupAffinity(GetCurrentThread(), &other_group, null_mut()) };
-        assert_eq!(refused, 0);
-    })
-    .join()
-    .unwrap();
 }
 
 #[test]

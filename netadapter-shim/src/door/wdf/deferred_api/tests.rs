@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use super::*;
 use crate::door::fail::recorded;
+use crate::door::foreign::Callback;
 use crate::door::wdf::device::tests::device;
+use crate::door::wdf::device_init::DeviceInit;
 use crate::door::wdf::test_client::{TestClient, attributes};
 
 /// Who hears of which object's callbacks.
@@ -44,10 +46,10 @@ fn below(parent: Handle) -> WdfObjectAttributes {
     attributes
 }
 
-fn timer_config(routine: Routine, period: u32) -> TimerConfig {
+fn timer_config(routine: extern "C" fn(Handle), period: u32) -> TimerConfig {
     TimerConfig {
         size: 40,
-        routine: Some(routine),
+        routine: Some(Callback::of(routine)),
         period,
         automatic_serialization: 1,
         tolerable_delay: 0,
@@ -55,32 +57,26 @@ fn timer_config(routine: Routine, period: u32) -> TimerConfig {
     }
 }
 
-fn timer(client: &TestClient, routine: Routine, period: u32) -> Handle {
+fn timer(client: &TestClient, routine: extern "C" fn(Handle), period: u32) -> Handle {
     let (config, attributes) = (timer_config(routine, period), below(device(client)));
-    client.create(|globals, out| {
-        // SAFETY: live structures and a live place for the handle.
-        unsafe { WdfTimerCreate(globals, &config, &attributes, out) }
-    })
+    client.create(|globals, out| WdfTimerCreate(globals, In::of(&config), In::of(&attributes), out))
 }
 
-type CreateRoutine = unsafe extern "C" fn(
+type CreateRoutine = extern "C" fn(
     Globals,
-    *const RoutineConfig,
-    *const WdfObjectAttributes,
-    *mut Handle,
+    In<'_, RoutineConfig>,
+    In<'_, WdfObjectAttributes>,
+    Out<'_, Handle>,
 ) -> NtStatus;
 
-fn made(client: &TestClient, create: CreateRoutine, routine: Routine) -> Handle {
+fn made(client: &TestClient, create: CreateRoutine, routine: extern "C" fn(Handle)) -> Handle {
     let config = RoutineConfig {
         size: 24,
-        routine: Some(routine),
+        routine: Some(Callback::of(routine)),
         automatic_serialization: 0,
     };
     let attributes = below(device(client));
-    client.create(|globals, out| {
-        // SAFETY: live structures and a live place for the handle.
-        unsafe { create(globals, &config, &attributes, out) }
-    })
+    client.create(|globals, out| create(globals, In::of(&config), In::of(&attributes), out))
 }
 
 #[test]
@@ -141,8 +137,12 @@ fn timers_are_refused_with_wdfs_statuses() {
     let good = timer_config(tell, 0);
     let mut handle = Handle::NULL;
     let mut create = |config: &TimerConfig, attributes: *const WdfObjectAttributes| {
-        // SAFETY: live structures and a live place for the handle.
-        unsafe { WdfTimerCreate(null(), config, attributes, &raw mut handle) }
+        WdfTimerCreate(
+            null(),
+            In::from(config),
+            In::from(attributes),
+            Out::of(&mut handle),
+        )
     };
     let parentless = NtStatus::WDF_PARENT_NOT_SPECIFIED;
     assert_eq!(create(&good, null()), parentless);
@@ -207,4 +207,54 @@ fn a_dpc_can_be_cancelled_before_it_runs() {
     assert_eq!(WdfDpcCancel(null(), dpc, 1), 0);
     let parent = WdfDpcGetParentObject(null(), dpc);
     assert_eq!(object::kind(parent), Some(Kind::Device));
+}
+
+/// How many callbacks run, and the most that did at a time.
+static INSIDE: Mutex<(u32, u32)> = Mutex::new((0, 0));
+
+extern "C" fn count(handle: Handle) {
+    {
+        let mut inside = INSIDE.lock().unwrap();
+        inside.0 += 1;
+        inside.1 = inside.1.max(inside.0);
+    }
+    std::thread::sleep(Duration::from_millis(15));
+    INSIDE.lock().unwrap().0 -= 1;
+    tell(handle);
+}
+
+/// The most callbacks at a time of four work items below a device of that scope.
+fn most_at_a_time(scope: u32, serialized: Boolean) -> u32 {
+    let client = TestClient::new();
+    let of_device = Attributes {
+        synchronization_scope: scope,
+        ..Attributes::default()
+    };
+    let init = DeviceInit::create(client.driver()).unwrap();
+    let device = crate::door::wdf::device::create("test", init, &of_device).unwrap();
+    let config = RoutineConfig {
+        size: 24,
+        routine: Some(Callback::of(count)),
+        automatic_serialization: serialized,
+    };
+    INSIDE.lock().unwrap().1 = 0;
+    let items = [(); 4].map(|()| {
+        client.create(|globals, out| {
+            WdfWorkItemCreate(globals, In::of(&config), In::of(&below(device)), out)
+        })
+    });
+    let heard = items.map(hear);
+    items
+        .iter()
+        .for_each(|item| WdfWorkItemEnqueue(null(), *item));
+    assert!(heard.iter().all(soon));
+    INSIDE.lock().unwrap().1
+}
+
+#[test]
+fn automatic_serialization_excludes_what_the_devices_scope_covers() {
+    const DEVICE: u32 = 2;
+    assert_eq!(most_at_a_time(DEVICE, 1), 1);
+    assert!(most_at_a_time(DEVICE, 0) > 1, "not wanted");
+    assert!(most_at_a_time(0, 1) > 1, "nothing to share a lock with");
 }

@@ -32,8 +32,12 @@ extern "C" fn device_add(_: Handle, init: Handle) -> NtStatus {
 fn with_device(mut init: Handle) -> NtStatus {
     let (mut device, mut wanted) = (Handle::NULL, attributes());
     wanted.evt_cleanup = Some(cleaned);
-    // SAFETY: live structures and a live place for the handle.
-    let status = unsafe { WdfDeviceCreate(null(), &raw mut init, &wanted, &raw mut device) };
+    let status = WdfDeviceCreate(
+        null(),
+        Out::of(&mut init),
+        In::of(&wanted),
+        Out::of(&mut device),
+    );
     assert!(init.is_null());
     assert!(object::is_alive(device));
     status
@@ -67,8 +71,7 @@ fn an_init_is_used_up_by_one_device() {
     let init = DeviceInit::create(client.driver()).unwrap();
     create("test", init, &Attributes::default()).unwrap();
     let (mut again, mut device) = (init, Handle::NULL);
-    // SAFETY: live places for the handles.
-    let status = unsafe { WdfDeviceCreate(null(), &raw mut again, null(), &raw mut device) };
+    let status = WdfDeviceCreate(null(), Out::of(&mut again), In::NULL, Out::of(&mut device));
     assert_eq!(status, NtStatus::INVALID_HANDLE);
     recorded::take_one(WdfFault::InvalidHandle);
     assert_eq!(again, init, "a failed create leaves it to the client");
@@ -80,8 +83,12 @@ fn a_device_with_a_parent_of_the_clients_choice_is_refused() {
     let mut init = DeviceInit::create(client.driver()).unwrap();
     let (mut device, mut wanted) = (Handle::NULL, attributes());
     wanted.parent = client.driver();
-    // SAFETY: live structures and live places for the handles.
-    let status = unsafe { WdfDeviceCreate(null(), &raw mut init, &wanted, &raw mut device) };
+    let status = WdfDeviceCreate(
+        null(),
+        Out::of(&mut init),
+        In::of(&wanted),
+        Out::of(&mut device),
+    );
     assert_eq!(status, NtStatus::WDF_PARENT_ASSIGNMENT_NOT_ALLOWED);
     assert!(object::is_alive(init));
 }

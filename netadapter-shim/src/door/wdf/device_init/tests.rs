@@ -18,37 +18,34 @@ fn pnp_callbacks_are_kept_if_their_size_is_right() {
     let (handle, init) = init(&client);
     let mut callbacks = PnpCallbacks {
         size: 144,
-        d0_entry: Some(entry),
+        d0_entry: Some(Callback::of(entry)),
         ..PnpCallbacks::default()
     };
-    // SAFETY: a live structure.
-    unsafe { WdfDeviceInitSetPnpPowerEventCallbacks(null(), handle, &callbacks) };
+    WdfDeviceInitSetPnpPowerEventCallbacks(null(), handle, In::of(&callbacks));
     assert!(init.statements().pnp.d0_entry.is_some());
     callbacks.size = 136;
     callbacks.d0_entry = None;
-    // SAFETY: a live structure.
-    unsafe { WdfDeviceInitSetPnpPowerEventCallbacks(null(), handle, &callbacks) };
+    WdfDeviceInitSetPnpPowerEventCallbacks(null(), handle, In::of(&callbacks));
     let text = recorded::take_one(WdfFault::VerifierFatalError);
     assert!(text.contains("136, expected 144"), "{text}");
     assert!(init.statements().pnp.d0_entry.is_some());
-    // SAFETY: NULL is what is tested.
-    unsafe { WdfDeviceInitSetPnpPowerEventCallbacks(null(), handle, null()) };
+    WdfDeviceInitSetPnpPowerEventCallbacks(null(), handle, In::NULL);
     recorded::take_one(WdfFault::RequiredParameterIsNull);
 }
 
 #[test]
-fn a_power_policy_is_kept() {
+fn a_power_policy_is_taken_and_said_to_have_no_effect() {
     extern "C" fn arm() {}
     let client = TestClient::new();
-    let (handle, init) = init(&client);
+    let (handle, _) = init(&client);
     let mut policy = PowerPolicyCallbacks {
         size: 64,
         ..PowerPolicyCallbacks::default()
     };
     policy.callbacks[0] = Some(arm);
-    // SAFETY: a live structure.
-    unsafe { WdfDeviceInitSetPowerPolicyEventCallbacks(null(), handle, &policy) };
-    assert!(init.statements().power_policy.callbacks[0].is_some());
+    WdfDeviceInitSetPowerPolicyEventCallbacks(null(), handle, In::of(&policy));
+    let again = uncalled::say("a test", [(POWER_POLICY[0], true)]);
+    assert!(again.is_empty(), "not said before: {again:?}");
     assert!(recorded::take().is_empty());
 }
 
@@ -90,8 +87,7 @@ fn plain_setters_are_accepted() {
         device_control: 2,
         direct_threshold: 0,
     };
-    // SAFETY: a live structure.
-    unsafe { WdfDeviceInitSetIoTypeEx(null(), handle, &config) };
+    WdfDeviceInitSetIoTypeEx(null(), handle, In::of(&config));
     WdfDeviceInitSetDeviceType(null(), handle, 0x17);
     WdfDeviceInitSetCharacteristics(null(), handle, 0x100, 1);
     WdfDeviceInitSetPowerPageable(null(), handle);
@@ -112,15 +108,12 @@ fn names_must_be_strings() {
         maximum_length: 18,
         buffer: text.as_mut_ptr(),
     };
-    let assign_name = |name: &UnicodeString| {
-        // SAFETY: a live string.
-        unsafe { WdfDeviceInitAssignName(null(), handle, name) }
-    };
+    let assign_name =
+        |name: &UnicodeString| WdfDeviceInitAssignName(null(), handle, In::from(name));
     assert_eq!(assign_name(&name), NtStatus::SUCCESS);
     name.length = 19;
     assert_eq!(assign_name(&name), NtStatus::INVALID_PARAMETER);
-    // SAFETY: a string, and NULL, which takes the descriptor back.
-    let status = unsafe { WdfDeviceInitAssignSDDLString(null(), handle, null()) };
+    let status = WdfDeviceInitAssignSDDLString(null(), handle, In::NULL);
     assert_eq!(status, NtStatus::SUCCESS);
 }
 
@@ -132,18 +125,15 @@ fn file_and_request_statements_are_kept() {
     let (handle, init) = init(&client);
     let files = FileCallbacks {
         size: 40,
-        close: Some(close),
+        close: Some(Callback::of(close)),
         ..FileCallbacks::default()
     };
     assert_eq!(size_of::<FileCallbacks>(), 40);
     let mut attributes = attributes();
     attributes.evt_cleanup = Some(close);
-    // SAFETY: live structures.
-    unsafe { WdfDeviceInitSetFileObjectConfig(null(), handle, &files, &attributes) };
-    // SAFETY: live attributes.
-    unsafe { WdfDeviceInitSetRequestAttributes(null(), handle, &attributes) };
-    // SAFETY: a function of this test.
-    unsafe { WdfDeviceInitSetIoInCallerContextCallback(null(), handle, Some(caller)) };
+    WdfDeviceInitSetFileObjectConfig(null(), handle, In::of(&files), In::of(&attributes));
+    WdfDeviceInitSetRequestAttributes(null(), handle, In::of(&attributes));
+    WdfDeviceInitSetIoInCallerContextCallback(null(), handle, Some(Callback::of(caller)));
     let statements = init.statements().clone();
     assert!(statements.files.close.is_some());
     assert!(statements.file_attributes.cleanup.is_some());

@@ -1,3 +1,5 @@
+#![allow(unsafe_code)] // plays the client
+
 use std::cell::Cell;
 
 use super::*;
@@ -22,8 +24,8 @@ extern "C" fn unloaded(driver: Handle) {
 fn config() -> DriverConfig {
     DriverConfig {
         size: 32,
-        device_add: Some(device_add),
-        unload: Some(unloaded),
+        device_add: Some(Callback::of(device_add)),
+        unload: Some(Callback::of(unloaded)),
         init_flags: 0,
         pool_tag: 0,
     }
@@ -54,17 +56,14 @@ impl Entry {
         };
         let mut driver = Handle::NULL;
         let object = (&raw const *self).cast();
-        // SAFETY: live structures and a live place for the handle.
-        let status = unsafe {
-            WdfDriverCreate(
-                self.client.pointer(),
-                object,
-                &path,
-                attributes,
-                config,
-                &raw mut driver,
-            )
-        };
+        let status = WdfDriverCreate(
+            self.client.pointer(),
+            object,
+            In::of(&path),
+            In::from(attributes),
+            In::from(config),
+            Out::of(&mut driver),
+        );
         (status, driver)
     }
 
@@ -135,19 +134,8 @@ fn bad_configurations_have_their_statuses() {
 fn missing_parameters_are_breaches() {
     let entry = Entry::new();
     let globals = entry.client.pointer().cast_const();
-    let create = |globals, object| {
-        // SAFETY: NULL is what is tested.
-        unsafe {
-            WdfDriverCreate(
-                globals,
-                object,
-                null(),
-                null(),
-                null(),
-                std::ptr::null_mut(),
-            )
-        }
-    };
+    let create =
+        |globals, object| WdfDriverCreate(globals, object, In::NULL, In::NULL, In::NULL, Out::NULL);
     assert_eq!(create(globals, null()), NtStatus::INVALID_PARAMETER);
     recorded::take_one(WdfFault::RequiredParameterIsNull);
     assert_eq!(create(globals, globals), NtStatus::INVALID_PARAMETER);
@@ -186,8 +174,7 @@ fn only_versions_up_to_the_served_one_are_available() {
             major,
             minor,
         };
-        // SAFETY: a live structure.
-        unsafe { WdfDriverIsVersionAvailable(null(), driver, &version) }
+        WdfDriverIsVersionAvailable(null(), driver, In::of(&version))
     };
     assert_eq!(
         [asks(2, 15), asks(2, 33), asks(2, 34), asks(1, 33)],

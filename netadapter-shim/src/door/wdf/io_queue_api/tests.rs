@@ -1,15 +1,20 @@
+#![allow(unsafe_code)] // plays the client
+
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::door::fail::recorded;
+use crate::door::foreign::Callback;
 use crate::door::table;
 use crate::door::wdf::device::tests::device;
-use crate::door::wdf::io_queue::deliver;
+use crate::door::wdf::device_init::{self, DeviceInit};
+use crate::door::wdf::io_queue::{NOT_POWER_MANAGED, deliver};
 use crate::door::wdf::request::{Completion, IoRequest, cancel};
-use crate::door::wdf::test_client::TestClient;
+use crate::door::wdf::test_client::{TestClient, attributes};
 
 thread_local! {
     static SEEN: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
@@ -27,7 +32,7 @@ macro_rules! client_calls {
     }};
 }
 
-fn complete(request: Handle, status: NtStatus, information: usize) {
+pub(in crate::door::wdf) fn complete(request: Handle, status: NtStatus, information: usize) {
     client_calls!(
         "WdfRequestCompleteWithInformation" as extern "C" fn(Globals, Handle, NtStatus, usize),
         request,
@@ -36,7 +41,10 @@ fn complete(request: Handle, status: NtStatus, information: usize) {
     );
 }
 
-fn mark(request: Handle, callback: unsafe extern "C" fn(Handle)) -> NtStatus {
+pub(in crate::door::wdf) fn mark(
+    request: Handle,
+    callback: unsafe extern "C" fn(Handle),
+) -> NtStatus {
     client_calls!(
         "WdfRequestMarkCancelableEx"
             as extern "C" fn(Globals, Handle, unsafe extern "C" fn(Handle)) -> NtStatus,
@@ -66,14 +74,14 @@ extern "C" fn on_state(_: Handle, context: usize) {
     TOLD.set(TOLD.get() + context);
 }
 
-fn config(dispatch: DispatchType) -> QueueConfig {
+pub(in crate::door::wdf) fn config(dispatch: DispatchType) -> QueueConfig {
     QueueConfig {
         size: 96,
         dispatch,
-        power_managed: 2,
+        power_managed: NOT_POWER_MANAGED,
         allow_zero_length: 0,
         default_queue: 1,
-        default: (dispatch != DispatchType::MANUAL).then_some(on_any as _),
+        default: (dispatch != DispatchType::MANUAL).then(|| Callback::of(on_any as _)),
         read: None,
         write: None,
         control: None,
@@ -86,11 +94,21 @@ fn config(dispatch: DispatchType) -> QueueConfig {
     }
 }
 
-fn create(device: Handle, config: &QueueConfig) -> (NtStatus, Handle) {
+pub(in crate::door::wdf) fn create(device: Handle, config: &QueueConfig) -> (NtStatus, Handle) {
     let mut queue = Handle::NULL;
-    // SAFETY: a live structure and a live place for the handle.
-    let status = unsafe { WdfIoQueueCreate(null(), device, config, null(), &raw mut queue) };
+    let status = WdfIoQueueCreate(
+        null(),
+        device,
+        In::from(config),
+        In::NULL,
+        Out::of(&mut queue),
+    );
     (status, queue)
+}
+
+/// Requests that callbacks of this thread were given.
+pub(in crate::door::wdf) fn seen() -> Vec<Handle> {
+    SEEN.take()
 }
 
 fn queue(client: &TestClient, dispatch: DispatchType) -> (Handle, Handle) {
@@ -100,7 +118,10 @@ fn queue(client: &TestClient, dispatch: DispatchType) -> (Handle, Handle) {
     (device, queue)
 }
 
-fn ask(device: Handle, kind: RequestType) -> (Handle, Receiver<Completion>) {
+pub(in crate::door::wdf) fn ask(
+    device: Handle,
+    kind: RequestType,
+) -> (Handle, Receiver<Completion>) {
     let (sender, receiver) = channel();
     let asked = IoRequest {
         kind,
@@ -122,10 +143,14 @@ fn ask(device: Handle, kind: RequestType) -> (Handle, Receiver<Completion>) {
     (handle, receiver)
 }
 
-fn state(queue: Handle) -> (u32, u32, u32) {
+pub(in crate::door::wdf) fn state(queue: Handle) -> (u32, u32, u32) {
     let (mut waiting, mut with_client) = (9, 9);
-    // SAFETY: live integers.
-    let bits = unsafe { WdfIoQueueGetState(null(), queue, &raw mut waiting, &raw mut with_client) };
+    let bits = WdfIoQueueGetState(
+        null(),
+        queue,
+        Out::of(&mut waiting),
+        Out::of(&mut with_client),
+    );
     (bits, waiting, with_client)
 }
 
@@ -134,7 +159,7 @@ fn a_device_control_reaches_its_callback_and_its_answer_the_caller() {
     let client = TestClient::new();
     let device = device(&client);
     let mut wanted = config(DispatchType::PARALLEL);
-    wanted.control = Some(on_control);
+    wanted.control = Some(Callback::of(on_control));
     let (_, queue) = create(device, &wanted);
     let (request, answer) = ask(device, RequestType::DEVICE_CONTROL);
     assert_eq!(SEEN.take(), [request]);
@@ -187,8 +212,8 @@ fn reads_and_writes_have_callbacks_of_their_own() {
     let client = TestClient::new();
     let device = device(&client);
     let mut wanted = config(DispatchType::PARALLEL);
-    wanted.read = Some(on_transfer);
-    wanted.write = Some(on_transfer);
+    wanted.read = Some(Callback::of(on_transfer));
+    wanted.write = Some(Callback::of(on_transfer));
     create(device, &wanted);
     COMPLETE.set(true);
     for kind in [RequestType::READ, RequestType::WRITE] {
@@ -220,14 +245,13 @@ fn a_sequential_queue_gives_out_one_request_after_the_other() {
 fn a_manual_queue_waits_to_be_asked() {
     let client = TestClient::new();
     let (device, queue) = queue(&client, DispatchType::MANUAL);
-    let ready = WdfIoQueueReadyNotify(null(), queue, Some(on_state), 5);
+    let ready = WdfIoQueueReadyNotify(null(), queue, Some(Callback::of(on_state)), 5);
     assert_eq!(ready, NtStatus::SUCCESS);
-    let again = WdfIoQueueReadyNotify(null(), queue, Some(on_state), 5);
+    let again = WdfIoQueueReadyNotify(null(), queue, Some(Callback::of(on_state)), 5);
     assert_eq!(again, NtStatus::INVALID_DEVICE_REQUEST);
     let mut next = Handle::NULL;
     let mut retrieve = || {
-        // SAFETY: a live place for the handle.
-        let status = unsafe { WdfIoQueueRetrieveNextRequest(null(), queue, &raw mut next) };
+        let status = WdfIoQueueRetrieveNextRequest(null(), queue, Out::of(&mut next));
         (status, next)
     };
     assert_eq!(retrieve().0, NtStatus::NO_MORE_ENTRIES);
@@ -241,9 +265,7 @@ fn a_manual_queue_waits_to_be_asked() {
     assert_eq!(back, NtStatus::SUCCESS);
     let file = Handle::from_address(1);
     let mut other = Handle::NULL;
-    // SAFETY: a live place for the handle.
-    let status =
-        unsafe { WdfIoQueueRetrieveRequestByFileObject(null(), queue, file, &raw mut other) };
+    let status = WdfIoQueueRetrieveRequestByFileObject(null(), queue, file, Out::of(&mut other));
     assert_eq!(status, NtStatus::NO_MORE_ENTRIES);
     assert_eq!(retrieve(), (NtStatus::SUCCESS, request));
     complete(request, NtStatus::SUCCESS, 4);
@@ -314,7 +336,7 @@ fn a_request_is_forwarded_to_another_queue_of_its_device() {
 fn a_stopped_queue_keeps_and_a_purged_one_cancels() {
     let client = TestClient::new();
     let (device, queue) = queue(&client, DispatchType::PARALLEL);
-    WdfIoQueueStop(null(), queue, Some(on_state), 3);
+    WdfIoQueueStop(null(), queue, Some(Callback::of(on_state)), 3);
     assert_eq!(TOLD.get(), 3, "nothing was with the client");
     let (request, answer) = ask(device, RequestType::READ);
     assert_eq!((state(queue), SEEN.take().len()), ((1 | 8, 1, 0), 0));
@@ -339,13 +361,13 @@ fn draining_waits_for_what_is_there_and_takes_no_more() {
     let client = TestClient::new();
     let (device, queue) = queue(&client, DispatchType::SEQUENTIAL);
     let (request, _answer) = ask(device, RequestType::READ);
-    WdfIoQueueDrain(null(), queue, Some(on_state), 7);
+    WdfIoQueueDrain(null(), queue, Some(Callback::of(on_state)), 7);
     assert_eq!(TOLD.get(), 0);
     complete(request, NtStatus::SUCCESS, 0);
     assert_eq!(TOLD.get(), 7);
     WdfIoQueueDrainSynchronously(null(), queue);
     WdfIoQueueStopSynchronously(null(), queue);
-    WdfIoQueuePurge(null(), queue, Some(on_state), 1);
+    WdfIoQueuePurge(null(), queue, Some(Callback::of(on_state)), 1);
     assert_eq!((TOLD.get(), state(queue).0), (8, 4 | 8));
 }
 
@@ -388,4 +410,88 @@ fn enqueueing_a_request_that_is_in_a_queue_is_a_breach() {
     let status = WdfDeviceEnqueueRequest(null(), device, request);
     assert_eq!(status, NtStatus::INVALID_DEVICE_REQUEST);
     recorded::take_one(WdfFault::RequestFatalError);
+}
+
+thread_local! {
+    /// What EvtIoInCallerContext does, and with which status it was answered.
+    static ENQUEUE: Cell<Option<NtStatus>> = const { Cell::new(None) };
+}
+
+extern "C" fn in_caller_context(device: Handle, request: Handle) {
+    ENQUEUE.set(Some(WdfDeviceEnqueueRequest(null(), device, request)));
+}
+
+/// A device whose client sees requests before any queue does.
+fn device_with_caller_context(client: &TestClient) -> Handle {
+    let init = DeviceInit::create(client.driver()).unwrap();
+    let said = device_init::checked("test", init).unwrap();
+    said.statements().in_caller_context = Some(Callback::of(in_caller_context));
+    device::create("test", init, &Attributes::default()).unwrap()
+}
+
+#[test]
+fn a_request_comes_to_the_callers_context_before_its_queue() {
+    let client = TestClient::new();
+    let device = device_with_caller_context(&client);
+    let (request, _answer) = ask(device, RequestType::READ);
+    assert_eq!(
+        ENQUEUE.take(),
+        Some(NtStatus::INVALID_DEVICE_REQUEST),
+        "no queue yet"
+    );
+    complete(request, NtStatus::UNSUCCESSFUL, 0);
+    create(device, &config(DispatchType::PARALLEL));
+    let (request, _answer) = ask(device, RequestType::READ);
+    assert_eq!(ENQUEUE.take(), Some(NtStatus::SUCCESS));
+    assert_eq!(SEEN.take(), [request]);
+    let again = WdfDeviceEnqueueRequest(null(), device, request);
+    assert_eq!(again, NtStatus::INVALID_DEVICE_REQUEST);
+    recorded::take_one(WdfFault::RequestFatalError);
+}
+
+/// How many callbacks of the serialized queue run, and the most that did at a time.
+static INSIDE: (AtomicU32, AtomicU32) = (AtomicU32::new(0), AtomicU32::new(0));
+
+extern "C" fn dawdle(_: Handle, request: Handle) {
+    let inside = INSIDE.0.fetch_add(1, Ordering::SeqCst) + 1;
+    INSIDE.1.fetch_max(inside, Ordering::SeqCst);
+    std::thread::sleep(std::time::Duration::from_millis(10));
+    INSIDE.0.fetch_sub(1, Ordering::SeqCst);
+    complete(request, NtStatus::SUCCESS, 0);
+}
+
+/// The most callbacks of a parallel queue at a time, with that synchronization scope.
+fn most_at_a_time(scope: u32) -> u32 {
+    let client = TestClient::new();
+    let device = device(&client);
+    let wanted = QueueConfig {
+        default: Some(Callback::of(dawdle)),
+        ..config(DispatchType::PARALLEL)
+    };
+    let mut attributes = attributes();
+    attributes.synchronization_scope = scope;
+    let mut queue = Handle::NULL;
+    let status = WdfIoQueueCreate(
+        null(),
+        device,
+        In::of(&wanted),
+        In::of(&attributes),
+        Out::of(&mut queue),
+    );
+    assert_eq!(status, NtStatus::SUCCESS);
+    INSIDE.1.store(0, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| ask(device, RequestType::READ).1.recv().unwrap());
+        }
+    });
+    INSIDE.1.load(Ordering::SeqCst)
+}
+
+#[test]
+fn callbacks_of_a_synchronized_queue_exclude_each_other() {
+    const QUEUE: u32 = 3;
+    const NONE: u32 = 4;
+    assert_eq!(most_at_a_time(QUEUE), 1);
+    assert!(most_at_a_time(NONE) > 1, "a parallel queue otherwise");
 }

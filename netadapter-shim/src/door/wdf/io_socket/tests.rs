@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
+use crate::door::foreign::Callback;
 use crate::door::object;
 use crate::door::wdf::device::tests::device;
 use crate::door::wdf::io_queue::{DispatchType, IoQueue, QueueConfig};
@@ -30,7 +31,7 @@ extern "C" fn canceled(handle: Handle) {
 
 extern "C" fn keep(_: Handle, handle: Handle, _length: usize) {
     let found = request::checked("test", handle).unwrap();
-    found.state().cancel = Some(canceled);
+    found.state().cancel = Some(Callback::of(canceled));
 }
 
 struct Served {
@@ -46,13 +47,13 @@ impl Served {
         let config = QueueConfig {
             size: 96,
             dispatch: DispatchType::PARALLEL,
-            power_managed: 2,
+            power_managed: io_queue::NOT_POWER_MANAGED,
             allow_zero_length: 0,
             default_queue: 1,
             default: None,
-            read: Some(keep),
+            read: Some(Callback::of(keep)),
             write: None,
-            control: Some(control),
+            control: Some(Callback::of(control)),
             internal_control: None,
             stop: None,
             resume: None,
@@ -60,7 +61,7 @@ impl Served {
             presented: 0,
             driver: Handle::NULL,
         };
-        let queue = IoQueue::new(device, config);
+        let queue = IoQueue::new(device, config, None, true);
         let queue = object::create(object::Kind::IoQueue, Some(device), queue).unwrap();
         let found = crate::door::wdf::device::checked("test", device).unwrap();
         found.state().default_queue = Some(queue);

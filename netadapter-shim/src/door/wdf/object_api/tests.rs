@@ -36,10 +36,7 @@ fn watched() -> WdfObjectAttributes {
 }
 
 fn general(client: &TestClient, attributes: &WdfObjectAttributes) -> Handle {
-    client.create(|globals, out| {
-        // SAFETY: live attributes and a live place for the handle.
-        unsafe { WdfObjectCreate(globals, attributes, out) }
-    })
+    client.create(|globals, out| WdfObjectCreate(globals, In::from(attributes), out))
 }
 
 #[test]
@@ -88,13 +85,11 @@ fn a_context_is_found_by_type_and_leads_back_to_its_object() {
     let mut wanted = attributes();
     wanted.context_type = &first;
     let handle = general(&client, &wanted);
-    // SAFETY: live type information.
-    let memory = unsafe { WdfObjectGetTypedContextWorker(null(), handle, &first) };
+    let memory = WdfObjectGetTypedContextWorker(null(), handle, In::of(&first));
     assert!(!memory.is_null());
     assert_eq!(WdfObjectContextGetObject(null(), memory), handle);
     let second = kind(c"SECOND");
-    // SAFETY: live type information.
-    let none = unsafe { WdfObjectGetTypedContextWorker(null(), handle, &second) };
+    let none = WdfObjectGetTypedContextWorker(null(), handle, In::of(&second));
     assert!(none.is_null());
     assert!(recorded::take().is_empty());
     WdfObjectContextGetObject(null(), null());
@@ -110,8 +105,8 @@ fn allocating_a_context_twice_finds_the_first_one() {
     wanted.context_type = &first;
     let allocate = |wanted: &WdfObjectAttributes| {
         let mut memory = null_mut();
-        // SAFETY: live attributes and a live place for the context.
-        let status = unsafe { WdfObjectAllocateContext(null(), handle, wanted, &raw mut memory) };
+        let status =
+            WdfObjectAllocateContext(null(), handle, In::from(wanted), Out::of(&mut memory));
         (status, memory)
     };
     let (status, memory) = allocate(&wanted);
@@ -128,13 +123,9 @@ fn a_custom_type_marks_an_object() {
     let client = TestClient::new();
     let handle = general(&client, &attributes());
     let mark = kind(c"MARK");
-    // SAFETY: live type information.
-    let is = |mark: &WdfContextTypeInfo| unsafe { WdfObjectIsCustomType(null(), handle, mark) };
+    let is = |mark: &WdfContextTypeInfo| WdfObjectIsCustomType(null(), handle, In::from(mark));
     assert_eq!(is(&mark), 0);
-    let add = || {
-        // SAFETY: live type information.
-        unsafe { WdfObjectAddCustomType(null(), handle, &mark, 0, Some(cleanup), None) }
-    };
+    let add = || WdfObjectAddCustomType(null(), handle, In::of(&mark), 0, Some(cleanup), None);
     assert_eq!(add(), NtStatus::SUCCESS);
     assert_eq!(is(&mark), 1);
     assert_eq!(add(), NtStatus::OBJECT_NAME_EXISTS);
@@ -160,9 +151,60 @@ fn only_devices_and_queues_have_a_lock() {
 #[test]
 fn a_create_before_the_driver_is_a_breach() {
     let mut handle = Handle::NULL;
-    // SAFETY: no attributes and a live place for the handle.
-    let status = unsafe { WdfObjectCreate(null(), null(), &raw mut handle) };
+    let status = WdfObjectCreate(null(), In::NULL, Out::of(&mut handle));
     assert_eq!(status, NtStatus::INVALID_PARAMETER);
     recorded::take_one(WdfFault::VerifierFatalError);
     assert!(handle.is_null());
+}
+
+#[test]
+fn a_context_is_not_found_any_more_once_its_object_is_destroyed() {
+    let client = TestClient::new();
+    let kind = kind(c"FLEETING");
+    let mut wanted = attributes();
+    wanted.context_type = &kind;
+    let handle = general(&client, &wanted);
+    let find = || WdfObjectGetTypedContextWorker(null(), handle, In::of(&kind));
+    let first = find();
+    assert!(!first.is_null());
+    assert_eq!(
+        object::context_known(handle, (&raw const kind).addr()),
+        Some(first)
+    );
+    assert_eq!(find(), first);
+    WdfObjectDelete(null(), handle);
+    assert!(find().is_null());
+    recorded::take_one(WdfFault::InvalidHandle);
+}
+
+/// What a call takes, over many.
+fn nanoseconds(call: impl Fn()) -> f64 {
+    const CALLS: u32 = 1_000_000;
+    let begin = std::time::Instant::now();
+    (0..CALLS).for_each(|_| call());
+    begin.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
+}
+
+#[test]
+#[ignore = "a measurement: cargo test --release -p netadapter-shim --lib -- --ignored --nocapture cost"]
+fn the_cost_of_a_context_and_of_a_handle() {
+    let client = TestClient::new();
+    let kind = kind(c"COSTLY");
+    let mut wanted = attributes();
+    wanted.context_type = &kind;
+    let objects: Vec<_> = (0..1000).map(|_| general(&client, &wanted)).collect();
+    let object = objects[500];
+    let context = nanoseconds(|| {
+        let found = WdfObjectGetTypedContextWorker(null(), object, In::of(&kind));
+        assert!(!std::hint::black_box(found).is_null());
+    });
+    let handle = nanoseconds(|| {
+        let found = object::payload::<()>(object, Kind::General);
+        assert!(std::hint::black_box(found).is_ok());
+    });
+    let globals = nanoseconds(|| {
+        let found = crate::door::globals::client(client.globals());
+        assert!(std::hint::black_box(found).is_some());
+    });
+    println!("context {context:.1} ns, handle {handle:.1} ns, globals {globals:.1} ns");
 }

@@ -1,4 +1,4 @@
-use std::ptr::{null, null_mut};
+use std::ptr::null;
 
 use super::*;
 use crate::door::configuration_store::ConfigurationTable;
@@ -29,16 +29,12 @@ fn key(client: &TestClient) -> Handle {
         .with("List", ConfigurationValue::MultiString(texts))
         .with("Blob", ConfigurationValue::Binary(vec![1, 2, 3]))
         .with_table("Inner", Arc::new(inner));
-    client.create(|globals, out| {
-        // SAFETY: a live place for the handle.
-        status(unsafe { open("test", globals, Arc::new(table), null(), out) })
-    })
+    client.create(|globals, out| status(open("test", globals, Arc::new(table), In::NULL, out)))
 }
 
 fn number(key: Handle, name: &str) -> Result<u32, NtStatus> {
     let mut number = 0;
-    // SAFETY: live structures.
-    let status = unsafe { WdfRegistryQueryULong(null(), key, &wide(name).1, &raw mut number) };
+    let status = WdfRegistryQueryULong(null(), key, In::of(&wide(name).1), Out::of(&mut number));
     match status {
         NtStatus::SUCCESS => Ok(number),
         other => Err(other),
@@ -52,8 +48,7 @@ fn numbers_are_found_by_name_and_type() {
     assert_eq!(number(key, "speed"), Ok(1000));
     assert_eq!(number(key, "Name"), Err(NtStatus::OBJECT_TYPE_MISMATCH));
     assert_eq!(number(key, "Weight"), Err(NtStatus::OBJECT_NAME_NOT_FOUND));
-    // SAFETY: a live string.
-    let status = unsafe { WdfRegistryAssignULong(null(), key, &wide("Weight").1, 7) };
+    let status = WdfRegistryAssignULong(null(), key, In::of(&wide("Weight").1), 7);
     assert_eq!((status, number(key, "Weight")), (NtStatus::SUCCESS, Ok(7)));
     WdfRegistryClose(null(), key);
     assert_eq!(number(key, "speed"), Err(NtStatus::INVALID_HANDLE));
@@ -66,18 +61,20 @@ fn texts_are_read_into_strings_of_both_kinds() {
     let key = key(&client);
     let none = Attributes::default();
     let text = string::create_with_units(client.driver(), &none, &[]).unwrap();
-    // SAFETY: live structures.
-    let status = unsafe { WdfRegistryQueryString(null(), key, &wide("Name").1, text) };
+    let status = WdfRegistryQueryString(null(), key, In::of(&wide("Name").1), text);
     assert_eq!(status, NtStatus::SUCCESS);
     let units: Vec<u16> = "wire".encode_utf16().collect();
     assert_eq!(string::checked("test", text).unwrap().units(), units);
     let mut room = wide("......");
     let mut needed = 0;
     let query = |room: &mut UnicodeString, needed: &mut u16| {
-        // SAFETY: live structures with a buffer as large as they say.
-        unsafe {
-            WdfRegistryQueryUnicodeString(null(), key, &wide("Name").1, &raw mut *needed, room)
-        }
+        WdfRegistryQueryUnicodeString(
+            null(),
+            key,
+            In::of(&wide("Name").1),
+            Out::of(&mut *needed),
+            Out::of(room),
+        )
     };
     assert_eq!(query(&mut room.1, &mut needed), NtStatus::SUCCESS);
     assert_eq!((room.1.length, needed), (8, 10));
@@ -94,11 +91,9 @@ fn texts_are_written_from_strings_of_both_kinds() {
     let none = Attributes::default();
     let units: Vec<u16> = "cable".encode_utf16().collect();
     let text = string::create_with_units(client.driver(), &none, &units).unwrap();
-    // SAFETY: live structures.
-    let first = unsafe { WdfRegistryAssignString(null(), key, &wide("Name").1, text) };
+    let first = WdfRegistryAssignString(null(), key, In::of(&wide("Name").1), text);
     let (name, value) = (wide("Other"), wide("radio"));
-    // SAFETY: live structures.
-    let second = unsafe { WdfRegistryAssignUnicodeString(null(), key, &name.1, &value.1) };
+    let second = WdfRegistryAssignUnicodeString(null(), key, In::of(&name.1), In::of(&value.1));
     assert_eq!([first, second], [NtStatus::SUCCESS; 2]);
     let table = checked("test", key).unwrap();
     let got = |name| table.0.get(name);
@@ -120,18 +115,15 @@ fn raw_values_come_and_go_with_their_types() {
     let mut query = |name: &str, room: &mut [u8]| {
         let size = u32::try_from(room.len()).unwrap();
         let buffer = room.as_mut_ptr();
-        // SAFETY: live structures and as much room as `size` says.
-        let status = unsafe {
-            WdfRegistryQueryValue(
-                null(),
-                key,
-                &wide(name).1,
-                size,
-                buffer,
-                &raw mut length,
-                &raw mut kind,
-            )
-        };
+        let status = WdfRegistryQueryValue(
+            null(),
+            key,
+            In::of(&wide(name).1),
+            size,
+            Out::from(buffer),
+            Out::of(&mut length),
+            Out::of(&mut kind),
+        );
         (status, length, kind)
     };
     let mut room = [0u8; 4];
@@ -139,8 +131,14 @@ fn raw_values_come_and_go_with_their_types() {
     assert_eq!(room, [1, 2, 3, 0]);
     assert_eq!(query("Blob", &mut [0; 2]).0, NtStatus::BUFFER_OVERFLOW);
     let assign = |kind, length, bytes: *const u8| {
-        // SAFETY: live structures and as many bytes as `length` says.
-        unsafe { WdfRegistryAssignValue(null(), key, &wide("Blob").1, kind, length, bytes.cast()) }
+        WdfRegistryAssignValue(
+            null(),
+            key,
+            In::of(&wide("Blob").1),
+            kind,
+            length,
+            In::from(bytes),
+        )
     };
     assert_eq!(assign(4, 4, [5u8, 0, 0, 0].as_ptr()), NtStatus::SUCCESS);
     assert_eq!(
@@ -150,18 +148,15 @@ fn raw_values_come_and_go_with_their_types() {
     assert_eq!(assign(3, 1, null()), NtStatus::INVALID_PARAMETER);
     assert_eq!(query("Blob", &mut room), (NtStatus::SUCCESS, 4, 4));
     let (mut made, mut kind) = (Handle::NULL, 0);
-    // SAFETY: live structures and places for the results.
-    let status = unsafe {
-        WdfRegistryQueryMemory(
-            null(),
-            key,
-            &wide("Blob").1,
-            1,
-            null(),
-            &raw mut made,
-            &raw mut kind,
-        )
-    };
+    let status = WdfRegistryQueryMemory(
+        null(),
+        key,
+        In::of(&wide("Blob").1),
+        1,
+        In::NULL,
+        Out::of(&mut made),
+        Out::of(&mut kind),
+    );
     assert_eq!((status, kind), (NtStatus::SUCCESS, 4));
     assert_eq!(object::parent(made), Some(key));
 }
@@ -173,8 +168,7 @@ fn several_texts_go_into_a_collection() {
     let made = Arc::<collection::Collection>::default();
     let list = object::create(Kind::Collection, None, Arc::clone(&made) as _).unwrap();
     let query = |name: &str| {
-        // SAFETY: a live string.
-        unsafe { WdfRegistryQueryMultiString(null(), key, &wide(name).1, null(), list) }
+        WdfRegistryQueryMultiString(null(), key, In::of(&wide(name).1), In::NULL, list)
     };
     assert_eq!(query("List"), NtStatus::SUCCESS);
     let second = string::checked("test", made.items()[1]).unwrap();
@@ -189,10 +183,14 @@ fn tables_in_a_table_are_opened_by_name() {
     let open = |parent, name: &str| {
         let mut inner = Handle::NULL;
         let globals = client.globals();
-        // SAFETY: a live string and a live place for the handle.
-        let status = unsafe {
-            WdfRegistryOpenKey(globals, parent, &wide(name).1, 0, null(), &raw mut inner)
-        };
+        let status = WdfRegistryOpenKey(
+            globals,
+            parent,
+            In::of(&wide(name).1),
+            0,
+            In::NULL,
+            Out::of(&mut inner),
+        );
         (status, inner)
     };
     let (status, inner) = open(key, "inner");
@@ -206,12 +204,8 @@ fn tables_in_a_table_are_opened_by_name() {
 fn keys_of_a_bad_driver_or_device_are_breaches() {
     let client = TestClient::new();
     let globals = client.globals();
-    // SAFETY: NULL is what is tested.
-    let driver =
-        unsafe { WdfDriverOpenParametersRegistryKey(globals, Handle::NULL, 0, null(), null_mut()) };
-    // SAFETY: NULL is what is tested.
-    let device =
-        unsafe { WdfDeviceOpenRegistryKey(globals, Handle::NULL, 1, 0, null(), null_mut()) };
+    let driver = WdfDriverOpenParametersRegistryKey(globals, Handle::NULL, 0, In::NULL, Out::NULL);
+    let device = WdfDeviceOpenRegistryKey(globals, Handle::NULL, 1, 0, In::NULL, Out::NULL);
     assert_eq!([driver, device], [NtStatus::INVALID_HANDLE; 2]);
     assert_eq!(recorded::take().len(), 2);
 }

@@ -3,6 +3,7 @@ use std::ptr::{null, null_mut};
 
 use super::*;
 use crate::door::fail::recorded;
+use crate::door::foreign::Callback;
 use crate::door::wdf::device::tests::device;
 use crate::door::wdf::request::IoRequest;
 use crate::door::wdf::test_client::TestClient;
@@ -14,10 +15,7 @@ extern "C" fn canceled(_: Handle) {
 }
 
 fn of_driver(client: &TestClient) -> Handle {
-    client.create(|globals, out| {
-        // SAFETY: a live place for the handle.
-        unsafe { WdfRequestCreate(globals, null(), Handle::NULL, out) }
-    })
+    client.create(|globals, out| WdfRequestCreate(globals, In::NULL, Handle::NULL, out))
 }
 
 fn from_outside(client: &TestClient, kind: RequestType) -> Handle {
@@ -37,8 +35,7 @@ fn parameters_of(request: Handle) -> Parameters {
         size: 40,
         ..Parameters::default()
     };
-    // SAFETY: a live structure.
-    unsafe { WdfRequestGetParameters(null(), request, &raw mut parameters) };
+    WdfRequestGetParameters(null(), request, Out::of(&mut parameters));
     parameters
 }
 
@@ -55,8 +52,7 @@ fn a_request_of_the_driver_is_reused_but_never_completed() {
         status: NtStatus::NOT_SUPPORTED,
         irp: 0,
     };
-    // SAFETY: a live structure.
-    let reuse = |params: &ReuseParams| unsafe { WdfRequestReuse(null(), request, params) };
+    let reuse = |params: &ReuseParams| WdfRequestReuse(null(), request, In::from(params));
     assert_eq!(reuse(&params), NtStatus::SUCCESS);
     assert_eq!(
         WdfRequestGetStatus(null(), request),
@@ -79,8 +75,7 @@ fn a_reuse_with_a_wrong_size_is_a_breach() {
         status: NtStatus::SUCCESS,
         irp: 0,
     };
-    // SAFETY: a live structure.
-    let status = unsafe { WdfRequestReuse(null(), of_driver(&client), &params) };
+    let status = WdfRequestReuse(null(), of_driver(&client), In::of(&params));
     assert_eq!(status, NtStatus::INVALID_PARAMETER);
     recorded::take_one(WdfFault::VerifierFatalError);
 }
@@ -89,9 +84,12 @@ fn a_reuse_with_a_wrong_size_is_a_breach() {
 fn a_target_must_be_one() {
     let client = TestClient::new();
     let mut handle = Handle::NULL;
-    // SAFETY: a live place for the handle.
-    let status =
-        unsafe { WdfRequestCreate(client.globals(), null(), client.driver(), &raw mut handle) };
+    let status = WdfRequestCreate(
+        client.globals(),
+        In::NULL,
+        client.driver(),
+        Out::of(&mut handle),
+    );
     assert_eq!(status, NtStatus::INVALID_HANDLE);
     recorded::take_one(WdfFault::InvalidHandle);
 }
@@ -107,8 +105,7 @@ fn parameters_depend_on_the_kind() {
     assert_eq!((write.kind, write.values[0]), (4, 2));
     let mut wrong = Parameters::default();
     let request = from_outside(&client, RequestType::READ);
-    // SAFETY: a live structure.
-    unsafe { WdfRequestGetParameters(null(), request, &raw mut wrong) };
+    WdfRequestGetParameters(null(), request, Out::of(&mut wrong));
     recorded::take_one(WdfFault::VerifierFatalError);
     assert_eq!(wrong, Parameters::default());
 }
@@ -121,25 +118,34 @@ fn buffers_are_there_for_the_kinds_that_have_them() {
         from_outside(&client, RequestType::WRITE),
     );
     let (mut buffer, mut length) = (null_mut(), 0);
-    // SAFETY: live places for buffer and length.
-    let input = |request, minimum| unsafe {
-        WdfRequestRetrieveInputBuffer(null(), request, minimum, &raw mut buffer, &raw mut length)
+    let input = |request, minimum| {
+        WdfRequestRetrieveInputBuffer(
+            null(),
+            request,
+            minimum,
+            Out::of(&mut buffer),
+            Out::of(&mut length),
+        )
     };
     let mut input = input;
     assert_eq!(input(write, 2), NtStatus::SUCCESS);
     assert_eq!(input(write, 3), NtStatus::BUFFER_TOO_SMALL);
     assert_eq!(input(read, 0), NtStatus::INVALID_DEVICE_REQUEST);
     assert_eq!(length, 2);
-    // SAFETY: live places for buffer and length.
-    let output = |request| unsafe {
-        WdfRequestRetrieveOutputBuffer(null(), request, 0, &raw mut buffer, &raw mut length)
+    let output = |request| {
+        WdfRequestRetrieveOutputBuffer(
+            null(),
+            request,
+            0,
+            Out::of(&mut buffer),
+            Out::of(&mut length),
+        )
     };
     let mut output = output;
     assert_eq!(output(read), NtStatus::SUCCESS);
     assert_eq!(output(write), NtStatus::INVALID_DEVICE_REQUEST);
     assert_eq!(length, 5);
-    // SAFETY: NULL is what is tested.
-    let status = unsafe { WdfRequestRetrieveInputBuffer(null(), write, 0, null_mut(), null_mut()) };
+    let status = WdfRequestRetrieveInputBuffer(null(), write, 0, Out::NULL, Out::NULL);
     assert_eq!(status, NtStatus::INVALID_PARAMETER);
     recorded::take_one(WdfFault::RequiredParameterIsNull);
 }
@@ -148,11 +154,10 @@ fn buffers_are_there_for_the_kinds_that_have_them() {
 fn the_memory_of_a_request_is_made_once_and_is_its_child() {
     let client = TestClient::new();
     let request = from_outside(&client, RequestType::DEVICE_CONTROL);
-    type Retrieve = unsafe extern "C" fn(Globals, Handle, *mut Handle) -> NtStatus;
+    type Retrieve = extern "C" fn(Globals, Handle, Out<'_, Handle>) -> NtStatus;
     let memory = |retrieve: Retrieve| {
         let mut memory = Handle::NULL;
-        // SAFETY: a live place for the handle.
-        let status = unsafe { retrieve(null(), request, &raw mut memory) };
+        let status = retrieve(null(), request, Out::of(&mut memory));
         assert_eq!(status, NtStatus::SUCCESS);
         memory
     };
@@ -172,8 +177,8 @@ fn marks_are_set_taken_back_and_checked_on_completion() {
     let request = from_outside(&client, RequestType::READ);
     let unmark = || WdfRequestUnmarkCancelable(null(), request);
     assert_eq!(unmark(), NtStatus::INVALID_PARAMETER);
-    WdfRequestMarkCancelable(null(), request, Some(canceled));
-    let twice = WdfRequestMarkCancelableEx(null(), request, Some(canceled));
+    WdfRequestMarkCancelable(null(), request, Some(Callback::of(canceled)));
+    let twice = WdfRequestMarkCancelableEx(null(), request, Some(Callback::of(canceled)));
     assert_eq!(twice, NtStatus::INVALID_DEVICE_REQUEST);
     recorded::take_one(WdfFault::RequestFatalError);
     WdfRequestCompleteWithInformation(null(), request, NtStatus::SUCCESS, 1);
@@ -184,7 +189,7 @@ fn marks_are_set_taken_back_and_checked_on_completion() {
     request::cancel(request);
     assert_eq!(WdfRequestIsCanceled(null(), request), 1);
     assert_eq!(unmark(), NtStatus::CANCELLED);
-    WdfRequestMarkCancelable(null(), request, Some(canceled));
+    WdfRequestMarkCancelable(null(), request, Some(Callback::of(canceled)));
     assert_eq!(CANCELED.get(), 1, "called at once");
     WdfRequestMarkCancelableEx(null(), request, None);
     recorded::take_one(WdfFault::RequiredParameterIsNull);
@@ -200,8 +205,10 @@ fn a_request_outside_a_queue_cannot_be_moved() {
     assert!(WdfRequestGetFileObject(null(), request).is_null());
     let requeued = WdfRequestRequeue(null(), request);
     assert_eq!(requeued, NtStatus::INVALID_DEVICE_REQUEST);
-    WdfRequestStopAcknowledge(null(), request, 0);
-    WdfRequestStopAcknowledge(null(), request, 1);
+    for requeue in [0, 1] {
+        WdfRequestStopAcknowledge(null(), request, requeue);
+        recorded::take_one(WdfFault::RequestFatalError);
+    }
     let forwarded = WdfRequestForwardToIoQueue(null(), request, request);
     assert_eq!(forwarded, NtStatus::INVALID_HANDLE);
     recorded::take_one(WdfFault::InvalidHandle);
