@@ -79,7 +79,7 @@ pub enum Outcome {
 pub enum Layer {
     /// [`virtio::queue::Virtqueue`].
     Queue,
-    /// [`crate::init`] and [`virtio::net::config`].
+    /// [`virtio::init`] and [`virtio::net::config`].
     Start,
     /// [`virtio::net::ctrl`].
     Control,
