@@ -86,7 +86,7 @@ pub(crate) fn send_frames(ifname: &str, lane: usize) {
     sh(&format!(
         "(ip link set {ifname} up; ip addr add 10.9.{lane}.1/24 dev {ifname}; \
           ip neigh add 10.9.{lane}.2 lladdr 02:00:00:00:00:02 dev {ifname}; \
-          ping -q -c 100 -i 0.002 -W 0.1 10.9.{lane}.2) >/dev/null 2>&1 || true"
+          ping -q -c 200 -i 0.002 -W 0.1 10.9.{lane}.2) >/dev/null 2>&1 || true"
     ));
 }
 
