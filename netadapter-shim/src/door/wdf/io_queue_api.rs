@@ -66,7 +66,8 @@ extern "C" fn WdfIoQueueCreate(
         }
         let scope = Scope(attributes.synchronization_scope);
         let serialized = serialize::of_new_queue(&owner, scope);
-        let powered = owner.state().io_powered;
+        // A control device has no power to lose.
+        let powered = owner.state().io_powered || owner.statements().control;
         let made = IoQueue::new(device, config, serialized, powered);
         let payload = Arc::clone(&made);
         let handle = create_object(call, Kind::IoQueue, device, &attributes, payload)?;

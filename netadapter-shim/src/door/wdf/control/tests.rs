@@ -1,8 +1,13 @@
 use super::*;
+use crate::abi::NtStatus;
 use crate::door::fail::recorded;
 use crate::door::object::Attributes;
 use crate::door::wdf::device::tests::device as added_device;
+use crate::door::wdf::io_queue::DispatchType;
+use crate::door::wdf::io_queue::QueueConfig;
+use crate::door::wdf::io_queue_api::tests::{ask, complete, config, create, seen};
 use crate::door::wdf::object_api;
+use crate::door::wdf::request::RequestType;
 use crate::door::wdf::test_client::TestClient;
 use std::ptr::null;
 
@@ -30,6 +35,20 @@ fn control_devices_are_not_counted_among_the_added_ones() {
     added_device(&client);
     let second = added_device(&client);
     assert_eq!(device::number(second, client.driver()), 1);
+}
+
+#[test]
+fn queues_of_a_control_device_wait_for_no_power() {
+    let client = TestClient::new();
+    let device = control_device(&client);
+    let by_default = QueueConfig {
+        power_managed: 2,
+        ..config(DispatchType::PARALLEL)
+    };
+    assert_eq!(create(device, &by_default).0, NtStatus::SUCCESS);
+    let (request, _answer) = ask(device, RequestType::READ);
+    assert_eq!(seen(), [request]);
+    complete(request, NtStatus::SUCCESS, 0);
 }
 
 #[test]
