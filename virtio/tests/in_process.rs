@@ -117,6 +117,41 @@ fn a_frame_waits_for_buffers_and_for_the_doorbell() {
 }
 
 #[test]
+fn a_frame_with_too_few_buffers_waits_for_the_doorbell_too() {
+    let (done, finished) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let config = DeviceConfig {
+            queue_sizes: vec![4, 4, 2],
+            ..Default::default()
+        };
+        for features in [PLAIN, EVENTS].map(|plain| plain.with(VIRTIO_NET_F_MRG_RXBUF)) {
+            let port = Port::default();
+            let mut nic = Nic::with_slots(config.clone(), port.clone(), features, 128, 128);
+            // Two buffers, and then three where two are left.
+            [2, 3].map(|count| port.inject(&Frame::plain(&frame_of(count * 128 - 12))));
+            nic.device.settle();
+            let counters = nic.device.counters();
+            assert_eq!((counters.rx_frames, counters.rx_starved), (1, 1));
+            let first = nic.rx.vq.pop_used().unwrap().unwrap();
+            nic.rx.vq.add(first.slot);
+            nic.rx.vq.publish();
+            assert!(
+                nic.rx.vq.kick_if_needed(&*nic.rx.bell),
+                "a starved device wants it"
+            );
+            nic.device.settle();
+            assert_eq!(nic.device.counters().rx_frames, 2);
+            assert_honest(&nic.device);
+        }
+        done.send(()).unwrap();
+    });
+    let patience = std::time::Duration::from_secs(10);
+    finished
+        .recv_timeout(patience)
+        .expect("the device looks at the same buffers for ever");
+}
+
+#[test]
 fn a_frame_too_large_for_its_buffer_is_lost_and_the_buffer_stays() {
     let port = Port::default();
     let mut nic = Nic::new(DeviceConfig::default(), port.clone(), PLAIN);

@@ -29,6 +29,8 @@ pub(super) struct Ring {
     signalled: u16,
     /// Entries were published together, which `virtio-queue` does not know of.
     published_together: bool,
+    /// Up to where the device has looked at buffers; it may have put some back.
+    looked: u16,
     /// The device waits for the doorbell before it looks for buffers again.
     pub(super) starved: bool,
 }
@@ -78,6 +80,7 @@ impl Ring {
             held: vec![false; usize::from(setup.size.get())].into(),
             signalled: 0,
             published_together: false,
+            looked: 0,
             starved: false,
         })
     }
@@ -109,6 +112,7 @@ impl Ring {
                 )
             })?
             .next();
+        self.looked = self.queue.next_avail();
         let Some(chain) = next else { return Ok(None) };
         let head = chain.head_index();
         match self.held.get_mut(usize::from(head)) {
@@ -216,9 +220,13 @@ impl Ring {
         let _ = self.queue.disable_notification(memory);
     }
 
-    /// Asks for the doorbell; whether buffers have come meanwhile.
+    /// Asks for the doorbell; whether buffers have come meanwhile. Those that were put back are
+    /// no news: too few for a frame, they would be looked at for ever.
     pub(super) fn enable_doorbell(&mut self, memory: &Memory) -> bool {
+        let next = self.queue.next_avail();
+        self.queue.set_next_avail(self.looked);
         let more = self.queue.enable_notification(memory).unwrap_or(false);
+        self.queue.set_next_avail(next);
         fence(Ordering::SeqCst);
         more
     }
