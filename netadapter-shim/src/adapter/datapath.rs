@@ -138,7 +138,7 @@ impl Adapter {
     }
 
     /// Creates the Tx queues that frames wait for, each in a context of its
-    /// own; see [`DemandHook`]. Nothing happens if no frames wait.
+    /// own; see [`DemandHook`](crate::adapter::DemandHook). Nothing happens if no frames wait.
     ///
     /// # Errors
     /// A queue the client did not create; its frames are dropped from now on.
