@@ -128,7 +128,9 @@ fn a_frame_with_too_few_buffers_waits_for_the_doorbell_too() {
             let port = Port::default();
             let mut nic = Nic::with_slots(config.clone(), port.clone(), features, 128, 128);
             // Two buffers, and then three where two are left.
-            [2, 3].map(|count| port.inject(&Frame::plain(&frame_of(count * 128 - 12))));
+            for count in [2, 3] {
+                port.inject(&Frame::plain(&frame_of(count * 128 - 12)));
+            }
             nic.device.settle();
             let counters = nic.device.counters();
             assert_eq!((counters.rx_frames, counters.rx_starved), (1, 1));
