@@ -156,6 +156,10 @@ pub struct AdapterConfig {
     /// A checksum that the client calls valid is not checked again by the
     /// stack, whatever the frame holds.
     pub trust_rx_checksums: bool,
+    /// Received TCP segments that follow each other go to the stack as one
+    /// frame, where port and stack have such frames and the client does not
+    /// coalesce itself.
+    pub coalesce_received: bool,
     /// Called by the queue's own thread as soon as a client breaks the ring
     /// contract.
     pub fault_hook: Option<FaultHook>,
@@ -175,6 +179,7 @@ impl Default for AdapterConfig {
             deadline: Duration::from_secs(2),
             post_ignored: false,
             trust_rx_checksums: false,
+            coalesce_received: false,
             fault_hook: None,
             demand_hook: None,
         }

@@ -244,7 +244,7 @@ pub(crate) fn describe_valid(head: &[u8]) -> Option<(NetPacketPartialChecksum, P
 
 /// Length of the transport header and its payload as the network header says:
 /// a short frame is padded behind them.
-fn transport_length(head: &[u8], layout: NetPacketLayout) -> Option<usize> {
+pub(crate) fn transport_length(head: &[u8], layout: NetPacketLayout) -> Option<usize> {
     let ip = head.get(layout.layer2_header_length() as usize..)?;
     let word = |at: usize| {
         Some(usize::from(u16::from_be_bytes(
@@ -301,6 +301,45 @@ pub(crate) fn describe_coalesced(
         bytes: sum.to_be_bytes(),
     };
     Some((partial, patch))
+}
+
+/// The same for a frame of TCP segments with `size` bytes of payload each, the last of them at
+/// most: writes the pseudo-header sum into `head`.
+pub(crate) fn describe_run(
+    head: &mut [u8],
+    layout: NetPacketLayout,
+    length: usize,
+    size: usize,
+) -> Option<NetPacketPartialChecksum> {
+    let start = layout.layer4_offset() as usize;
+    let headers = start + layout.layer4_header_length() as usize;
+    let kind = match layout.layer3_type().is_ipv4() {
+        true => SegmentType::TCPV4,
+        false => SegmentType::TCPV6,
+    };
+    let sum = pseudo_sum(head, layout, PROTOCOL_TCP, length.checked_sub(start)?)?;
+    let field = start + TCP_CHECKSUM as usize;
+    head.get_mut(field..field + 2)?
+        .copy_from_slice(&sum.to_be_bytes());
+    let partial = NetPacketPartialChecksum::partial(start as u16, TCP_CHECKSUM as u16);
+    Some(partial.with_segments(kind, u16::try_from(size).ok()?, headers as u16))
+}
+
+/// Whether the TCP checksum of a frame that lies in `frame` as a whole is right.
+pub(crate) fn is_tcp_sum_right(
+    frame: VolatileSlice<'_>,
+    head: &[u8],
+    layout: NetPacketLayout,
+) -> bool {
+    let start = layout.layer4_offset() as usize;
+    let length = frame.len().saturating_sub(start);
+    let (Some(pseudo), Ok(segment)) = (
+        pseudo_sum(head, layout, PROTOCOL_TCP, length),
+        frame.offset(start),
+    ) else {
+        return false;
+    };
+    fold(u64::from(pseudo) + u64::from(sum_volatile(segment))) == u16::MAX
 }
 
 /// Folded sum of the pseudo-header of a segment of `length` bytes.

@@ -2,6 +2,7 @@
 //! build one.
 
 mod client;
+mod coalesce;
 mod demux;
 mod pair;
 mod rx;
@@ -21,7 +22,7 @@ pub(crate) use client::ClientHalf;
 pub use demux::{DemandHook, TxDemux};
 pub(crate) use demux::{Lanes, Sorter};
 pub(crate) use pair::{QueuePair, Queues};
-pub(crate) use rx::RxQueue;
+pub(crate) use rx::{Coalescing, RxQueue};
 pub(crate) use tx::{TxCoverage, TxQueue};
 
 /// Which way frames of a queue go, seen from the driver.

@@ -11,8 +11,8 @@ use crate::buffer_pool::BufferPool;
 use crate::execution::{CallError, ContextParts, ExecutionContext};
 use crate::port::PortQueue;
 use crate::queue::{
-    ClientHalf, Direction, Lanes, Notifier, PacketQueue, QueueInit, QueuePair, Queues, RingInfo,
-    RxQueue, Sorter, TxQueue,
+    ClientHalf, Coalescing, Direction, Lanes, Notifier, PacketQueue, QueueInit, QueuePair, Queues,
+    RingInfo, RxQueue, Sorter, TxQueue,
 };
 use crate::ring::RingSet;
 use crate::wake::Waker;
@@ -218,9 +218,21 @@ impl Adapter {
         let half = ClientHalf::new(client, Direction::Rx, self.config.verifier);
         let half = half.numbered(init.queue_id());
         seat.interrupts.extend(init.into_interrupts());
-        let rx = RxQueue::new(half, set).trusting(self.config.trust_rx_checksums);
+        let rx = RxQueue::new(half, set)
+            .trusting(self.config.trust_rx_checksums)
+            .coalescing(self.coalescing());
         seat.queues.rx = Some(rx);
         Ok(())
+    }
+
+    /// What the client leaves to the framework, as far as the stack takes it.
+    fn coalescing(&self) -> Coalescing {
+        let (stack, client) = (self.port.rx_offloads(), &self.active.enabled);
+        let wanted = self.config.coalesce_received;
+        Coalescing {
+            ipv4: wanted && stack.tso4 && !client.tcp_rsc_ipv4,
+            ipv6: wanted && stack.tso6 && !client.tcp_rsc_ipv6,
+        }
     }
 
     fn create_client(

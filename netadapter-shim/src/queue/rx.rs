@@ -3,12 +3,14 @@
 
 use vm_memory::Bytes;
 
+use super::coalesce::{Segment, SegmentRun};
 use super::{ClientHalf, QueueFault, vlan};
 use crate::abi::{
-    NetFragment, NetPacketChecksumState, NetPacketIeee8021Q, NetPacketPartialChecksum,
+    NetFragment, NetPacketChecksum, NetPacketChecksumState, NetPacketIeee8021Q,
+    NetPacketPartialChecksum, NetPacketRsc,
 };
 use crate::frame_layout::HEAD_LENGTH;
-use crate::offload::{describe_coalesced, describe_valid};
+use crate::offload::{describe_coalesced, describe_run, describe_valid, is_tcp_sum_right};
 use crate::os_ring::{OsRing, Run};
 use crate::port::{PortQueue, RxFrame, RxPart};
 use crate::ring::{NetRings, RingSet};
@@ -28,7 +30,31 @@ pub(crate) struct RxQueue {
     parts: Vec<RxPart>,
     /// See [`crate::AdapterConfig::trust_rx_checksums`].
     trust_checksums: bool,
+    /// What the framework coalesces because the client does not.
+    coalescing: Coalescing,
+    /// Segments that go on together, and where they lie.
+    run: Option<SegmentRun>,
+    run_parts: Vec<RxPart>,
 }
+
+/// Which received TCP segments the framework joins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Coalescing {
+    pub(crate) ipv4: bool,
+    pub(crate) ipv6: bool,
+}
+
+impl Coalescing {
+    fn takes(self, segment: &Segment) -> bool {
+        match segment.layout.layer3_type().is_ipv4() {
+            true => self.ipv4,
+            false => self.ipv6,
+        }
+    }
+}
+
+/// Buffers that a joined frame may lie in: what a port can write at once.
+const RUN_PARTS: usize = 64;
 
 /// What one turn of an Rx queue did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +82,11 @@ impl RxQueue {
         }
     }
 
+    /// Joins segments that the client gives one by one.
+    pub(crate) fn coalescing(self, coalescing: Coalescing) -> Self {
+        Self { coalescing, ..self }
+    }
+
     pub(crate) fn new(client: ClientHalf, mut set: RingSet) -> Self {
         if client.verified_queue() {
             set.watch_buffers();
@@ -64,6 +95,9 @@ impl RxQueue {
             packets: OsRing::new(&set.packets),
             fragments: OsRing::new(&set.fragments),
             parts: Vec::with_capacity(set.fragments.mask() as usize + 1),
+            run_parts: Vec::with_capacity(set.fragments.mask() as usize + 1),
+            run: None,
+            coalescing: Coalescing::default(),
             client,
             set,
             trust_checksums: false,
@@ -172,7 +206,7 @@ impl RxQueue {
         };
         let mut rest = returned;
         for index in packets.indices() {
-            match self.indicate(index, &mut rest, port, counters) {
+            match self.receive(index, &mut rest, port, counters) {
                 Ok(length) => {
                     turn.indicated += 1;
                     turn.bytes += length;
@@ -181,6 +215,7 @@ impl RxQueue {
                 Err(Discard::Malformed) => counters.rx_dropped.add(1),
             }
         }
+        self.end_run(port, counters);
         for index in returned.indices() {
             self.set.release(index);
         }
@@ -191,9 +226,9 @@ impl RxQueue {
         Ok(turn)
     }
 
-    /// Hands one packet to the port and returns its length. Frames the port
-    /// does not take are counted apart, with a length of 0.
-    fn indicate(
+    /// Hands one packet on, alone or with those that follow it, and returns
+    /// its length.
+    fn receive(
         &mut self,
         index: u32,
         rest: &mut Run,
@@ -201,6 +236,96 @@ impl RxQueue {
         counters: &Counters,
     ) -> Result<u64, Discard> {
         let length = self.gather(index, rest)?;
+        if self.coalescing == Coalescing::default() {
+            return self.indicate(index, length, port, counters);
+        }
+        let Some(segment) = self.segment(index, length) else {
+            self.end_run(port, counters);
+            return self.indicate(index, length, port, counters);
+        };
+        if !self.join(&segment) {
+            self.end_run(port, counters);
+            self.run = Some(SegmentRun::begin(segment));
+            std::mem::swap(&mut self.parts, &mut self.run_parts);
+        }
+        Ok(length as u64)
+    }
+
+    /// The gathered packet as a segment that may be joined: whole in one
+    /// buffer, its checksum right, and nothing said of it that would be lost.
+    fn segment(&self, index: u32, length: usize) -> Option<Segment> {
+        let [part] = self.parts[..] else { return None };
+        let view = NetRings::new(&self.set);
+        let (partial, checksum) = (view.partial(index), view.checksum(index));
+        let plain = view.rsc(index).coalesced_segment_count < 2
+            && !partial.is_segmented()
+            && !vlan::was_stripped(view.ieee8021q(index));
+        if !plain {
+            return None;
+        }
+        let frame = self.frame(&self.parts, length);
+        let mut head = [0; HEAD_LENGTH];
+        let count = frame.copy_to(&mut head);
+        let segment = Segment::read(&head[..count], length)?;
+        let known = partial.is_partial()
+            || (self.trust_checksums && checksum.layer4() == NetPacketChecksumState::VALID);
+        let bytes = frame.fragments(0).next()?;
+        let right = || is_tcp_sum_right(bytes, &head[..count], segment.layout);
+        let fits = part.length as usize >= segment.headers;
+        (self.coalescing.takes(&segment) && fits && (known || right())).then_some(segment)
+    }
+
+    /// Lays the payload of `segment` behind the run, if it follows it.
+    fn join(&mut self, segment: &Segment) -> bool {
+        let room = self.run_parts.len() < RUN_PARTS;
+        let Some(run) = self.run.as_mut().filter(|_| room) else {
+            return false;
+        };
+        let taken = run.take(segment);
+        if taken {
+            let headers = segment.headers as u32;
+            self.run_parts.extend(self.parts.iter().map(|part| RxPart {
+                offset: part.offset + headers,
+                length: part.length - headers,
+                ..*part
+            }));
+        }
+        taken
+    }
+
+    /// Hands the joined segments to the port as one frame.
+    fn end_run(&mut self, port: &mut dyn PortQueue, counters: &Counters) {
+        let Some(run) = self.run.take() else { return };
+        let mut frame = self.frame(&self.run_parts, run.length());
+        if let Some(partial) = describe(&frame, &run) {
+            frame.partial = partial;
+        }
+        if port.indicate(&frame).is_err() {
+            counters.rx_errors.add(u64::from(run.count()));
+        }
+    }
+
+    fn frame<'a>(&'a self, parts: &'a [RxPart], length: usize) -> RxFrame<'a> {
+        RxFrame {
+            set: &self.set,
+            parts,
+            prefix: 0,
+            length,
+            checksum: NetPacketChecksum::default(),
+            rsc: NetPacketRsc::default(),
+            partial: NetPacketPartialChecksum::default(),
+        }
+    }
+
+    /// Hands the gathered packet to the port and returns its length. Frames
+    /// the port does not take are counted apart, with a length of 0.
+    fn indicate(
+        &mut self,
+        index: u32,
+        length: usize,
+        port: &mut dyn PortQueue,
+        counters: &Counters,
+    ) -> Result<u64, Discard> {
         let view = NetRings::new(&self.set);
         let mut frame = RxFrame {
             set: &self.set,
@@ -267,6 +392,21 @@ impl RxQueue {
             length,
         })
     }
+}
+
+/// Writes the headers of a joined frame. Its checksum is known to be right, whether it is one
+/// segment or many, and left to the stack as such.
+fn describe(frame: &RxFrame<'_>, run: &SegmentRun) -> Option<NetPacketPartialChecksum> {
+    let mut head = [0; HEAD_LENGTH];
+    let count = frame.copy_to(&mut head);
+    let head = head.get_mut(..count)?;
+    if run.count() < 2 {
+        let (partial, patch) = describe_valid(head)?;
+        return frame.patch(patch.offset, &patch.bytes).then_some(partial);
+    }
+    let headers = run.rewrite(head);
+    let partial = describe_run(head, run.layout(), run.length(), run.segment_size())?;
+    frame.patch(0, &head[..headers]).then_some(partial)
 }
 
 /// A coalesced frame whose client said no more than the number of segments

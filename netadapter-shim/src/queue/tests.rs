@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use vm_memory::Bytes;
 
+mod coalescing;
+
 use super::*;
-use crate::abi::{NetFragment, NetPacket};
+use crate::abi::{NetFragment, NetPacket, NetPacketPartialChecksum};
 use crate::buffer_pool::{BufferPool, SystemBuffer};
 use crate::offload::Covered;
 use crate::port::{PortQueue, RxFrame, TxFrame};
@@ -45,6 +47,7 @@ impl PacketQueue for Scripted {
 struct Port {
     sending: VecDeque<Vec<u8>>,
     indicated: Vec<Vec<u8>>,
+    partials: Vec<NetPacketPartialChecksum>,
 }
 
 impl PortQueue for Port {
@@ -67,6 +70,7 @@ impl PortQueue for Port {
         let mut bytes = vec![0; frame.length()];
         assert_eq!(frame.copy_to(&mut bytes), frame.length());
         self.indicated.push(bytes);
+        self.partials.push(frame.partial());
         Ok(())
     }
 }
@@ -534,7 +538,7 @@ impl PortQueue for WaitablePort {
         let sending = std::mem::take(&mut *self.0.lock().unwrap());
         let mut port = Port {
             sending,
-            indicated: Vec::new(),
+            ..Port::default()
         };
         let frame = port.transmit(buffer);
         *self.0.lock().unwrap() = port.sending;

@@ -295,6 +295,7 @@ fn config(config: AdapterConfig, adapter: &Arc<AdapterObject>) -> AdapterConfig 
         verifier: verifier(),
         post_ignored: true,
         trust_rx_checksums: true,
+        coalesce_received: true,
         fault_hook: Some(fault),
         demand_hook: Some(demand),
         ..config
