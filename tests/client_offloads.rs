@@ -58,9 +58,26 @@ fn datagrams_arrive(elsewhere: &Elsewhere, right: IpAddr) {
     listening.join().expect("all arrived");
 }
 
-/// All traffic over a client built with these macros; the average size of what was sent, in bytes,
-/// and how many checksums were completed in software.
-fn carries(test: &'static str, name: &str, macros: &[&str]) -> Option<(u64, u64)> {
+/// What was seen of all traffic over a client.
+struct Seen {
+    /// Average size of what the client was given, in bytes.
+    sent: u64,
+    /// Checksums completed in software.
+    completed: u64,
+    /// Average size of what the stack at the far end was given.
+    received: u64,
+}
+
+/// Average size of the frames that the system got from an interface.
+fn received_by(elsewhere: &Elsewhere, interface: &str) -> u64 {
+    let shown = elsewhere.sh(&format!("ip -s -j link show {interface}"));
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    let count = |name: &str| shown[0]["stats64"]["rx"][name].as_u64().expect("a counter");
+    count("bytes") / count("packets")
+}
+
+/// All traffic over a client built with these macros.
+fn carries(test: &'static str, name: &str, macros: &[&str]) -> Option<Seen> {
     let client = compile(SOURCE, name, macros)?;
     let mut seen = None;
     in_namespace(test, || {
@@ -80,10 +97,11 @@ fn carries(test: &'static str, name: &str, macros: &[&str]) -> Option<(u64, u64)
         let total = &stats["devices"][0]["adapters"][0]["total"];
         let count = |name: &str| total[name].as_u64().expect("a counter");
         assert_eq!(count("rx_dropped"), 0, "{total}");
-        seen = Some((
-            count("tx_bytes") / count("tx_packets"),
-            count("tx_csum_software"),
-        ));
+        seen = Some(Seen {
+            sent: count("tx_bytes") / count("tx_packets"),
+            completed: count("tx_csum_software"),
+            received: received_by(&elsewhere, "right"),
+        });
         let ended = hosted.stop();
         assert_eq!(ended.code, 0, "{ended:?}");
     });
@@ -97,18 +115,20 @@ const FRAME: u64 = 1514;
 fn a_client_without_offloads_carries_what_the_stack_has_finished() {
     let test = "a_client_without_offloads_carries_what_the_stack_has_finished";
     let macros = ["NO_TX_CHECKSUM", "NO_GSO", "NO_RSC"];
-    if let Some((average, completed)) = carries(test, "bare", &macros) {
-        assert!(average <= FRAME, "{average}");
-        assert_eq!(completed, 0, "the stack leaves nothing");
+    if let Some(seen) = carries(test, "bare", &macros) {
+        assert!(seen.sent <= FRAME, "{}", seen.sent);
+        assert_eq!(seen.completed, 0, "the stack leaves nothing");
+        assert!(seen.received > FRAME, "{}: joined here", seen.received);
     }
 }
 
 #[test]
 fn a_client_with_checksums_only_is_left_checksums_only() {
     let test = "a_client_with_checksums_only_is_left_checksums_only";
-    if let Some((average, completed)) = carries(test, "sums", &["NO_GSO", "NO_RSC"]) {
-        assert!(average <= FRAME, "{average}");
-        assert_eq!(completed, 0, "the client takes them all");
+    if let Some(seen) = carries(test, "sums", &["NO_GSO", "NO_RSC"]) {
+        assert!(seen.sent <= FRAME, "{}", seen.sent);
+        assert_eq!(seen.completed, 0, "the client takes them all");
+        assert!(seen.received > FRAME, "{}: joined here", seen.received);
     }
 }
 
@@ -116,16 +136,16 @@ fn a_client_with_checksums_only_is_left_checksums_only() {
 fn a_client_that_cuts_only_tcp_without_options_is_given_no_large_frames() {
     let test = "a_client_that_cuts_only_tcp_without_options_is_given_no_large_frames";
     let macros = ["GSO_WITHOUT_OPTIONS", "NO_RSC"];
-    if let Some((average, _)) = carries(test, "optionless", &macros) {
-        assert!(average <= FRAME, "{average}");
+    if let Some(seen) = carries(test, "optionless", &macros) {
+        assert!(seen.sent <= FRAME, "{}", seen.sent);
     }
 }
 
 #[test]
 fn checksums_the_client_does_not_take_are_completed_here() {
     let test = "checksums_the_client_does_not_take_are_completed_here";
-    if let Some((average, completed)) = carries(test, "gso-only", &["NO_TX_CHECKSUM"]) {
-        assert!(average > FRAME, "{average}");
-        assert!(completed > 0, "of frames too small to be cut");
+    if let Some(seen) = carries(test, "gso-only", &["NO_TX_CHECKSUM"]) {
+        assert!(seen.sent > FRAME, "{}", seen.sent);
+        assert!(seen.completed > 0, "of frames too small to be cut");
     }
 }
