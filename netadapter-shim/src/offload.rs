@@ -355,7 +355,7 @@ fn pseudo_sum(head: &[u8], layout: NetPacketLayout, protocol: u32, length: usize
 }
 
 /// Sum of big-endian words; an odd byte at the end counts as a high byte.
-fn sum_words(bytes: &[u8]) -> u64 {
+pub(crate) fn sum_words(bytes: &[u8]) -> u64 {
     let (words, odd) = bytes.as_chunks::<2>();
     let sum: u64 = words
         .iter()
@@ -380,7 +380,7 @@ fn sum_volatile(bytes: VolatileSlice<'_>) -> u16 {
 }
 
 /// Folds carries back in until 16 bits are left.
-fn fold(mut sum: u64) -> u16 {
+pub(crate) fn fold(mut sum: u64) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

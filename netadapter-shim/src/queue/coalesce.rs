@@ -8,7 +8,7 @@
 
 use crate::abi::{NetPacketLayer3Type as L3, NetPacketLayer4Type as L4, NetPacketLayout};
 use crate::frame_layout::parse;
-use crate::offload::transport_length;
+use crate::offload::{fold, sum_words, transport_length};
 
 /// Longest headers of a segment: Ethernet with two tags, IPv6, TCP with all options.
 pub(crate) const MAX_HEADERS: usize = 22 + 40 + 60;
@@ -202,13 +202,7 @@ fn put16(bytes: &mut [u8], at: usize, value: u16) {
 
 /// Checksum of an IPv4 header whose own field is 0 (RFC 1071).
 fn header_checksum(header: &[u8]) -> u16 {
-    let (words, _) = header.as_chunks::<2>();
-    let sum: u32 = words
-        .iter()
-        .map(|word| u32::from(u16::from_be_bytes(*word)))
-        .sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !((folded & 0xffff) + (folded >> 16)) as u16
+    !fold(sum_words(header))
 }
 
 #[cfg(test)]
