@@ -323,6 +323,16 @@ impl Adapter {
         self.faults.take()
     }
 
+    /// Asks each execution context for a sign that its poll loop goes round; each gets
+    /// `patience`.
+    ///
+    /// # Errors
+    /// [`AdapterError::Timeout`] for the first that gives none: its client is stuck in a
+    /// callback, or has panicked.
+    pub fn check_pulse(&self, patience: Duration) -> Result<(), AdapterError> {
+        self.on_each(0, patience, "answer", ExecutionContext::pulse)
+    }
+
     /// Memory set aside for system buffers, in bytes; pages never touched do
     /// not count against the process.
     pub fn pool_bytes(&self) -> usize {

@@ -15,6 +15,7 @@
 //! context sleeps without a timer, unless a client wants its tick.
 
 mod context;
+mod crew;
 #[cfg(all(test, loom))]
 mod models;
 mod rest;
@@ -23,7 +24,6 @@ mod sources;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
@@ -31,6 +31,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use crate::queue::{Direction, QueueFault, QueuePair};
 use crate::wake::Waker;
 use context::Context;
+pub use crew::Crew;
 use sources::Sources;
 
 /// How an adapter's execution contexts run.
@@ -51,6 +52,9 @@ pub struct ExecutionConfig {
     pub pause_after: Option<u32>,
     /// Frames taken from the port per turn.
     pub budget: u32,
+    /// Threads to run on, made ahead with the name and the scheduling they have; without any,
+    /// each context gets a thread of its own when its queues are created.
+    pub crew: Option<Arc<Crew>>,
 }
 
 impl Default for ExecutionConfig {
@@ -61,6 +65,7 @@ impl Default for ExecutionConfig {
             nice: 0,
             pause_after: None,
             budget: 64,
+            crew: None,
         }
     }
 }
@@ -75,6 +80,8 @@ enum Task {
     /// deadline.
     Drain(Instant),
     Stop(Direction),
+    /// Nothing: the answer says that the poll loop goes round.
+    Pulse,
     /// The last one.
     Exit,
 }
@@ -167,7 +174,8 @@ impl Faults {
 pub(crate) struct ExecutionContext {
     waker: Arc<Waker>,
     requests: Sender<Request>,
-    thread: Option<JoinHandle<()>>,
+    /// Hears once when the thread has left the poll loop; closed if it panicked.
+    ended: Receiver<()>,
 }
 
 /// What a context is built from.
@@ -183,6 +191,7 @@ pub(crate) struct ContextParts {
 impl ExecutionContext {
     /// Starts the thread; it polls nothing until its queues are started.
     pub(crate) fn spawn(parts: ContextParts, config: &ExecutionConfig) -> io::Result<Self> {
+        let name = format!("{}-q{}", config.name, parts.index);
         let (requests, tasks) = channel();
         let (ready, readiness) = sync_channel(1);
         let waker = parts.waker.clone();
@@ -191,16 +200,21 @@ impl ExecutionContext {
             nice: config.nice,
             exact_timers: config.pause_after.is_some(),
         };
-        let name = format!("{}-q{}", config.name, parts.index);
-        let thread = std::thread::Builder::new()
-            .name(name)
-            .spawn(move || run(parts, tasks, scheduling, &ready))?;
+        let (end, ended) = sync_channel(1);
+        let poll = move || {
+            run(parts, tasks, scheduling, &ready);
+            let _ = end.send(());
+        };
+        match &config.crew {
+            Some(crew) => crew.run(poll)?,
+            None => drop(std::thread::Builder::new().name(name).spawn(poll)?),
+        }
         let built = readiness.recv();
         built.unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))?;
         Ok(Self {
             waker,
             requests,
-            thread: Some(thread),
+            ended,
         })
     }
 
@@ -232,12 +246,18 @@ impl ExecutionContext {
         self.call(Task::Stop(direction), patience)
     }
 
-    /// Ends the thread and waits for it. A stuck one is left behind.
-    pub(crate) fn exit(mut self, patience: Duration) -> Result<(), CallError> {
+    /// Whether the poll loop goes round: neither client is stuck in a callback.
+    pub(crate) fn pulse(&self, patience: Duration) -> Result<(), CallError> {
+        self.call(Task::Pulse, patience)
+    }
+
+    /// Ends the poll loop and waits for it. A stuck one is left behind.
+    pub(crate) fn exit(self, patience: Duration) -> Result<(), CallError> {
         self.call(Task::Exit, patience)?;
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Err(_)) => Err(CallError::Gone),
-            _ => Ok(()),
+        match self.ended.recv_timeout(patience) {
+            Ok(()) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => Err(CallError::Stuck),
+            Err(RecvTimeoutError::Disconnected) => Err(CallError::Gone),
         }
     }
 

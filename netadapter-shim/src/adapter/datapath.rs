@@ -148,10 +148,11 @@ impl Adapter {
             return Ok(());
         };
         let created = self.create_wanted(&plan);
-        self.on_each(running, "start", |context, patience| {
+        let patience = self.config.deadline;
+        self.on_each(running, patience, "start", |context, patience| {
             context.start(Direction::Tx, patience)
         })?;
-        self.on_each(running, "open", ExecutionContext::open)?;
+        self.on_each(running, patience, "open", ExecutionContext::open)?;
         created
     }
 
@@ -262,24 +263,24 @@ impl Adapter {
     }
 
     fn start_contexts(&mut self) -> Result<(), AdapterError> {
-        self.on_each(0, "start", |context, patience| {
-            context.start(Direction::Tx, patience)
-        })?;
-        self.on_each(0, "start", |context, patience| {
-            context.start(Direction::Rx, patience)
-        })?;
-        self.on_each(0, "open", ExecutionContext::open)
+        let patience = self.config.deadline;
+        for direction in BOTH {
+            self.on_each(0, patience, "start", |context, patience| {
+                context.start(direction, patience)
+            })?;
+        }
+        self.on_each(0, patience, "open", ExecutionContext::open)
     }
 
     /// Asks something of each context from the one at `first` on, until one
     /// fails.
-    fn on_each(
+    pub(super) fn on_each(
         &self,
         first: usize,
+        patience: Duration,
         operation: &'static str,
         call: impl Fn(&ExecutionContext, Duration) -> Result<(), CallError>,
     ) -> Result<(), AdapterError> {
-        let patience = self.config.deadline;
         let contexts = self.contexts.get(first..).unwrap_or_default();
         contexts.iter().try_for_each(|(index, context)| {
             let called = call(context, patience);

@@ -114,6 +114,7 @@ impl Context {
                 Task::Open => self.pair.open(),
                 Task::Cancel(direction) => self.pair.cancel(direction),
                 Task::Stop(direction) => self.pair.stop(direction),
+                Task::Pulse => {}
                 Task::Exit => self.exiting = true,
                 Task::Drain(deadline) => {
                     self.draining = Some(Draining { deadline, reply });
