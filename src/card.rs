@@ -20,7 +20,7 @@ use virtio::queue::{QueueSize, RingFeatures, RingLayout, SlotId, Virtqueue};
 use virtio::spec::net::feature::*;
 use virtio::spec::net::{MAX_LARGE_FRAME, MAX_PLAIN_FRAME};
 use virtio::transport::Doorbell;
-use virtio::{DmaRegion, DmaSlice, Transport, TransportError};
+use virtio::{DmaSlice, Transport, TransportError};
 
 use vmm_sys_util::eventfd::EventFd;
 
@@ -155,7 +155,7 @@ pub struct QueueParts {
     /// Its slots.
     pub slots: FrameSlots,
     /// Fires when the device has used buffers.
-    pub interrupt: EventFd,
+    pub interrupt: Arc<EventFd>,
 }
 
 impl QueueParts {
@@ -177,7 +177,7 @@ pub struct Started {
     /// The control queue, if the device has one.
     pub ctrl: Option<ControlQueue>,
     /// Fires when the configuration changes.
-    pub config_interrupt: EventFd,
+    pub config_interrupt: Arc<EventFd>,
     /// What was found out.
     pub info: CardInfo,
 }
@@ -334,10 +334,8 @@ impl Card {
             memory.clear();
             return Ok(memory.clone());
         }
-        let region = DmaRegion::new(len).map_err(|source| CardError::Memory { len, source })?;
-        let region = Arc::new(region);
-        let iova = device.transport().map_dma(&region)?;
-        let memory = region.at(iova);
+        let memory = device.transport().allocate_dma(len)?;
+        memory.clear();
         self.memory = Some(memory.clone());
         Ok(memory)
     }

@@ -127,8 +127,8 @@ pub struct Driver {
     shared: Arc<Shared>,
     info: CardInfo,
     config: NetConfig,
-    config_interrupt: EventFd,
-    fault_event: EventFd,
+    config_interrupt: Arc<EventFd>,
+    fault_event: Arc<EventFd>,
     reports: Receiver<Report>,
     /// The address set by the system, if it is not the device's own.
     mac: Option<[u8; 6]>,
@@ -152,7 +152,7 @@ impl Driver {
         *disabled = FeatureSet(disabled.0 | beyond(port.as_ref()).0);
         let mut card = Card::new(transport, config.card)?;
         let mut started = card.start()?;
-        let wake = fault_event.try_clone().map_err(event_error)?;
+        let wake = Arc::clone(&fault_event);
         let (faults, reports) = FaultSink::new(move || drop(wake.write(1)));
         let shared = Arc::new(Shared {
             name: card.name().to_owned(),
@@ -479,7 +479,7 @@ struct Events(Arc<Shared>);
 impl AdapterEvents for Events {
     fn create_tx_queue(&mut self, init: &mut QueueInit) -> Result<Box<dyn PacketQueue>, NtStatus> {
         let parts = self.0.hand_over().tx.take().ok_or(NtStatus::UNSUCCESSFUL)?;
-        init.register_interrupt(Arc::new(parts.interrupt));
+        init.register_interrupt(parts.interrupt);
         let parts = TxParts {
             name: format!("{} tx{}", self.0.name, init.queue_id()),
             queue: parts.queue,
@@ -493,7 +493,7 @@ impl AdapterEvents for Events {
 
     fn create_rx_queue(&mut self, init: &mut QueueInit) -> Result<Box<dyn PacketQueue>, NtStatus> {
         let parts = self.0.hand_over().rx.take().ok_or(NtStatus::UNSUCCESSFUL)?;
-        init.register_interrupt(Arc::new(parts.interrupt));
+        init.register_interrupt(parts.interrupt);
         let parts = RxParts {
             name: format!("{} rx{}", self.0.name, init.queue_id()),
             queue: parts.queue,
@@ -520,8 +520,9 @@ impl AdapterEvents for Events {
     }
 }
 
-fn new_event() -> Result<EventFd, CardError> {
-    EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(event_error)
+fn new_event() -> Result<Arc<EventFd>, CardError> {
+    let event = EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
+    event.map(Arc::new).map_err(event_error)
 }
 
 fn event_error(source: std::io::Error) -> CardError {

@@ -26,7 +26,7 @@ use virtio::spec::feature::*;
 use virtio::spec::net::feature::*;
 use virtio::transport::TransportError;
 use virtio::transport::in_process::{DeviceConfig, DeviceThread, Echo, InProcess};
-use virtio::transport::vfio::VfioPci;
+use virtio::transport::vfio::{Held, VfioPci};
 use virtio::transport::vhost_user::{self, VhostUser};
 use vmm_sys_util::eventfd::EventFd;
 
@@ -523,10 +523,10 @@ struct Device {
 
 fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, RunError> {
     if let Some(binding) = binding {
-        let mut vfio = VfioPci::open(&binding.card().to_string())?;
-        let removal = vfio.removal_request();
+        let mut held = Held::open(&binding.card().to_string())?;
+        let removal = held.removal_request();
         return Ok(Device {
-            transport: Box::new(vfio),
+            transport: Box::new(VfioPci::from(held)),
             thread: None,
             removal,
             lock: None,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use vmm_sys_util::eventfd::EventFd;
 
-use crate::mem::{DmaRegion, Iova};
+use crate::mem::{DmaRegion, DmaSlice, Iova};
 use crate::net::FeatureSet;
 use crate::queue::QueueSize;
 
@@ -74,7 +74,7 @@ pub trait Transport: Send {
 
     /// The event that fires when the device raises interrupt `vector`. Non-blocking; made on
     /// first use and the same afterwards.
-    fn interrupt(&mut self, vector: u16) -> Result<EventFd, TransportError>;
+    fn interrupt(&mut self, vector: u16) -> Result<Arc<EventFd>, TransportError>;
 
     /// Routes configuration changes to interrupt `vector`.
     fn enable_config_interrupt(&mut self, vector: u16) -> Result<(), TransportError>;
@@ -83,6 +83,22 @@ pub trait Transport: Send {
     /// the pages stay until [`Transport::unmap_dma`] or until the transport is dropped,
     /// which stops the device first.
     fn map_dma(&mut self, region: &Arc<DmaRegion>) -> Result<Iova, TransportError>;
+
+    /// Memory of at least `len` bytes that the device reaches, for as long as with
+    /// [`Transport::map_dma`]. It holds zeros, or what was in it when the device was last driven.
+    ///
+    /// # Errors
+    /// [`TransportError::Io`] when there is no memory, or no address for it.
+    fn allocate_dma(&mut self, len: usize) -> Result<DmaSlice, TransportError> {
+        let region = DmaRegion::new(len).map_err(|source| TransportError::Io {
+            device: self.name().to_owned(),
+            operation: format!("allocating {len} bytes of memory for the device"),
+            source,
+        })?;
+        let region = Arc::new(region);
+        let iova = self.map_dma(&region)?;
+        Ok(region.at(iova))
+    }
 
     /// Takes a mapping back. Only for a device whose reset is confirmed.
     fn unmap_dma(&mut self, iova: Iova) -> Result<(), TransportError>;

@@ -144,9 +144,10 @@ impl Transport for FuzzedDevice {
         self.script.front().map_or(4, |&count| count.into())
     }
 
-    fn interrupt(&mut self, vector: u16) -> Result<EventFd, TransportError> {
+    fn interrupt(&mut self, vector: u16) -> Result<Arc<EventFd>, TransportError> {
         let operation = format!("interrupt {vector}");
-        EventFd::new(EFD_NONBLOCK).map_err(|source| TransportError::Io {
+        let event = EventFd::new(EFD_NONBLOCK).map(Arc::new);
+        event.map_err(|source| TransportError::Io {
             device: "fuzzed".to_owned(),
             operation,
             source,

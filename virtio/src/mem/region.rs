@@ -59,6 +59,23 @@ impl DmaRegion {
         })
     }
 
+    /// Memory that another process has made, of `len` bytes.
+    ///
+    /// The file must not shrink while it is mapped: an access beyond its end would end the
+    /// process. What [`DmaRegion::new`] makes cannot shrink.
+    ///
+    /// # Errors
+    /// What the kernel answers when the file cannot be mapped.
+    pub fn shared(file: File, len: usize) -> io::Result<Self> {
+        let map = MmapOptions::new().len(len).map_raw(&file)?;
+        Ok(Self {
+            map,
+            file,
+            #[cfg(loom)]
+            words: crate::sync::Words::new(len),
+        })
+    }
+
     /// Size in bytes, a multiple of the page size.
     pub fn len(&self) -> usize {
         self.map.len()
@@ -134,6 +151,11 @@ impl DmaSlice {
     /// Whether the piece holds no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The region it is a piece of.
+    pub fn region(&self) -> &DmaRegion {
+        &self.region
     }
 
     /// The address the device knows the first byte by.

@@ -158,7 +158,7 @@ impl Transport for InProcess {
         self.device.core().vector_count()
     }
 
-    fn interrupt(&mut self, vector: u16) -> Result<EventFd, TransportError> {
+    fn interrupt(&mut self, vector: u16) -> Result<Arc<EventFd>, TransportError> {
         self.device.core().interrupt(vector)
     }
 

@@ -9,6 +9,9 @@
 //! common   the common configuration, field by field
 //! irq      MSI-X vectors as eventfds
 //! dma      device addresses and what is mapped there
+//! function the registers, as this process has them mapped
+//! held     the device, kept for whoever drives it
+//! lent     the same, from the other side
 //! sys      the ioctls
 //! ```
 //!
@@ -19,34 +22,31 @@ mod capabilities;
 mod common;
 mod config_space;
 mod dma;
+mod function;
 mod group;
+mod held;
 mod info;
 mod irq;
+mod lent;
 mod pci;
 mod regs;
 mod sys;
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use vfio_bindings::bindings::vfio::VFIO_DEVICE_FLAGS_RESET;
+use std::time::Duration;
 
 pub use capabilities::{BarRange, Capabilities};
 pub use group::VfioParts;
+pub use held::{Held, LentMemory, Loan};
+pub use lent::MemoryLender;
 
-use self::common::CommonConfig;
-use self::config_space::{ConfigSpace, bar_regions};
-use self::dma::DmaMappings;
-use self::info::RegionInfo;
-use self::irq::MsixVectors;
-use self::pci::{Layout, PciFault, Window};
+use self::function::Function;
+use self::lent::Lent;
 use self::regs::{RegisterBlock, Registers, Width};
-use self::sys::{Container, Device};
 use vmm_sys_util::eventfd::EventFd;
 
-use crate::mem::{DmaRegion, Iova};
+use crate::mem::{DmaRegion, DmaSlice, Iova};
 use crate::net::FeatureSet;
 use crate::transport::{Doorbell, QueueSetup, Transport, TransportError};
 
@@ -55,152 +55,60 @@ const RESET_DEADLINE: Duration = Duration::from_secs(1);
 /// Between two looks at a device that is resetting.
 const RESET_POLL: Duration = Duration::from_millis(1);
 
-/// A virtio network device that this process has through VFIO.
+/// What a device is driven with beside its registers: owned by this process, or lent to it.
+trait Resources: Send {
+    fn vector_count(&self) -> u16;
+    fn interrupt(&mut self, vector: u16) -> Result<Arc<EventFd>, TransportError>;
+    fn allocate(&mut self, len: usize) -> Result<DmaSlice, TransportError>;
+    fn map(&mut self, region: &Arc<DmaRegion>) -> Result<Iova, TransportError>;
+    fn unmap(&mut self, iova: Iova) -> Result<(), TransportError>;
+}
+
+/// A virtio network device that this process drives through VFIO.
 ///
-/// Dropping it stops the device: interrupts off, reset, bus mastering off, then all memory
-/// unmapped. A [`Doorbell`] keeps the device's registers mapped and with them the device open:
-/// drop doorbells before the device is to go back to the kernel.
+/// One that it holds itself is stopped when this is dropped; see [`Held`]. A [`Doorbell`] keeps
+/// the device's registers mapped and with them the device open: drop doorbells before the device
+/// is to go back to the kernel.
 pub struct VfioPci {
-    name: Arc<str>,
-    layout: Layout,
-    common: CommonConfig,
-    notify: Arc<dyn Registers>,
-    config: Option<RegisterBlock>,
-    vectors: MsixVectors,
-    mappings: DmaMappings,
-    space: ConfigSpace,
-    device: Arc<Device>,
-    _group: Option<OwnedFd>,
+    function: Arc<Function>,
+    resources: Box<dyn Resources>,
 }
 
 impl VfioPci {
     /// Opens the device at a PCI address such as `0000:00:03.0`, which vfio-pci must have.
     ///
     /// # Errors
-    /// As [`VfioParts::open`] and [`VfioPci::from_parts`].
+    /// As [`Held::open`].
     pub fn open(address: &str) -> Result<Self, TransportError> {
-        Self::from_parts(VfioParts::open(address)?)
+        Held::open(address).map(Self::from)
     }
 
-    /// Takes over a device that has been opened through VFIO, and turns bus mastering on.
+    /// Drives a device that another process holds, with what that process has lent. Nothing is
+    /// done to the device before it is driven: somebody else may still be at it.
     ///
     /// # Errors
-    /// [`TransportError::Unusable`] when the device is not virtio-net or describes itself
-    /// wrongly, [`TransportError::Io`] when the system refuses something.
-    pub fn from_parts(parts: VfioParts) -> Result<Self, TransportError> {
-        let name: Arc<str> = parts.address.into();
-        let failed = |operation| failure(&name, operation);
-        let device = Arc::new(Device::new(parts.device));
-        let space = ConfigSpace::open(&device).map_err(failed("finding configuration space"))?;
-        let bars = bar_regions(&device).map_err(failed("asking for the BARs"))?;
-        let layout = read_layout(&name, &space, &bars)?;
-        space.enable().map_err(failed("turning bus mastering on"))?;
-        let container = Container::new(parts.container);
-        let addresses = container.iommu_info();
-        let addresses = addresses.map_err(failed("asking for device addresses"))?;
-        let open = |window: Window| {
-            let region = &bars[usize::from(window.bar)];
-            regs::open(&device, region, window, &layout.msix)
-        };
-        let block = |structure, window| RegisterBlock::new(&name, structure, open(window));
+    /// As [`Held::from_parts`].
+    pub fn lent(loan: Loan, memory: Box<dyn MemoryLender>) -> Result<Self, TransportError> {
+        let (function, lent) = Lent::open(loan, memory)?;
         Ok(Self {
-            common: CommonConfig::new(block("common", layout.common)),
-            notify: open(layout.notify),
-            config: layout.device.map(|window| block("config", window)),
-            vectors: MsixVectors::enable(&device).map_err(failed("enabling MSI-X"))?,
-            mappings: DmaMappings::new(container, addresses),
-            space,
-            _group: parts.group,
-            name,
-            layout,
-            device,
+            function: Arc::new(function),
+            resources: Box::new(lent),
         })
-    }
-
-    /// An event that fires when the system wants the device back, for example because it is to
-    /// be unplugged; that waits until the device is closed. `None` where the kernel has no such
-    /// event. Asking again disconnects the event of an earlier call.
-    pub fn removal_request(&mut self) -> Option<EventFd> {
-        let event = irq::removal_request(&self.device);
-        event
-            .inspect_err(|e| log::debug!("{}: no removal request event: {e}", self.name))
-            .ok()
-    }
-
-    fn failed(&self, operation: &str) -> impl FnOnce(io::Error) -> TransportError {
-        failure(&self.name, operation)
-    }
-
-    /// Resets the device as virtio and, where it can be, as PCI function. One of them done is
-    /// enough: while a device is being unplugged, the kernel refuses the second.
-    fn reset(&self) -> Result<(), TransportError> {
-        let virtio = self.reset_virtio();
-        let function = self.reset_function();
-        let function = function.map_err(self.failed("resetting the PCI function"));
-        for refused in [virtio.as_ref().err(), function.as_ref().err()]
-            .into_iter()
-            .flatten()
-        {
-            log::debug!("{refused}");
-        }
-        match function {
-            Ok(true) => Ok(()),
-            _ => virtio,
-        }
-    }
-
-    /// Whether it was reset: not every function can be.
-    fn reset_function(&self) -> io::Result<bool> {
-        let can_reset = self.device.flags()? & VFIO_DEVICE_FLAGS_RESET != 0;
-        if can_reset {
-            self.device.reset()?;
-        }
-        Ok(can_reset)
-    }
-
-    fn reset_virtio(&self) -> Result<(), TransportError> {
-        self.common.write_status(0)?;
-        let start = Instant::now();
-        while self.common.read_status()? != 0 {
-            if start.elapsed() > RESET_DEADLINE {
-                let reason = format!("its reset is not done after {RESET_DEADLINE:?}");
-                return Err(self.common.unusable(reason));
-            }
-            std::thread::sleep(RESET_POLL);
-        }
-        Ok(())
-    }
-
-    /// Stops the device in the order in which nothing can go wrong: whatever step fails, the
-    /// next is tried, and memory is unmapped last, so that the IOMMU faults what a device does
-    /// that did not stop.
-    fn stop(&mut self) {
-        let interrupts = self.vectors.disable(&self.device);
-        let reset = self.reset();
-        let mastering = self.space.disable_bus_mastering();
-        let steps = [
-            interrupts.map_err(self.failed("disabling interrupts")),
-            reset,
-            mastering.map_err(self.failed("turning bus mastering off")),
-            self.mappings
-                .unmap_all()
-                .map_err(failure(&self.name, "unmapping memory")),
-        ];
-        for error in steps.into_iter().filter_map(Result::err) {
-            log::warn!("while stopping: {error}");
-        }
     }
 }
 
-impl Drop for VfioPci {
-    fn drop(&mut self) {
-        self.stop();
+impl From<Held> for VfioPci {
+    fn from(held: Held) -> Self {
+        Self {
+            function: Arc::clone(&held.function),
+            resources: Box::new(held),
+        }
     }
 }
 
 impl Transport for VfioPci {
     fn name(&self) -> &str {
-        &self.name
+        &self.function.name
     }
 
     fn is_behind_iommu(&self) -> bool {
@@ -208,27 +116,27 @@ impl Transport for VfioPci {
     }
 
     fn read_device_features(&mut self) -> Result<FeatureSet, TransportError> {
-        self.common.read_device_features()
+        self.function.common.read_device_features()
     }
 
     fn write_driver_features(&mut self, features: FeatureSet) -> Result<(), TransportError> {
-        self.common.write_driver_features(features)
+        self.function.common.write_driver_features(features)
     }
 
     fn read_status(&mut self) -> Result<u8, TransportError> {
-        self.common.read_status()
+        self.function.common.read_status()
     }
 
     fn write_status(&mut self, status: u8) -> Result<(), TransportError> {
-        self.common.write_status(status)
+        self.function.common.write_status(status)
     }
 
     fn read_config_generation(&mut self) -> Result<u8, TransportError> {
-        self.common.read_generation()
+        self.function.common.read_generation()
     }
 
     fn config_len(&self) -> usize {
-        self.config.as_ref().map_or(0, RegisterBlock::len)
+        self.function.config.as_ref().map_or(0, RegisterBlock::len)
     }
 
     fn read_config(&mut self, offset: usize, bytes: &mut [u8]) -> Result<(), TransportError> {
@@ -236,10 +144,10 @@ impl Transport for VfioPci {
         let outside = offset
             .checked_add(bytes.len())
             .is_none_or(|end| end > limit);
-        match &self.config {
+        match &self.function.config {
             Some(config) if !outside => config.read_field(offset, bytes),
             _ => Err(TransportError::OutOfRange {
-                device: self.name.to_string(),
+                device: self.function.name.to_string(),
                 offset,
                 len: bytes.len(),
                 limit,
@@ -248,48 +156,49 @@ impl Transport for VfioPci {
     }
 
     fn read_queue_count(&mut self) -> Result<u16, TransportError> {
-        self.common.read_queue_count()
+        self.function.common.read_queue_count()
     }
 
     fn read_max_queue_size(&mut self, queue: u16) -> Result<u16, TransportError> {
-        self.common.read_max_queue_size(queue)
+        self.function.common.read_max_queue_size(queue)
     }
 
     fn enable_queue(&mut self, setup: &QueueSetup) -> Result<Box<dyn Doorbell>, TransportError> {
-        let notify_off = self.common.prepare_queue(setup)?;
-        let offset = self.layout.doorbell(notify_off).map_err(|fault| {
+        let notify_off = self.function.common.prepare_queue(setup)?;
+        let offset = self.function.layout.doorbell(notify_off).map_err(|fault| {
             let reason = format!("queue {}: {fault}", setup.index);
-            self.common.unusable(reason)
+            self.function.common.unusable(reason)
         })?;
-        self.common.start_queue(setup.index)?;
+        self.function.common.start_queue(setup.index)?;
         Ok(Box::new(PciDoorbell {
-            registers: Arc::clone(&self.notify),
+            registers: Arc::clone(&self.function.notify),
             offset,
             queue: setup.index,
         }))
     }
 
     fn vector_count(&self) -> u16 {
-        self.vectors.count()
+        self.resources.vector_count()
     }
 
-    fn interrupt(&mut self, vector: u16) -> Result<EventFd, TransportError> {
-        let event = self.vectors.event(&self.device, vector);
-        event.map_err(self.failed(&format!("connecting interrupt {vector}")))
+    fn interrupt(&mut self, vector: u16) -> Result<Arc<EventFd>, TransportError> {
+        self.resources.interrupt(vector)
     }
 
     fn enable_config_interrupt(&mut self, vector: u16) -> Result<(), TransportError> {
-        self.common.set_config_vector(vector)
+        self.function.common.set_config_vector(vector)
     }
 
     fn map_dma(&mut self, region: &Arc<DmaRegion>) -> Result<Iova, TransportError> {
-        let mapped = self.mappings.map(region);
-        mapped.map_err(self.failed(&format!("mapping {} bytes for the device", region.len())))
+        self.resources.map(region)
+    }
+
+    fn allocate_dma(&mut self, len: usize) -> Result<DmaSlice, TransportError> {
+        self.resources.allocate(len)
     }
 
     fn unmap_dma(&mut self, iova: Iova) -> Result<(), TransportError> {
-        let unmapped = self.mappings.unmap(iova);
-        unmapped.map_err(self.failed(&format!("unmapping {iova}")))
+        self.resources.unmap(iova)
     }
 }
 
@@ -314,28 +223,7 @@ impl Doorbell for PciDoorbell {
     }
 }
 
-fn read_layout(
-    name: &str,
-    space: &ConfigSpace,
-    bars: &[RegionInfo],
-) -> Result<Layout, TransportError> {
-    let copy = space
-        .read()
-        .map_err(failure(name, "reading configuration space"))?;
-    let bar_len = bars.iter().map(|bar| bar.size).collect::<Vec<u64>>();
-    let device = name.to_owned();
-    let layout = Layout::parse(&copy, &bar_len).map_err(|fault| match fault {
-        PciFault::Absent => TransportError::Gone { device },
-        fault => TransportError::Unusable {
-            device,
-            reason: fault.to_string(),
-        },
-    })?;
-    log::debug!("{name}: {layout:x?}");
-    Ok(layout)
-}
-
-fn failure(device: &str, operation: &str) -> impl FnOnce(io::Error) -> TransportError {
+fn failure(device: &str, operation: &str) -> impl FnOnce(io::Error) -> TransportError + use<> {
     let (device, operation) = (device.to_owned(), operation.to_owned());
     move |source| TransportError::Io {
         device,

@@ -89,7 +89,7 @@ pub struct VhostUser {
     /// Queues that the back end works on.
     started: Vec<u16>,
     config: ConfigCopy,
-    events: [Option<EventFd>; VECTORS as usize],
+    events: [Option<Arc<EventFd>>; VECTORS as usize],
     /// Doorbells by queue: the same over resets, so that a reset makes no descriptors, and new
     /// ones for a new connection.
     kicks: BTreeMap<u16, Arc<OwnedFd>>,
@@ -296,7 +296,7 @@ impl VhostUser {
     }
 
     /// The event of a vector, made on first use.
-    fn event(&mut self, vector: u16) -> Result<EventFd, TransportError> {
+    fn event(&mut self, vector: u16) -> Result<Arc<EventFd>, TransportError> {
         let name = Arc::clone(&self.name);
         let Some(place) = self.events.get_mut(usize::from(vector)) else {
             return Err(TransportError::Unusable {
@@ -304,14 +304,12 @@ impl VhostUser {
                 reason: format!("interrupt {vector} does not exist (there are {VECTORS})"),
             });
         };
-        let event = match place {
-            Some(event) => Ok(event),
-            None => EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
-                .map(|event| place.insert(event)),
-        };
-        event
-            .and_then(|event| event.try_clone())
-            .map_err(failure(&name, "eventfd"))
+        if let Some(event) = place {
+            return Ok(Arc::clone(event));
+        }
+        let event = EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
+        let event = event.map_err(failure(&name, "eventfd"))?;
+        Ok(Arc::clone(place.insert(Arc::new(event))))
     }
 
     /// The doorbell of a queue, made on first use.

@@ -19,7 +19,7 @@ pub struct Queue {
     pub slots: DmaSlice,
     pub stride: usize,
     pub bell: Box<dyn Doorbell>,
-    pub interrupt: EventFd,
+    pub interrupt: Arc<EventFd>,
 }
 
 /// How the slots of a queue are made.

@@ -25,7 +25,7 @@ pub(super) struct Platform {
 #[derive(Debug)]
 enum Line {
     /// To the driver, which got it from [`Core::interrupt`].
-    Driver(EventFd),
+    Driver(Arc<EventFd>),
     /// To an eventfd that came from outside.
     Outside(File),
 }
@@ -83,7 +83,7 @@ impl Core {
         self.platform.vectors.len() as u16
     }
 
-    pub(super) fn interrupt(&mut self, vector: u16) -> Result<EventFd, TransportError> {
+    pub(super) fn interrupt(&mut self, vector: u16) -> Result<Arc<EventFd>, TransportError> {
         self.check_vector(Some(vector))?;
         let name = &self.config.name;
         let io = |source: io::Error| TransportError::Io {
@@ -93,10 +93,11 @@ impl Core {
         };
         let place = &mut self.platform.vectors[usize::from(vector)];
         if let Some(Line::Driver(event)) = place {
-            return event.try_clone().map_err(io);
+            return Ok(Arc::clone(event));
         }
         let event = EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(io)?;
-        *place = Some(Line::Driver(event.try_clone().map_err(io)?));
+        let event = Arc::new(event);
+        *place = Some(Line::Driver(Arc::clone(&event)));
         Ok(event)
     }
 

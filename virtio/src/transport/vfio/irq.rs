@@ -2,7 +2,8 @@
 //! MSI-X has no vectors, and is polled.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use vfio_bindings::bindings::vfio::{VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX};
 use vmm_sys_util::eventfd::EventFd;
@@ -17,7 +18,7 @@ const MAX_ATTEMPTS: usize = 4;
 /// The MSI-X vectors of a device; by default there are none.
 #[derive(Default)]
 pub(super) struct MsixVectors {
-    events: Vec<Option<EventFd>>,
+    events: Vec<Option<Arc<EventFd>>>,
 }
 
 impl MsixVectors {
@@ -38,19 +39,19 @@ impl MsixVectors {
     }
 
     /// The event of `vector`; made and connected on first use.
-    pub(super) fn event(&mut self, device: &Device, vector: u16) -> io::Result<EventFd> {
+    pub(super) fn event(&mut self, device: &Device, vector: u16) -> io::Result<Arc<EventFd>> {
         let count = self.events.len();
         let slot = self.events.get_mut(usize::from(vector)).ok_or_else(|| {
             let text = format!("there are {count} MSI-X vectors");
             io::Error::new(io::ErrorKind::InvalidInput, text)
         })?;
         if let Some(event) = slot {
-            return event.try_clone();
+            return Ok(Arc::clone(event));
         }
         let event = sys::new_eventfd()?;
         let fd = event.as_raw_fd();
         device.set_irqs(VFIO_PCI_MSIX_IRQ_INDEX, vector.into(), &[fd])?;
-        slot.insert(event).try_clone()
+        Ok(Arc::clone(slot.insert(Arc::new(event))))
     }
 
     pub(super) fn disable(&mut self, device: &Device) -> io::Result<()> {
@@ -60,6 +61,11 @@ impl MsixVectors {
         self.events.clear();
         device.disable_irqs(VFIO_PCI_MSIX_IRQ_INDEX)
     }
+}
+
+/// The same event for another process.
+pub(super) fn duplicate(event: &EventFd) -> io::Result<OwnedFd> {
+    event.try_clone().map(sys::fd_of)
 }
 
 /// An event that fires when the system wants the device back.

@@ -8,7 +8,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::raw::c_int;
 
 use vfio_bindings::bindings::vfio::*;
@@ -228,6 +228,18 @@ impl Device {
 /// A non-blocking eventfd.
 pub(super) fn new_eventfd() -> io::Result<EventFd> {
     EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
+}
+
+/// The descriptor of an eventfd, to be passed on.
+pub(super) fn fd_of(event: EventFd) -> OwnedFd {
+    // SAFETY: the event gives its descriptor up, so nobody else owns it.
+    unsafe { OwnedFd::from_raw_fd(event.into_raw_fd()) }
+}
+
+/// The eventfd that a descriptor stands for; one that is something else fails when it is used.
+pub(super) fn event_of(fd: OwnedFd) -> EventFd {
+    // SAFETY: the descriptor gives itself up, so nobody else owns it.
+    unsafe { EventFd::from_raw_fd(fd.into_raw_fd()) }
 }
 
 /// How many bytes this process may lock; `None` for no limit.

@@ -1,7 +1,14 @@
 use std::error::Error;
 use std::fs::File;
+use std::time::Instant;
 
+use super::common::CommonConfig;
+use super::config_space::ConfigSpace;
+use super::dma::DmaMappings;
+use super::irq::MsixVectors;
+use super::pci::{Layout, Window};
 use super::regs::fake::FakeRegisters;
+use super::sys::{Container, Device};
 use super::*;
 use crate::queue::QueueSize;
 use crate::spec::pci::common::*;
@@ -15,6 +22,11 @@ fn no_device() -> File {
 /// A device whose registers are the test's, each `stuck` one reading as given, and for which
 /// every system call fails.
 fn device(stuck: &[(usize, u32)]) -> (VfioPci, [Arc<FakeRegisters>; 3]) {
+    let (held, registers) = held(stuck);
+    (held.into(), registers)
+}
+
+fn held(stuck: &[(usize, u32)]) -> (Held, [Arc<FakeRegisters>; 3]) {
     let name: Arc<str> = "dev".into();
     let common = FakeRegisters::new(SIZE, stuck);
     let notify = FakeRegisters::new(64, &[]);
@@ -29,7 +41,7 @@ fn device(stuck: &[(usize, u32)]) -> (VfioPci, [Arc<FakeRegisters>; 3]) {
         offset,
         len,
     };
-    let transport = VfioPci {
+    let function = Function {
         layout: Layout {
             common: window(0, SIZE as u64),
             notify: window(0x3000, 64),
@@ -40,14 +52,18 @@ fn device(stuck: &[(usize, u32)]) -> (VfioPci, [Arc<FakeRegisters>; 3]) {
         common: CommonConfig::new(RegisterBlock::new(&name, "common", common.clone())),
         notify: notify.clone(),
         config: Some(RegisterBlock::new(&name, "config", config.clone())),
+        name,
+    };
+    let held = Held {
+        function: Arc::new(function),
         vectors: MsixVectors::default(),
         mappings: DmaMappings::new(Container::new(no_device().into()), addresses),
         space: ConfigSpace::at(&device, 0),
         device,
-        name,
+        memory: None,
         _group: None,
     };
-    (transport, [common, notify, config])
+    (held, [common, notify, config])
 }
 
 fn setup(index: u16) -> QueueSetup {
@@ -107,8 +123,6 @@ fn the_configuration_ends_where_the_device_says() {
             Err(TransportError::OutOfRange { limit: 24, .. })
         ));
     }
-    transport.config = None;
-    assert!(transport.read_config(0, &mut [0; 1]).is_err());
 }
 
 #[test]
@@ -118,7 +132,7 @@ fn a_device_without_vectors_has_no_interrupts() {
     let refused = transport.interrupt(0).unwrap_err();
     let why = refused.source().unwrap().to_string();
     assert_eq!(why, "there are 0 MSI-X vectors");
-    assert!(transport.removal_request().is_none());
+    assert!(held(&[]).0.removal_request().is_none());
 }
 
 #[test]
@@ -167,8 +181,75 @@ fn descriptors_that_are_not_of_vfio_are_refused() {
         group: None,
         device: no_device().into(),
     };
-    let refused = VfioPci::from_parts(parts).map(drop).unwrap_err();
+    let refused = Held::from_parts(parts).map(drop).unwrap_err();
     let text = refused.to_string();
     let expected = "0000:00:03.0: finding configuration space failed: ";
     assert!(text.starts_with(expected), "{text}");
+}
+
+/// Counts what is borrowed.
+struct Lender(Vec<usize>);
+
+impl MemoryLender for Lender {
+    fn lend(&mut self, len: usize) -> io::Result<LentMemory> {
+        self.0.push(len);
+        let region = DmaRegion::new(4096)?;
+        Ok(LentMemory {
+            file: region.file().try_clone()?,
+            len: 4096,
+            iova: Iova(0x20_0000),
+        })
+    }
+}
+
+fn lent(events: usize) -> Lent {
+    let event = |_| Arc::new(sys::new_eventfd().unwrap());
+    Lent {
+        name: "dev".into(),
+        events: (0..events).map(event).collect(),
+        memory: Box::new(Lender(Vec::new())),
+    }
+}
+
+#[test]
+fn a_borrower_maps_nothing_of_its_own() {
+    let mut lent = lent(0);
+    let region = Arc::new(DmaRegion::new(4096).unwrap());
+    let refused = lent.map(&region).unwrap_err();
+    assert!(matches!(refused, TransportError::Unusable { .. }));
+    let memory = lent.allocate(100).unwrap();
+    assert_eq!((memory.iova(), memory.len()), (Iova(0x20_0000), 4096));
+    let refused = lent.allocate(5000).unwrap_err().to_string();
+    assert!(
+        refused.contains("4096 bytes of memory were lent, 5000 are needed"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_borrower_has_the_interrupts_it_was_lent() {
+    let mut lent = lent(2);
+    assert_eq!(lent.vector_count(), 2);
+    lent.interrupt(1).unwrap().write(3).unwrap();
+    assert_eq!(lent.interrupt(1).unwrap().read().unwrap(), 3);
+    let refused = lent.interrupt(2).unwrap_err().to_string();
+    assert!(
+        refused.contains("interrupt 2 was not lent (of 2)"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_held_device_is_stopped_whoever_drove_it() {
+    let (held, [common, ..]) = held(&[]);
+    held.stop_device().unwrap();
+    assert_eq!(common.writes(), [(DEVICE_STATUS, Width::U8, 0)]);
+}
+
+#[test]
+fn a_held_device_that_neither_reset_stops_is_an_error_in_time() {
+    let (held, _) = held(&[(DEVICE_STATUS, status::DRIVER_OK.into())]);
+    let start = Instant::now();
+    assert!(held.stop_device().is_err());
+    assert!(start.elapsed() < 5 * RESET_DEADLINE);
 }

@@ -198,7 +198,7 @@ impl Transport for VhostUser {
         VECTORS
     }
 
-    fn interrupt(&mut self, vector: u16) -> Result<EventFd, TransportError> {
+    fn interrupt(&mut self, vector: u16) -> Result<Arc<EventFd>, TransportError> {
         self.event(vector)
     }
 

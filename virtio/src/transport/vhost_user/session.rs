@@ -22,7 +22,7 @@ use crate::transport::{QueueSetup, TransportError};
 pub(super) struct Ring {
     pub(super) setup: QueueSetup,
     pub(super) kick: Arc<OwnedFd>,
-    pub(super) call: Option<EventFd>,
+    pub(super) call: Option<Arc<EventFd>>,
 }
 
 /// A connection that is past its greeting.
@@ -174,7 +174,7 @@ impl Session {
         self.tell("SET_VRING_NUM", &Request::SetVringNum { queue, size })?;
         self.tell("SET_VRING_BASE", &Request::SetVringBase { queue, base: 0 })?;
         self.tell("SET_VRING_ADDR", &Request::SetVringAddr(addresses))?;
-        let call: Vec<RawFd> = ring.call.iter().map(AsRawFd::as_raw_fd).collect();
+        let call: Vec<RawFd> = ring.call.iter().map(|event| event.as_raw_fd()).collect();
         let has_fd = !call.is_empty();
         let errors = [errors.as_raw_fd()];
         self.call("SET_VRING_ERR", &Request::SetVringErr { queue }, &errors)?;

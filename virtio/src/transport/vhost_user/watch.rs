@@ -62,7 +62,7 @@ pub(super) struct Watched {
     /// Fires for a broken ring.
     pub(super) errors: Arc<OwnedFd>,
     /// To be fired for whatever is noticed.
-    pub(super) config: EventFd,
+    pub(super) config: Arc<EventFd>,
 }
 
 impl Watch {
