@@ -20,7 +20,7 @@ use virtio::net::features::{all_known, choose};
 use virtio::queue::{Arming, Part, QueueSize, RingLayout, SlotId, SlotLayout};
 use virtio::spec::net::{config, feature::VIRTIO_NET_F_MAC, header};
 use virtio::spec::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
-use virtio::transport::vfio::VfioPci;
+use virtio::transport::vfio::{Held, VfioPci};
 use virtio::{DmaRegion, Transport, Virtqueue};
 use vmm_sys_util::eventfd::EventFd;
 
@@ -63,7 +63,12 @@ fn complain(error: &dyn Error) {
 }
 
 fn probe(address: &str, send: bool) -> Outcome<()> {
-    let mut device = VfioPci::open(address)?;
+    let mut held = Held::open(address)?;
+    println!(
+        "removal request event: {}",
+        held.removal_request().is_some()
+    );
+    let mut device = VfioPci::from(held);
     reset(&mut device)?;
     let offered = device.read_device_features()?;
     println!(
@@ -74,10 +79,6 @@ fn probe(address: &str, send: bool) -> Outcome<()> {
     show_queues(&mut device)?;
     show_config(&mut device, offered)?;
     println!("interrupts {}", device.vector_count());
-    println!(
-        "removal request event: {}",
-        device.removal_request().is_some()
-    );
     if send {
         send_one(&mut device, offered)?;
     }

@@ -7,6 +7,7 @@ pub mod in_process;
 pub mod vfio;
 pub mod vhost_user;
 
+use std::fs::File;
 use std::io;
 
 use std::sync::Arc;
@@ -102,6 +103,37 @@ pub trait Transport: Send {
 
     /// Takes a mapping back. Only for a device whose reset is confirmed.
     fn unmap_dma(&mut self, iova: Iova) -> Result<(), TransportError>;
+}
+
+/// Who has memory that the device reaches, when this process can neither make nor map any.
+pub trait MemoryLender: Send {
+    /// Memory of at least `len` bytes, which is the same every time as long as it suffices.
+    ///
+    /// # Errors
+    /// Whatever the lender says, or that nobody answers.
+    fn lend(&mut self, len: usize) -> io::Result<LentMemory>;
+}
+
+/// Memory that the device reaches.
+#[derive(Debug)]
+pub struct LentMemory {
+    /// A memfd.
+    pub file: File,
+    /// Its length in bytes.
+    pub len: usize,
+    /// The address the device knows it by, where that is not for the borrower to choose.
+    pub iova: Iova,
+}
+
+impl LentMemory {
+    /// The memory, if there is as much of it as was asked for.
+    fn into_region(self, asked: usize) -> io::Result<Arc<DmaRegion>> {
+        if self.len < asked {
+            let text = format!("{} bytes were lent, {asked} are needed", self.len);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        DmaRegion::shared(self.file, self.len).map(Arc::new)
+    }
 }
 
 /// Rings the device for one queue (§ *Available Buffer Notifications*).

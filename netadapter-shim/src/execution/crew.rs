@@ -114,7 +114,8 @@ mod tests {
         let wait = Arc::new(Mutex::new(wait));
         for _ in 0..2 {
             let wait = Arc::clone(&wait);
-            crew.run(move || drop(wait.lock().unwrap().recv())).unwrap();
+            let hold = move || while wait.lock().unwrap().recv().is_ok() {};
+            crew.run(hold).unwrap();
         }
         let refused = crew.run(|| ()).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
@@ -138,10 +139,8 @@ mod tests {
         }
         drop(tell);
         let mut threads = BTreeSet::new();
-        let count = told
-            .iter()
-            .inspect(|id| drop(threads.insert(format!("{id:?}"))))
-            .count();
+        let seen = told.iter().map(|id| threads.insert(format!("{id:?}")));
+        let count = seen.count();
         assert_eq!((count, threads.len()), (6, 1));
     }
 }

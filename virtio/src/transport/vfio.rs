@@ -38,8 +38,7 @@ use std::time::Duration;
 
 pub use capabilities::{BarRange, Capabilities};
 pub use group::VfioParts;
-pub use held::{Held, LentMemory, Loan};
-pub use lent::MemoryLender;
+pub use held::{Held, Loan};
 
 use self::function::Function;
 use self::lent::Lent;
@@ -48,7 +47,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use crate::mem::{DmaRegion, DmaSlice, Iova};
 use crate::net::FeatureSet;
-use crate::transport::{Doorbell, QueueSetup, Transport, TransportError};
+use crate::transport::{Doorbell, MemoryLender, QueueSetup, Transport, TransportError};
 
 /// How long a device may take to confirm a reset when it is let go.
 const RESET_DEADLINE: Duration = Duration::from_secs(1);

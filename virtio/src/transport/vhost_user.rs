@@ -45,8 +45,9 @@ use vmm_sys_util::eventfd::EventFd;
 use self::memory::SharedMemory;
 use self::registers::ConfigCopy;
 use self::session::{Ring, Session};
+pub use self::watch::{Job, Spawn};
 use self::watch::{Watch, Watched, fire, new_event};
-use super::{Doorbell, TransportError};
+use super::{Doorbell, MemoryLender, TransportError};
 use crate::spec::status;
 
 /// How a back end is to be treated.
@@ -58,6 +59,8 @@ pub struct Options {
     pub mac: Option<[u8; 6]>,
     /// The longest ring to be had: the protocol has no word for what the back end can do.
     pub max_queue_size: u16,
+    /// How to start what watches the connection.
+    pub spawn: Spawn,
 }
 
 impl Default for Options {
@@ -66,12 +69,13 @@ impl Default for Options {
             timeout: Duration::from_secs(3),
             mac: None,
             max_queue_size: 1024,
+            spawn: Spawn::default(),
         }
     }
 }
 
-/// Makes a new connection to the same back end.
-type Connect = Box<dyn FnMut() -> io::Result<UnixStream> + Send>;
+/// Makes a new connection to the same back end, one that does not block.
+pub type Connect = Box<dyn FnMut() -> io::Result<UnixStream> + Send>;
 
 /// The front end of a vhost-user device.
 ///
@@ -80,6 +84,8 @@ pub struct VhostUser {
     name: Arc<str>,
     options: Options,
     connect: Option<Connect>,
+    /// Who has memory, if it is not made here.
+    lender: Option<Box<dyn MemoryLender>>,
     /// `None`: the connection is lost and was not made anew yet.
     connection: Option<Connection>,
     /// As the driver wrote it.
@@ -113,11 +119,35 @@ impl VhostUser {
     /// As [`VhostUser::from_stream`].
     pub fn connect(name: &str, path: &Path, options: Options) -> Result<Self, TransportError> {
         let path = path.to_owned();
-        let mut connect: Connect = Box::new(move || UnixStream::connect(&path));
+        let connect = Box::new(move || {
+            let stream = UnixStream::connect(&path)?;
+            stream.set_nonblocking(true)?;
+            Ok(stream)
+        });
+        Self::connect_by(name, connect, options)
+    }
+
+    /// The same with connections that somebody else makes.
+    ///
+    /// # Errors
+    /// As [`VhostUser::from_stream`].
+    pub fn connect_by(
+        name: &str,
+        mut connect: Connect,
+        options: Options,
+    ) -> Result<Self, TransportError> {
         let stream = connect().map_err(|source| cannot_connect(name, source))?;
-        let mut transport = Self::from_stream(name, stream, options)?;
+        let mut transport = Self::new(name, options);
         transport.connect = Some(connect);
+        transport.open(stream)?;
         Ok(transport)
+    }
+
+    /// Takes all memory from somebody else from now on.
+    #[must_use]
+    pub fn with_memory_of(mut self, lender: Box<dyn MemoryLender>) -> Self {
+        self.lender = Some(lender);
+        self
     }
 
     /// Takes a connection that somebody else has made. When it is lost, the device is gone.
@@ -130,11 +160,20 @@ impl VhostUser {
         stream: UnixStream,
         options: Options,
     ) -> Result<Self, TransportError> {
-        let mut transport = Self {
+        let mut transport = Self::new(name, options);
+        let unblocked = stream.set_nonblocking(true);
+        unblocked.map_err(transport.failed("preparing the connection"))?;
+        transport.open(stream)?;
+        Ok(transport)
+    }
+
+    fn new(name: &str, options: Options) -> Self {
+        Self {
             name: name.into(),
             config: ConfigCopy::new(options.mac),
             options,
             connect: None,
+            lender: None,
             connection: None,
             status: 0,
             memory: SharedMemory::default(),
@@ -142,9 +181,7 @@ impl VhostUser {
             started: Vec::new(),
             events: [None, None, None],
             kicks: BTreeMap::new(),
-        };
-        transport.open(stream)?;
-        Ok(transport)
+        }
     }
 
     /// Greets the back end on a new connection.
@@ -154,19 +191,15 @@ impl VhostUser {
         let back_channel = self.back_channel(&mut session)?;
         let config = self.event(CONFIG_VECTOR)?;
         let errors = Arc::new(new_event().map_err(self.failed("eventfd"))?);
-        let watch = session
-            .stream()
-            .try_clone()
-            .and_then(|connection| {
-                Watch::start(Watched {
-                    name: Arc::clone(&self.name),
-                    connection,
-                    back_channel,
-                    errors: Arc::clone(&errors),
-                    config,
-                })
-            })
-            .map_err(self.failed("watching the back end"))?;
+        let watched = Watched {
+            name: Arc::clone(&self.name),
+            connection: Arc::clone(session.stream()),
+            back_channel,
+            errors: Arc::clone(&errors),
+            config,
+        };
+        let watch = Watch::start(watched, &self.options.spawn);
+        let watch = watch.map_err(self.failed("watching the back end"))?;
         self.connection = Some(Connection {
             session,
             errors,

@@ -10,7 +10,6 @@
 //! mappings of [`Held`] let the device reach; nothing else. [`Held::stop_device`] does not need
 //! whoever drove it.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -25,7 +24,7 @@ use super::irq::{self, MsixVectors};
 use super::sys::{Container, Device};
 use super::{Resources, VfioParts, failure};
 use crate::mem::{DmaRegion, DmaSlice, Iova};
-use crate::transport::TransportError;
+use crate::transport::{LentMemory, TransportError};
 
 /// A virtio network device that this process has through VFIO.
 ///
@@ -51,17 +50,6 @@ pub struct Loan {
     pub device: OwnedFd,
     /// Its interrupts, by vector.
     pub events: Vec<OwnedFd>,
-}
-
-/// Memory that the device reaches.
-#[derive(Debug)]
-pub struct LentMemory {
-    /// A memfd.
-    pub file: File,
-    /// Its length in bytes.
-    pub len: usize,
-    /// The address the device knows it by.
-    pub iova: Iova,
 }
 
 impl Held {

@@ -1,6 +1,5 @@
 //! The other side of [`super::held`]: what a process that was lent a device can do with it.
 
-use std::io;
 use std::sync::Arc;
 
 use vmm_sys_util::eventfd::EventFd;
@@ -8,18 +7,9 @@ use vmm_sys_util::eventfd::EventFd;
 use super::config_space::ConfigSpace;
 use super::function::Function;
 use super::sys::{self, Device};
-use super::{LentMemory, Loan, Resources, failure};
+use super::{Loan, Resources, failure};
 use crate::mem::{DmaRegion, DmaSlice, Iova};
-use crate::transport::TransportError;
-
-/// Who has memory that the device reaches.
-pub trait MemoryLender: Send {
-    /// Memory of at least `len` bytes, which is the same every time as long as it suffices.
-    ///
-    /// # Errors
-    /// Whatever the lender says, or that nobody answers.
-    fn lend(&mut self, len: usize) -> io::Result<LentMemory>;
-}
+use crate::transport::{MemoryLender, TransportError};
 
 /// Interrupts and memory of a device that another process holds.
 pub(super) struct Lent {
@@ -69,15 +59,11 @@ impl Resources for Lent {
 
     fn allocate(&mut self, len: usize) -> Result<DmaSlice, TransportError> {
         let what = format!("borrowing {len} bytes of memory for the device");
-        let lent = self.memory.lend(len);
-        let lent = lent.map_err(failure(&self.name, &what))?;
-        if lent.len < len {
-            let reason = format!("{} bytes of memory were lent, {len} are needed", lent.len);
-            return Err(self.unusable(reason));
-        }
-        let region = DmaRegion::shared(lent.file, lent.len);
-        let region = region.map_err(failure(&self.name, &what))?;
-        Ok(Arc::new(region).at(lent.iova))
+        let lent = self.memory.lend(len).and_then(|lent| {
+            let iova = lent.iova;
+            Ok(lent.into_region(len)?.at(iova))
+        });
+        lent.map_err(failure(&self.name, &what))
     }
 
     fn map(&mut self, _region: &Arc<DmaRegion>) -> Result<Iova, TransportError> {

@@ -13,6 +13,7 @@ use super::*;
 use crate::queue::QueueSize;
 use crate::spec::pci::common::*;
 use crate::spec::status;
+use crate::transport::LentMemory;
 
 /// A file for which no VFIO call works.
 fn no_device() -> File {
@@ -219,9 +220,10 @@ fn a_borrower_maps_nothing_of_its_own() {
     assert!(matches!(refused, TransportError::Unusable { .. }));
     let memory = lent.allocate(100).unwrap();
     assert_eq!((memory.iova(), memory.len()), (Iova(0x20_0000), 4096));
-    let refused = lent.allocate(5000).unwrap_err().to_string();
+    let refused = lent.allocate(5000).unwrap_err();
+    let refused = refused.source().unwrap().to_string();
     assert!(
-        refused.contains("4096 bytes of memory were lent, 5000 are needed"),
+        refused.contains("4096 bytes were lent, 5000 are needed"),
         "{refused}"
     );
 }

@@ -8,7 +8,7 @@ use vmm_sys_util::eventfd::EventFd;
 use super::features::{config_len, usable};
 use super::session::Ring;
 use super::{Kick, VECTORS, VhostUser};
-use crate::mem::{DmaRegion, Iova};
+use crate::mem::{DmaRegion, DmaSlice, Iova};
 use crate::net::FeatureSet;
 use crate::spec::net::config::{MAC, S_LINK_UP, STATUS};
 use crate::spec::net::feature::VIRTIO_NET_F_MAC;
@@ -215,6 +215,15 @@ impl Transport for VhostUser {
     fn map_dma(&mut self, region: &Arc<DmaRegion>) -> Result<Iova, TransportError> {
         let added = self.memory.add(region);
         added.map_err(self.failed("sharing another region of memory"))
+    }
+
+    fn allocate_dma(&mut self, len: usize) -> Result<DmaSlice, TransportError> {
+        let region = match &mut self.lender {
+            Some(lender) => lender.lend(len).and_then(|lent| lent.into_region(len)),
+            None => DmaRegion::new(len).map(Arc::new),
+        };
+        let region = region.map_err(self.failed(&format!("getting {len} bytes to share")))?;
+        Ok(region.at(self.map_dma(&region)?))
     }
 
     fn unmap_dma(&mut self, iova: Iova) -> Result<(), TransportError> {

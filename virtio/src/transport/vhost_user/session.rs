@@ -42,11 +42,7 @@ impl Session {
         stream: UnixStream,
         deadline: Duration,
     ) -> Result<Self, TransportError> {
-        let channel = Channel::new(stream, deadline).map_err(|source| TransportError::Io {
-            device: name.to_string(),
-            operation: "preparing the connection".to_owned(),
-            source,
-        })?;
+        let channel = Channel::new(stream, deadline);
         let mut session = Self {
             name,
             channel,
@@ -95,7 +91,7 @@ impl Session {
     }
 
     /// The connection, to be watched.
-    pub(super) fn stream(&self) -> &UnixStream {
+    pub(super) fn stream(&self) -> &Arc<UnixStream> {
         self.channel.stream()
     }
 

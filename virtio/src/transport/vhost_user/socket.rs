@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Read};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -32,7 +33,7 @@ pub(super) enum ExchangeError {
 /// A connection to a back end.
 #[derive(Debug)]
 pub(super) struct Channel {
-    stream: UnixStream,
+    stream: Arc<UnixStream>,
     deadline: Duration,
     /// Whether each request is to be acknowledged (`REPLY_ACK`).
     pub(super) acknowledged: bool,
@@ -40,19 +41,18 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// `deadline`: how long an exchange may take.
-    pub(super) fn new(stream: UnixStream, deadline: Duration) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
-        Ok(Self {
-            stream,
+    /// Over a stream that does not block. `deadline`: how long an exchange may take.
+    pub(super) fn new(stream: UnixStream, deadline: Duration) -> Self {
+        Self {
+            stream: Arc::new(stream),
             deadline,
             acknowledged: false,
             closed: false,
-        })
+        }
     }
 
     /// The connection, to be watched.
-    pub(super) fn stream(&self) -> &UnixStream {
+    pub(super) fn stream(&self) -> &Arc<UnixStream> {
         &self.stream
     }
 
@@ -166,7 +166,8 @@ mod tests {
 
     fn pair() -> (Channel, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        (Channel::new(ours, SHORT).unwrap(), theirs)
+        ours.set_nonblocking(true).unwrap();
+        (Channel::new(ours, SHORT), theirs)
     }
 
     fn features(bits: u64) -> Vec<u8> {

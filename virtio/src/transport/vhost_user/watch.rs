@@ -4,12 +4,14 @@
 //! A thread does nothing but wait for that, and turns it into what a PCI device would have: a
 //! configuration interrupt, and something to read in the device status.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
@@ -48,7 +50,37 @@ pub(super) fn fire(event: &OwnedFd) {
 pub(super) struct Watch {
     noticed: Arc<Noticed>,
     stop: Arc<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
+    /// Closed by the thread's end.
+    ended: Receiver<()>,
+}
+
+/// Something to be run.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// Starts what is to run beside the driver: by default on a thread of its own.
+#[derive(Clone)]
+pub struct Spawn(Arc<dyn Fn(Job) -> io::Result<()> + Send + Sync>);
+
+impl Spawn {
+    /// By calling `spawn`, which must not wait for the job's end.
+    pub fn new(spawn: impl Fn(Job) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(spawn))
+    }
+}
+
+impl Default for Spawn {
+    fn default() -> Self {
+        Self::new(|job| {
+            let thread = thread::Builder::new().name("vhost-user watch".to_owned());
+            thread.spawn(job).map(drop)
+        })
+    }
+}
+
+impl fmt::Debug for Spawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Spawn")
+    }
 }
 
 /// What is watched.
@@ -56,7 +88,7 @@ pub(super) struct Watched {
     /// For messages.
     pub(super) name: Arc<str>,
     /// The connection.
-    pub(super) connection: UnixStream,
+    pub(super) connection: Arc<UnixStream>,
     /// Our end of the socket for the back end's own requests.
     pub(super) back_channel: Option<UnixStream>,
     /// Fires for a broken ring.
@@ -67,7 +99,7 @@ pub(super) struct Watched {
 
 impl Watch {
     /// Starts to watch.
-    pub(super) fn start(watched: Watched) -> io::Result<Self> {
+    pub(super) fn start(watched: Watched, spawn: &Spawn) -> io::Result<Self> {
         let stop = Arc::new(new_event()?);
         let noticed = Arc::new(Noticed::default());
         let mut watcher = Watcher {
@@ -75,13 +107,17 @@ impl Watch {
             stop: Arc::clone(&stop),
             noticed: Arc::clone(&noticed),
         };
-        let thread = thread::Builder::new()
-            .name("vhost-user watch".to_owned())
-            .spawn(move || watcher.run())?;
+        let (end, ended) = sync_channel::<()>(0);
+        (spawn.0)(Box::new(move || {
+            watcher.run();
+            // Its descriptors are closed before the end is told.
+            drop(watcher);
+            drop(end);
+        }))?;
         Ok(Self {
             noticed,
             stop,
-            thread: Some(thread),
+            ended,
         })
     }
 
@@ -99,10 +135,8 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         fire(&self.stop);
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has said so on standard error.
-            let _ = thread.join();
-        }
+        // A thread that panicked has said so on standard error.
+        let _ = self.ended.recv();
     }
 }
 
