@@ -116,6 +116,24 @@ pub enum CardError {
     Layout(#[from] OutOfRegion),
 }
 
+impl CardError {
+    /// Whether the device is one that cannot be driven, whatever is tried.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Init(InitError::Refused(_)) | Self::NoInterrupts)
+    }
+
+    /// Whether the device is there no longer.
+    pub fn is_gone(&self) -> bool {
+        let (Self::Transport(error)
+        | Self::Init(InitError::Transport(error))
+        | Self::Config(ConfigError::Transport(error))) = self
+        else {
+            return false;
+        };
+        matches!(error, TransportError::Gone { .. })
+    }
+}
+
 /// What was found out about a card when it was started.
 #[derive(Clone, Copy, Debug)]
 pub struct CardInfo {
@@ -324,18 +342,17 @@ impl Card {
         ))
     }
 
-    /// Zeroed memory of at least `len` bytes, mapped for the device; the same as last time
-    /// where it suffices.
+    /// Memory of at least `len` bytes, mapped for the device; the same as last time where it
+    /// suffices, with what was left in it: rings are cleared when they are laid out, and slots
+    /// hold what the device may have written at any time anyway.
     fn memory_of(&mut self, device: &mut Negotiated, len: usize) -> Result<DmaSlice, CardError> {
         if let Some(memory) = self.memory.take_if(|memory| memory.len() < len) {
             device.transport().unmap_dma(memory.iova())?;
         }
         if let Some(memory) = &self.memory {
-            memory.clear();
             return Ok(memory.clone());
         }
         let memory = device.transport().allocate_dma(len)?;
-        memory.clear();
         self.memory = Some(memory.clone());
         Ok(memory)
     }
@@ -389,6 +406,7 @@ impl QueuePlan {
         vector: u16,
     ) -> Result<QueueParts, CardError> {
         let ring = carver.take(RingLayout::new(self.size, self.features).len)?;
+        ring.clear();
         let memory = carver.take(usize::from(self.size.get()) * self.shape.stride())?;
         let queue = Virtqueue::new(
             &ring,
@@ -482,6 +500,7 @@ impl Plan {
             return Ok(None);
         };
         let memory = carver.take(ControlQueue::memory_len(size, self.rx.features))?;
+        memory.clear();
         let ctrl = ControlQueue::new(&memory, size, device.features(), timeout)?;
         let doorbell = device.enable_queue(control_queue(1), ctrl.queue(), None)?;
         Ok(Some((ctrl, doorbell)))

@@ -92,6 +92,9 @@ enum Verb {
     /// Show counters of a running umnet, in ethtool's words
     #[command(after_help = "Examples:\n  sudo umnet stats\n  sudo umnet stats eth1 --json")]
     Stats(ReadingDevice),
+    /// Drive the device of the supervisor at the other end of standard input
+    #[command(name = crate::run::VERB, hide = true)]
+    DriverHost,
     /// Send frames through the whole data path over the in-process device
     #[command(
         after_help = "Needs no root and no card, and takes seconds.\n\nExample:\n  umnet selftest"
@@ -166,6 +169,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Verb::Run(args) => run::run(host, args, log),
         Verb::Status(what) => status::status(&host, what.device, what.reading.json),
         Verb::Stats(what) => status::stats(&host, what.device, what.reading.json),
+        Verb::DriverHost => Ok(crate::driver_host::main()),
         Verb::ClientFlags(args) => client_flags::client_flags(&args),
         Verb::Selftest => {
             crate::selftest::run()?;

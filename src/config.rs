@@ -11,6 +11,7 @@ pub use limits::{Limit, MTU, RING_SIZE};
 pub use settings::{BufferSettings, FeatureSettings, OffloadSettings, Settings};
 
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
+use crate::run::RestartConfig;
 
 /// Everything `run` needs to know, checked.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub struct RunConfig {
     pub feature: Feature,
     /// Sizes of the system buffer pools.
     pub buffers: Buffers,
+    /// What is done about driver hosts that die.
+    pub restart: RestartConfig,
 }
 
 impl RunConfig {

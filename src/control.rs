@@ -9,8 +9,8 @@ mod server;
 
 pub use client::{running, stats, status};
 pub use message::{
-    AdapterStats, AdapterStatus, ClientStatus, Counters, DeviceEvent, Iommu, Memory, QueueStats,
-    Stats, Status,
+    AdapterStats, AdapterStatus, ClientStatus, Counters, DeviceEvent, HostStatus, Iommu, Memory,
+    QueueStats, Stats, Status,
 };
 pub use server::Server;
 

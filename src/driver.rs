@@ -12,6 +12,7 @@
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use log::{debug, info, warn};
 use netadapter_shim::abi::{
@@ -30,6 +31,7 @@ use virtio::spec::net::feature::*;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::card::{Card, CardConfig, CardError, CardInfo, QueueParts};
+use crate::control::QueueStats;
 use crate::fault::{Fault, FaultSink, Report};
 use crate::rx_queue::{RxParts, RxQueue};
 use crate::stats::{RxStats, TxStats};
@@ -290,6 +292,29 @@ impl Driver {
     pub fn recover(&mut self) -> Result<(), DriverError> {
         self.resets += 1;
         self.rebuild()
+    }
+
+    /// Asks the poll loops for a sign of life; each gets `patience`.
+    ///
+    /// # Errors
+    /// [`DriverError::Adapter`] for the first that gives none.
+    pub fn check_pulse(&self, patience: Duration) -> Result<(), DriverError> {
+        Ok(self.adapter.check_pulse(patience)?)
+    }
+
+    /// All counters by queue: the device's `rx0` and `tx0`, the system's `port0` and so on.
+    pub fn counters(&self) -> Vec<QueueStats> {
+        let device = &self.shared.stats;
+        let ports = self.adapter.statistics().queues.into_iter().enumerate();
+        let ports = ports.map(|(index, port)| (format!("port{index}"), port.named().collect()));
+        let device = [
+            ("rx0".to_owned(), device.rx.snapshot()),
+            ("tx0".to_owned(), device.tx.snapshot()),
+        ];
+        let queues = device.into_iter().chain(ports);
+        queues
+            .map(|(queue, named)| QueueStats::new(queue, named))
+            .collect()
     }
 
     /// Changes the MTU of the interface, in bytes of payload.

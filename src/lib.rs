@@ -9,6 +9,7 @@
 //! knows packets and the system; this crate is the only place where both meet.
 
 pub mod card;
+pub mod channel;
 pub mod cli;
 pub mod client_host;
 mod client_sources;
@@ -16,10 +17,12 @@ pub mod config;
 pub mod control;
 pub mod copy;
 pub mod driver;
+pub mod driver_host;
 pub mod exit;
 pub mod fault;
 pub mod host;
 pub mod offload;
+pub mod poller;
 pub mod recovery;
 pub mod run;
 pub mod rx_queue;

@@ -1,49 +1,56 @@
-//! `umnet run`: takes a card, drives it, and gives it back.
+//! `umnet run`: the supervisor. It takes a card, has it driven, and gives it back.
 //!
 //! ```text
-//! Session::open   bind ─► VFIO ─► TAP ─► driver ─► the old interface's name, addresses, routes
-//! Session::serve  until a signal: link and interface changes, faults, questions
-//! Session::close  driver stopped ─► TAP gone (or kept) ─► card back with the kernel
+//! Session::open   bind ─► VFIO ─► TAP ─► driver host ─► the old interface's name, addresses, routes
+//! Session::serve  until a signal: hosts that die, hang or are replaced; interface changes; questions
+//! Session::close  host stopped ─► TAP gone (or kept) ─► card back with the kernel
 //! ```
 //!
-//! This is the control thread. Frames move on the adapter's execution context.
+//! This process owns what must not be lost, and touches no frame. The device is driven by
+//! [driver hosts](crate::driver_host), one after the other.
 
-mod events;
+mod board;
+mod holding;
+mod host_process;
+mod hosts;
+mod interface;
+mod policy;
+mod pulse;
 mod report;
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Instant;
 
 use log::{error, info, warn};
-use netadapter_shim::abi::NetPacketFilterFlags as Filter;
-use netadapter_shim::os::tap::{Tap, TapConfig, TapError};
-use netadapter_shim::{AdapterConfig, ExecutionConfig, ReceiveFilter};
+use netadapter_shim::os::tap::TapError;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use thiserror::Error;
-use virtio::Transport;
 use virtio::net::FeatureSet;
 use virtio::spec::feature::*;
 use virtio::spec::net::feature::*;
 use virtio::transport::TransportError;
-use virtio::transport::in_process::{DeviceConfig, DeviceThread, Echo, InProcess};
-use virtio::transport::vfio::{Held, VfioPci};
-use virtio::transport::vhost_user::{self, VhostUser};
-use vmm_sys_util::eventfd::EventFd;
 
-pub(crate) use self::events::signals;
-use self::events::{Event, Events};
+use self::board::SharedBoard;
+use self::holding::Holding;
+use self::host_process::HostId;
+pub(crate) use self::host_process::VERB;
+use self::hosts::{HostSettings, Hosts, News};
+use self::interface::{Port, discard, dress, find};
+pub use self::policy::{Fallback, RestartConfig};
 use self::report::Reporter;
-use crate::card::{CardConfig, CardError};
+use crate::channel::{Interface, Report, StartFailure};
 use crate::config::RunConfig;
 use crate::control::{ControlError, Server};
-use crate::driver::{Driver, DriverConfig, DriverError};
 use crate::exit::{Exit, Explain};
 use crate::host::binding::{Binding, Released, Restore, TakeOptions};
 use crate::host::interface::{Interfaces, Link};
 use crate::host::state::{DeviceLock, Purpose};
 use crate::host::watch::{LinkEvent, LinkWatch};
-use crate::host::{DeviceSpec, HostError, IfName, MacAddress};
-use crate::recovery::{Recovery, Step};
+use crate::host::{DeviceSpec, HostError, IfName};
+use crate::poller::Poller;
 
 /// A run ended before its time.
 #[derive(Debug, Error)]
@@ -54,17 +61,20 @@ pub enum RunError {
     /// The device cannot be reached.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// Nobody plays the device, or nobody that can be talked to.
-    #[error("{source}")]
-    BackEnd {
+    /// The device could not be started.
+    #[error("{device}: {}", .failure.why)]
+    NotStarted {
         /// The device.
         device: DeviceSpec,
-        /// What went wrong.
-        source: TransportError,
+        /// What the driver host told.
+        failure: StartFailure,
     },
-    /// The device or the adapter.
-    #[error(transparent)]
-    Driver(#[from] DriverError),
+    /// Driver hosts died one after the other, and the fallback is to give the card back.
+    #[error("{device}: too many driver hosts died; the card is back with the kernel")]
+    GivenUp {
+        /// The device.
+        device: String,
+    },
     /// The interface could not be made.
     #[error(transparent)]
     Tap(#[from] TapError),
@@ -77,8 +87,11 @@ pub enum RunError {
         /// What was being done.
         action: &'static str,
         /// What the kernel answered.
-        source: std::io::Error,
+        source: io::Error,
     },
+    /// Somebody wanted the run to end before it had begun.
+    #[error("stopped before the device was started")]
+    Interrupted,
     /// The device was removed while it was driven.
     #[error("{device}: the device was removed")]
     Removed {
@@ -92,9 +105,13 @@ impl Explain for RunError {
         match self {
             Self::Host(error) => error.exit(),
             Self::Control(error) => error.exit(),
-            Self::Driver(DriverError::Card(error)) if is_refusal(error) => Exit::EnvironmentLacks,
+            Self::NotStarted { failure, .. } if failure.refused => Exit::EnvironmentLacks,
+            Self::NotStarted {
+                device: DeviceSpec::VhostUser(_),
+                ..
+            } => Exit::EnvironmentLacks,
             Self::Tap(error) => tap_exit(error),
-            Self::BackEnd { .. } => Exit::EnvironmentLacks,
+            Self::Interrupted => Exit::Done,
             _ => Exit::Failed,
         }
     }
@@ -103,20 +120,17 @@ impl Explain for RunError {
         match self {
             Self::Host(error) => error.next_step(),
             Self::Control(error) => error.next_step(),
-            Self::BackEnd { device, .. } => Some(format!("umnet doctor {device}")),
+            Self::NotStarted {
+                device: device @ DeviceSpec::VhostUser(_),
+                ..
+            } => Some(format!("umnet doctor {device}")),
+            Self::GivenUp { device } => Some(format!(
+                "look at the log for why they died, then: umnet run {device}"
+            )),
             Self::Removed { .. } => Some("plug it in again, then the same command".to_owned()),
             _ => None,
         }
     }
-}
-
-/// Whether the device is one that cannot be driven, whatever is tried.
-fn is_refusal(error: &CardError) -> bool {
-    use virtio::init::InitError;
-    matches!(
-        error,
-        CardError::Init(InitError::Refused(_)) | CardError::NoInterrupts
-    )
 }
 
 fn tap_exit(error: &TapError) -> Exit {
@@ -128,6 +142,34 @@ fn tap_exit(error: &TapError) -> Exit {
     }
 }
 
+/// A socket that is readable once somebody wants the process to end.
+pub(crate) fn signals() -> io::Result<UnixStream> {
+    let (signals, sender) = UnixStream::pair()?;
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
+    }
+    Ok(signals)
+}
+
+/// What the supervisor waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// The run is to end.
+    Signal,
+    /// The interface changed.
+    Link,
+    /// The system wants the device back.
+    Removal,
+    /// A driver host has something to say.
+    Said(HostId),
+    /// A driver host's process has ended.
+    Ended(HostId),
+}
+
+fn events(action: &'static str) -> impl Fn(io::Error) -> RunError {
+    move |source| RunError::Events { action, source }
+}
+
 /// Drives the device until SIGINT or SIGTERM.
 ///
 /// # Errors
@@ -135,8 +177,8 @@ fn tap_exit(error: &TapError) -> Exit {
 /// [`RunError`]; what was changed has been put back as far as that was possible.
 pub fn run(config: RunConfig) -> Result<(), RunError> {
     // First of all, so that a signal at any later point ends the run in good order.
-    let events = Events::new()?;
-    let mut session = Session::open(&config, events)?;
+    let signals = signals().map_err(events("register for signals"))?;
+    let mut session = Session::open(&config, signals)?;
     let served = session.serve();
     let removed = matches!(served, Err(RunError::Removed { .. }));
     let closed = session.close(removed);
@@ -145,36 +187,23 @@ pub fn run(config: RunConfig) -> Result<(), RunError> {
 
 /// One run.
 struct Session {
-    driver: Shared<Driver>,
-    events: Events,
+    hosts: Hosts,
     watch: LinkWatch,
     link: Link,
-    recovery: Recovery,
-    reset_at: Option<Instant>,
     binding: Option<Binding>,
     /// What the interface was called at first; it can be renamed, its index stays.
     ifname: IfName,
     adopt: bool,
     keep_interface: bool,
     _server: Server,
-    /// Kept open as long as events are awaited from it.
-    _removal: Option<EventFd>,
-    /// Moves the frames of an in-process device.
-    _device_thread: Option<DeviceThread>,
+    _signals: UnixStream,
     _lock: Option<DeviceLock>,
 }
 
-/// What the control thread and those who ask for status share.
-type Shared<T> = Arc<Mutex<T>>;
-
-fn lock<T>(shared: &Shared<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Session {
-    fn open(config: &RunConfig, events: Events) -> Result<Self, RunError> {
+    fn open(config: &RunConfig, signals: UnixStream) -> Result<Self, RunError> {
         let binding = bind(config)?;
-        match Self::open_bound(config, events, binding.as_ref()) {
+        match Self::open_bound(config, signals, binding.as_ref()) {
             Ok(mut session) => {
                 session.binding = binding;
                 Ok(session)
@@ -189,19 +218,13 @@ impl Session {
 
     fn open_bound(
         config: &RunConfig,
-        events: Events,
+        signals: UnixStream,
         binding: Option<&Binding>,
     ) -> Result<Self, RunError> {
-        let device = open_device(config, binding)?;
-        let name = interface_name(config, binding);
-        let kept = config.host.has_interface(&name);
-        let tap = open_tap(config, &name)?;
-        let port = Port {
-            tap,
-            name: name.clone(),
-            kept,
-        };
-        let opened = Self::open_between(config, events, binding, device, port);
+        let (holding, lock) = hold(config, binding)?;
+        let port = Port::open(config, binding)?;
+        let (name, kept) = (port.name.clone(), port.kept);
+        let opened = Self::open_between(config, signals, binding, (holding, lock), port);
         if opened.is_err() && config.keep_interface && !kept {
             discard(&name);
         }
@@ -210,50 +233,49 @@ impl Session {
 
     fn open_between(
         config: &RunConfig,
-        events: Events,
+        signals: UnixStream,
         binding: Option<&Binding>,
-        device: Device,
+        (holding, lock): (Holding, Option<DeviceLock>),
         port: Port,
     ) -> Result<Self, RunError> {
-        let Device {
-            transport,
-            thread,
-            removal,
-            lock,
-        } = device;
         let Port { tap, name, kept } = port;
-        let driver = Driver::start(transport, driver_config(config), Box::new(tap))?;
-        let mut interfaces = Interfaces::open()?;
-        let link = find(&mut interfaces, &name)?;
-        if !kept {
-            dress(config, &driver, binding, &mut interfaces, &link, &name)?;
+        let board = SharedBoard::default();
+        let mut poller = Poller::new().map_err(events("make an epoll set"))?;
+        let watch_for = |poller: &mut Poller<Event>, fd, event| {
+            poller.add(fd, event).map_err(events("watch a descriptor"))
+        };
+        watch_for(&mut poller, signals.as_raw_fd(), Event::Signal)?;
+        if let Some(removal) = holding.removal() {
+            watch_for(&mut poller, removal.as_raw_fd(), Event::Removal)?;
         }
-        let watch = LinkWatch::new(link.index)?;
-        let link = find(&mut interfaces, &name)?;
-        events.watch(&driver, &watch, removal.as_ref())?;
+        let hosts = Hosts::new(poller, holding, tap, host_settings(config), board.clone());
+        let mut hosts = hosts.map_err(events("open the program of driver hosts"))?;
+        let report = first_start(config, &mut hosts)?;
+        if !kept {
+            dress(config, &report, binding, &name)?;
+        }
+        let index = find(&mut Interfaces::open()?, &name)?.index;
+        let watch = LinkWatch::new(index)?;
+        let link = find(&mut Interfaces::open()?, &name)?;
+        watch_for(&mut hosts.poller, watch.as_raw_fd(), Event::Link)?;
         info!(
             "{}: driving interface {name}; memory: {} KiB of rings and slots, {} KiB of system buffers",
-            driver.name(),
-            driver.info().pinned_bytes / 1024,
-            driver.pool_bytes() / 1024
+            hosts.name(),
+            report.pinned_bytes / 1024,
+            report.pool_bytes / 1024
         );
-        let driver = Arc::new(Mutex::new(driver));
-        let reporter = Reporter::new(Arc::clone(&driver), binding, &link, name.clone());
+        let reporter = Reporter::new(hosts.name(), board, binding, &link, name.clone());
         let server = Server::start(&config.host, &reporter.stem(), Arc::new(reporter))?;
         let mut session = Self {
-            driver,
-            events,
+            hosts,
             watch,
-            recovery: Recovery::default(),
-            reset_at: None,
             binding: None,
             ifname: name,
             adopt: config.adopt,
             keep_interface: config.keep_interface,
             link: Link::default(),
             _server: server,
-            _removal: removal,
-            _device_thread: thread,
+            _signals: signals,
             _lock: lock,
         };
         session.follow(link);
@@ -263,25 +285,33 @@ impl Session {
     /// Handles events until a signal asks for the end.
     fn serve(&mut self) -> Result<(), RunError> {
         loop {
-            for event in self.events.wait(self.reset_at)? {
+            let ready = self.hosts.poller.wait(self.hosts.deadline());
+            for event in ready.map_err(events("wait for events"))? {
                 match event {
                     Event::Signal => return Ok(()),
-                    Event::Config => self.config_changed()?,
-                    Event::Fault => self.fault(),
                     Event::Link => self.link_changed()?,
                     Event::Removal => return Err(self.removed()),
+                    Event::Said(host) => self.hosts.said(host),
+                    Event::Ended(host) => self.hosts.ended(host),
                 }
             }
-            if self.reset_at.is_some_and(|at| at <= Instant::now()) {
-                self.reset_at = None;
-                self.reset()?;
+            self.hosts.tick(Instant::now())?;
+            for news in self.hosts.news() {
+                match news {
+                    News::Started(_) | News::Failed(_) => {}
+                    News::Gone => return Err(self.removed()),
+                    News::GivenUp => {
+                        let device = self.hosts.name().to_owned();
+                        return Err(RunError::GivenUp { device });
+                    }
+                }
             }
         }
     }
 
     fn removed(&self) -> RunError {
         RunError::Removed {
-            device: lock(&self.driver).name().to_owned(),
+            device: self.hosts.name().to_owned(),
         }
     }
 
@@ -290,18 +320,15 @@ impl Session {
             self.remember_interface();
         }
         let Self {
-            driver,
+            hosts,
             binding,
             keep_interface,
-            events,
             _server,
             ..
         } = self;
-        drop(events);
         drop(_server);
-        let stopped = lock(&driver).stop();
-        // The last owner: the server, which had the other, is gone.
-        drop(driver);
+        // With this the device is closed.
+        drop(hosts.end());
         let restore = if keep_interface {
             Restore::DriverOnly
         } else {
@@ -311,7 +338,7 @@ impl Session {
             Some(binding) if removed && binding.is_unplugged() => forget(binding),
             binding => release(binding, restore),
         }
-        Ok(stopped?)
+        Ok(())
     }
 
     /// What the interface carries at the end goes to the kernel's: a lease got meanwhile stays.
@@ -327,69 +354,6 @@ impl Session {
         }
     }
 
-    fn config_changed(&mut self) -> Result<(), RunError> {
-        let mut driver = lock(&self.driver);
-        let outcome = driver.config_changed();
-        let name = driver.name().to_owned();
-        drop(driver);
-        match outcome {
-            Err(error) if is_gone(&error) => Err(RunError::Removed { device: name }),
-            Err(error) => {
-                warn!("{name}: {error}");
-                self.schedule_reset();
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
-    }
-
-    fn fault(&mut self) {
-        let fault = lock(&self.driver).take_fault();
-        if let Some(report) = fault {
-            warn!("{}: {}, resetting", report.source, report.fault);
-            self.schedule_reset();
-        }
-    }
-
-    fn schedule_reset(&mut self) {
-        if self.reset_at.is_some() {
-            return;
-        }
-        match self.recovery.on_fault(Instant::now()) {
-            Step::ResetAt(at) => self.reset_at = Some(at),
-            Step::GiveUp => {
-                let mut driver = lock(&self.driver);
-                let name = driver.name().to_owned();
-                error!(
-                    "{name}: given up after {} resets; next: stop umnet, look at the device, start again",
-                    self.recovery.resets()
-                );
-                if let Err(error) = driver.stop() {
-                    warn!("{name}: {error}");
-                }
-            }
-        }
-    }
-
-    fn reset(&mut self) -> Result<(), RunError> {
-        let mut driver = lock(&self.driver);
-        let outcome = driver.recover();
-        let name = driver.name().to_owned();
-        drop(driver);
-        match outcome {
-            Ok(()) => {
-                info!("{name}: reset, running again");
-                Ok(())
-            }
-            Err(error) if is_gone(&error) => Err(RunError::Removed { device: name }),
-            Err(error) => {
-                warn!("{name}: reset failed: {error}");
-                self.schedule_reset();
-                Ok(())
-            }
-        }
-    }
-
     fn link_changed(&mut self) -> Result<(), RunError> {
         while let Some(event) = self.watch.next_event()? {
             match event {
@@ -400,53 +364,49 @@ impl Session {
         Ok(())
     }
 
-    /// Does to the device what was done to the interface.
+    /// What was done to the interface is for the device to follow.
     fn follow(&mut self, link: Link) {
-        let before = std::mem::replace(&mut self.link, link);
-        let link = &self.link;
-        let mut driver = lock(&self.driver);
-        let attempt = |what: &str, outcome: Result<(), DriverError>| {
-            if let Err(error) = outcome {
-                warn!("cannot follow the interface's {what}: {error}");
+        self.hosts.follow(Interface {
+            mac: link.mac.map(|mac| mac.0),
+            mtu: link.mtu,
+            promisc: link.promisc,
+        });
+        self.link = link;
+    }
+}
+
+/// Waits for the first host to start the device. The deadlines are those of the hosts.
+fn first_start(config: &RunConfig, hosts: &mut Hosts) -> Result<Report, RunError> {
+    loop {
+        hosts.tick(Instant::now())?;
+        for news in hosts.news() {
+            match news {
+                News::Started(report) => return Ok(report),
+                News::Failed(failure) => {
+                    let device = config.device.clone();
+                    return Err(RunError::NotStarted { device, failure });
+                }
+                News::Gone | News::GivenUp => return Err(given_up(hosts)),
             }
-        };
-        if let Some(MacAddress(mac)) = link.mac.filter(|mac| Some(mac.0) != driver.mac()) {
-            attempt("address", driver.set_mac(mac));
         }
-        if link.mtu != driver.mtu() {
-            attempt("MTU", driver.set_mtu(link.mtu));
+        if hosts.is_down() {
+            return Err(given_up(hosts));
         }
-        if (link.promisc, link.allmulti) != (before.promisc, before.allmulti) || before.index == 0 {
-            attempt("receive mode", driver.set_filter(filter_of(link)));
+        let ready = hosts.poller.wait(hosts.deadline());
+        for event in ready.map_err(events("wait for events"))? {
+            match event {
+                Event::Said(host) => hosts.said(host),
+                Event::Ended(host) => hosts.ended(host),
+                Event::Signal => return Err(RunError::Interrupted),
+                Event::Link | Event::Removal => {}
+            }
         }
     }
 }
 
-/// What an interface wants received. Which multicast groups its sockets joined, Linux tells
-/// nobody outside the kernel, so all multicast is received and the interface filters.
-fn filter_of(link: &Link) -> ReceiveFilter {
-    let mut filter = Filter::DIRECTED | Filter::BROADCAST | Filter::ALL_MULTICAST;
-    if link.promisc {
-        filter = filter | Filter::PROMISCUOUS;
-    }
-    ReceiveFilter {
-        packet_filter: filter,
-        multicast_addresses: Vec::new(),
-    }
-}
-
-fn is_gone(error: &DriverError) -> bool {
-    use crate::card::CardError as C;
-    use virtio::init::InitError as I;
-    use virtio::net::ConfigError as N;
-    let DriverError::Card(card) = error else {
-        return false;
-    };
-    match card {
-        C::Transport(e) | C::Init(I::Transport(e)) | C::Config(N::Transport(e)) => {
-            matches!(e, TransportError::Gone { .. })
-        }
-        _ => false,
+fn given_up(hosts: &Hosts) -> RunError {
+    RunError::GivenUp {
+        device: hosts.name().to_owned(),
     }
 }
 
@@ -490,188 +450,41 @@ fn forget(binding: Binding) {
     }
 }
 
-/// Removes an interface that was made to stay, for a run that did not come about.
-fn discard(name: &IfName) {
-    let removed =
-        Interfaces::open().and_then(|mut interfaces| match interfaces.find(name.as_str())? {
-            Some(link) => interfaces.delete(link.index),
-            None => Ok(()),
-        });
-    if let Err(error) = removed {
-        warn!("{name} stays behind: {error}");
-    }
-}
-
-/// The way to the system.
-struct Port {
-    tap: Tap,
-    name: IfName,
-    /// An earlier run has left the interface, with addresses of its own: it stays as it is.
-    kept: bool,
-}
-
-/// The way to the device.
-struct Device {
-    transport: Box<dyn Transport>,
-    /// That of a device which lives in this process.
-    thread: Option<DeviceThread>,
-    /// Fires when the system wants the device back.
-    removal: Option<EventFd>,
-    /// Keeps the name of a device that no [`Binding`] holds.
-    lock: Option<DeviceLock>,
-}
-
-fn open_device(config: &RunConfig, binding: Option<&Binding>) -> Result<Device, RunError> {
-    if let Some(binding) = binding {
-        let mut held = Held::open(&binding.card().to_string())?;
-        let removal = held.removal_request();
-        return Ok(Device {
-            transport: Box::new(VfioPci::from(held)),
-            thread: None,
-            removal,
-            lock: None,
-        });
-    }
-    if let DeviceSpec::VhostUser(socket) = &config.device {
-        return open_back_end(config, socket);
-    }
-    let lock = DeviceLock::acquire_own(&config.host, &config.device.file_stem())?;
-    let device_config = DeviceConfig {
-        name: lock.device().to_owned(),
-        ..DeviceConfig::default()
-    };
-    let (transport, device) = InProcess::new(device_config, Echo::default())?;
-    let thread = device.run().map_err(|source| RunError::Events {
-        action: "start the device's thread",
-        source,
-    })?;
-    Ok(Device {
-        transport: Box::new(transport),
-        thread: Some(thread),
-        removal: None,
-        lock: Some(lock),
-    })
-}
-
-fn open_back_end(config: &RunConfig, socket: &Path) -> Result<Device, RunError> {
-    let lock = DeviceLock::acquire(&config.host, &config.device.file_stem())?;
-    let name = config.device.to_string();
-    let options = vhost_user::Options {
-        mac: config.mac.map(|mac| mac.0),
-        ..vhost_user::Options::default()
-    };
-    let connected = VhostUser::connect(&name, socket, options);
-    let transport = connected.map_err(|source| RunError::BackEnd {
-        device: config.device.clone(),
-        source,
-    })?;
-    Ok(Device {
-        transport: Box::new(transport),
-        thread: None,
-        removal: None,
-        lock: Some(lock),
-    })
-}
-
-fn open_tap(config: &RunConfig, name: &IfName) -> Result<Tap, TapError> {
-    let attach = config.keep_interface;
-    let mut tap = Tap::open(&TapConfig {
-        attach,
-        ..TapConfig::new(name.as_str())
-    })?;
-    if config.keep_interface {
-        tap.set_persistent(true)?;
-    }
-    Ok(tap)
-}
-
-/// The name asked for, the old interface's, or a free one.
-fn interface_name(config: &RunConfig, binding: Option<&Binding>) -> IfName {
-    let asked = config.ifname.clone();
-    let adopted = || Some(binding.and_then(Binding::interface)?.name.clone());
-    asked.or_else(adopted).unwrap_or_else(|| free_name(config))
-}
-
-/// The first of `umnet0`, `umnet1` .. that no interface has.
-fn free_name(config: &RunConfig) -> IfName {
-    let names = (0u32..).filter_map(|n| format!("umnet{n}").parse::<IfName>().ok());
-    names
-        .into_iter()
-        .find(|name| !config.host.has_interface(name))
-        .unwrap_or_else(|| unreachable!("names do not run out"))
-}
-
-fn find(interfaces: &mut Interfaces, name: &IfName) -> Result<Link, RunError> {
-    interfaces
-        .find(name.as_str())?
-        .ok_or_else(|| RunError::Events {
-            action: "find the interface just made",
-            source: std::io::ErrorKind::NotFound.into(),
-        })
-}
-
-/// Gives the new interface what the old one had, or what the device says.
-fn dress(
+/// Opens the device, and takes the lock of one that no [`Binding`] holds.
+fn hold(
     config: &RunConfig,
-    driver: &Driver,
     binding: Option<&Binding>,
-    interfaces: &mut Interfaces,
-    link: &Link,
-    name: &IfName,
-) -> Result<(), RunError> {
-    if let Some(mac) = driver.mac() {
-        interfaces.set_mac(link.index, MacAddress(mac))?;
+) -> Result<(Holding, Option<DeviceLock>), RunError> {
+    if let Some(binding) = binding {
+        return Ok((Holding::vfio(&binding.card().to_string())?, None));
     }
-    let mtu = config.mtu.unwrap_or(driver.info().mtu());
-    interfaces.set_mtu(link.index, mtu.into())?;
-    match binding
-        .filter(|_| config.adopt)
-        .and_then(Binding::interface)
-    {
-        Some(snapshot) => {
-            interfaces.apply_as(link.index, name, snapshot)?;
-            if let Some(mtu) = config.mtu {
-                interfaces.set_mtu(link.index, mtu.into())?;
-            }
+    let stem = config.device.file_stem();
+    match &config.device {
+        DeviceSpec::VhostUser(socket) => {
+            let lock = DeviceLock::acquire(&config.host, &stem)?;
+            let holding = Holding::BackEnd {
+                name: config.device.to_string(),
+                socket: socket.clone(),
+                mac: config.mac.map(|mac| mac.0),
+            };
+            Ok((holding, Some(lock)))
         }
-        None => interfaces.set_up(link.index, true)?,
-    }
-    Ok(())
-}
-
-/// Packets in the system's receive ring. The system takes frames as soon as they are returned,
-/// so few buffers do; many would only push each other out of caches and translation buffers.
-const SYSTEM_RX_RING: u32 = 16;
-
-/// How the threads that move frames are scheduled: see docs/decisions/0004.
-fn scheduling() -> ExecutionConfig {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let (nice, pause_after) = match processors {
-        1 => (-10, Some(128)),
-        _ => (-5, None),
-    };
-    ExecutionConfig {
-        sched_batch: true,
-        nice,
-        pause_after,
-        ..ExecutionConfig::default()
+        _ => {
+            let lock = DeviceLock::acquire_own(&config.host, &stem)?;
+            let name = lock.device().to_owned();
+            Ok((Holding::InProcess { name }, Some(lock)))
+        }
     }
 }
 
-fn driver_config(config: &RunConfig) -> DriverConfig {
-    let default = CardConfig::default();
-    let card = CardConfig {
-        rx_ring: config.rx_ring.unwrap_or(default.rx_ring),
-        tx_ring: config.tx_ring.unwrap_or(default.tx_ring),
-        disabled: disabled(config),
-        ..default
-    };
-    let adapter = AdapterConfig {
-        execution: scheduling(),
-        rx_ring: SYSTEM_RX_RING,
-        ..AdapterConfig::default()
-    };
-    DriverConfig { card, adapter }
+fn host_settings(config: &RunConfig) -> HostSettings {
+    HostSettings {
+        rx_ring: config.rx_ring,
+        tx_ring: config.tx_ring,
+        disabled: disabled(config).0,
+        caged: true,
+        restart: config.restart,
+    }
 }
 
 /// The features that the configuration switches off.

@@ -52,7 +52,7 @@ pub struct ExecutionConfig {
     pub pause_after: Option<u32>,
     /// Frames taken from the port per turn.
     pub budget: u32,
-    /// Threads to run on, made ahead with the name and the scheduling they have; without any,
+    /// Threads to run on, which keep the name and the scheduling they were made with; without any,
     /// each context gets a thread of its own when its queues are created.
     pub crew: Option<Arc<Crew>>,
 }
@@ -66,6 +66,22 @@ impl Default for ExecutionConfig {
             pause_after: None,
             budget: 64,
             crew: None,
+        }
+    }
+}
+
+impl ExecutionConfig {
+    /// Has the system schedule the calling thread as contexts want to be, for a [`Crew`] to be
+    /// made by it. What is not permitted is said in the log and left.
+    pub fn schedule_this_thread(&self) {
+        self.scheduling().apply();
+    }
+
+    fn scheduling(&self) -> Scheduling {
+        Scheduling {
+            batch: self.sched_batch,
+            nice: self.nice,
+            exact_timers: self.pause_after.is_some(),
         }
     }
 }
@@ -195,11 +211,7 @@ impl ExecutionContext {
         let (requests, tasks) = channel();
         let (ready, readiness) = sync_channel(1);
         let waker = parts.waker.clone();
-        let scheduling = Scheduling {
-            batch: config.sched_batch,
-            nice: config.nice,
-            exact_timers: config.pause_after.is_some(),
-        };
+        let scheduling = config.crew.is_none().then(|| config.scheduling());
         let (end, ended) = sync_channel(1);
         let poll = move || {
             run(parts, tasks, scheduling, &ready);
@@ -317,10 +329,12 @@ impl Scheduling {
 fn run(
     parts: ContextParts,
     tasks: Receiver<Request>,
-    scheduling: Scheduling,
+    scheduling: Option<Scheduling>,
     ready: &SyncSender<io::Result<()>>,
 ) {
-    scheduling.apply();
+    if let Some(scheduling) = scheduling {
+        scheduling.apply();
+    }
     let built = Sources::new(&parts.waker, parts.pair.poll_fd(), &parts.interrupts);
     match built {
         Ok(sources) => {

@@ -145,7 +145,7 @@ fn client_text(status: &Status, client: &ClientStatus) -> String {
 fn process_line(status: &Status) -> String {
     format!(
         "  {:<14}{}, umnet {}, up {} s\n",
-        "process", status.pid, status.version, status.uptime_seconds
+        "supervisor", status.pid, status.version, status.uptime_seconds
     )
 }
 
@@ -196,8 +196,19 @@ fn device_text(status: &Status) -> String {
     }
     line(
         "restarts",
-        format!("{}, device resets {}", status.restarts, status.resets),
+        format!(
+            "{}, of them after a hang {}; device resets {}",
+            status.restarts, status.hangs, status.resets
+        ),
     );
+    match (&status.host, &status.down) {
+        (Some(host), _) => line(
+            "driver host",
+            format!("{}, umnet {}, {}", host.pid, host.version, host.cage),
+        ),
+        (None, Some(why)) => line("driver host", format!("none: {why}")),
+        (None, None) => line("driver host", "none, the next one begins".to_owned()),
+    }
     format!("{}\n{out}{}", status.device, process_line(status))
 }
 

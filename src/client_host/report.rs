@@ -81,6 +81,9 @@ impl StatusSource for Reporter {
                 pool_bytes: adapters.iter().map(|adapter| adapter.pool_bytes).sum(),
             },
             iommu: None,
+            hangs: 0,
+            host: None,
+            down: None,
             client: Some(ClientStatus {
                 file: self.file.clone(),
                 verifier: self.verifier,

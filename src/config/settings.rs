@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::limits::{self, Limit, MTU, RING_SIZE};
 use super::{Buffers, Feature, Offload, RunConfig};
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
+use crate::run::RestartConfig;
 
 /// Settings of which each may be left open, to be laid over others.
 macro_rules! settings {
@@ -85,6 +86,7 @@ impl Settings {
             offload: self.offload.into(),
             feature: self.feature.into(),
             buffers: self.buffers.into(),
+            restart: RestartConfig::default(),
         }
     }
 

@@ -58,7 +58,7 @@ pub struct Status {
     pub device: String,
     /// The interface umnet gives; the first one of a client driver, once it has one.
     pub ifname: Option<IfName>,
-    /// The process that drives the device.
+    /// The process that answers, and keeps the interface.
     pub pid: u32,
     /// Version of umnet in that process.
     pub version: String,
@@ -88,17 +88,37 @@ pub struct Status {
     pub features_not_offered: Vec<String>,
     /// Offloads of the interface that are on, by ethtool's names.
     pub offloads: Vec<String>,
-    /// Times the driver was started again.
+    /// Driver hosts that took over from one that died, hung or was replaced.
     pub restarts: u64,
+    /// Driver hosts that were ended because they gave no sign of life.
+    #[serde(default)]
+    pub hangs: u64,
     /// Times the device was reset because it broke the protocol.
     pub resets: u64,
     /// Memory in use.
     pub memory: Memory,
     /// What confines the device's DMA; nothing for devices that are not on a bus.
     pub iommu: Option<Iommu>,
+    /// The process that drives the device; nothing while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostStatus>,
+    /// Why the interface is without a driver for now, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down: Option<String>,
     /// The client driver that is hosted, if it is not umnet's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientStatus>,
+}
+
+/// The process that drives a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// Its number.
+    pub pid: u32,
+    /// Version of umnet in it.
+    pub version: String,
+    /// How it is confined.
+    pub cage: String,
 }
 
 /// A hosted client driver.
@@ -196,4 +216,17 @@ pub struct QueueStats {
     pub queue: String,
     /// Its counters.
     pub counters: Counters,
+}
+
+impl QueueStats {
+    /// The counters of a queue from a snapshot of them.
+    pub fn new(queue: String, counters: Vec<(&'static str, u64)>) -> Self {
+        let named = counters
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
+        Self {
+            queue,
+            counters: named.collect(),
+        }
+    }
 }

@@ -6,17 +6,17 @@ use virtio::net::FeatureSet;
 use virtio::net::features::all_known;
 use virtio::spec::net::feature::*;
 
-use super::{Shared, lock};
-use crate::card::CardInfo;
-use crate::control::{Counters, Iommu, Memory, QueueStats, Stats, Status, StatusSource};
-use crate::driver::Driver;
+use super::board::SharedBoard;
+use crate::control::{
+    Counters, HostStatus, Iommu, Memory, QueueStats, Stats, Status, StatusSource,
+};
 use crate::host::binding::Binding;
 use crate::host::interface::{Interfaces, Link};
 use crate::host::{DeviceSpec, IfName, MacAddress};
 
 /// Answers for one run.
 pub(super) struct Reporter {
-    driver: Shared<Driver>,
+    board: SharedBoard,
     device: String,
     group: Option<u32>,
     index: u32,
@@ -27,15 +27,15 @@ pub(super) struct Reporter {
 
 impl Reporter {
     pub(super) fn new(
-        driver: Shared<Driver>,
+        device: &str,
+        board: SharedBoard,
         binding: Option<&Binding>,
         link: &Link,
         name: IfName,
     ) -> Self {
-        let device = lock(&driver).name().to_owned();
         Self {
-            driver,
-            device,
+            board,
+            device: device.to_owned(),
             group: binding.map(Binding::group),
             index: link.index,
             name,
@@ -56,8 +56,7 @@ impl Reporter {
         name.unwrap_or_else(|| self.name.clone())
     }
 
-    fn iommu(&self, info: &CardInfo) -> Option<Iommu> {
-        let mapped_bytes = info.pinned_bytes as u64;
+    fn iommu(&self, mapped_bytes: u64) -> Option<Iommu> {
         self.group.map(|group| Iommu {
             group,
             mapped_bytes,
@@ -68,61 +67,64 @@ impl Reporter {
 
 impl StatusSource for Reporter {
     fn status(&self) -> Status {
-        // Asked before the driver is held: the kernel may take its time.
+        // Asked before the board is held: the kernel may take its time.
         let ifname = self.ifname();
-        let driver = lock(&self.driver);
-        let (info, config) = (driver.info(), driver.config());
+        let board = self.board.lock().clone();
+        let resets = board.resets();
+        let host = board.host.map(|host| HostStatus {
+            pid: host.pid,
+            version: host.version,
+            cage: host.cage,
+        });
+        let report = board.report.unwrap_or_default();
+        let (offered, features) = (FeatureSet(report.offered), FeatureSet(report.features));
         Status {
             device: self.device.clone(),
             ifname: Some(ifname),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
-            link_up: config.link_up,
-            speed_mbps: config.speed,
-            full_duplex: config.full_duplex,
-            mtu: driver.mtu(),
-            mac: MacAddress(driver.mac().unwrap_or_default()),
+            link_up: report.link_up && board.down.is_none(),
+            speed_mbps: report.speed,
+            full_duplex: report.full_duplex,
+            mtu: report.mtu,
+            mac: MacAddress(report.mac.unwrap_or_default()),
             queue_pairs: 1,
-            rx_ring: info.rx_ring.get(),
-            tx_ring: info.tx_ring.get(),
-            features: info.features.names(),
-            features_refused: info.offered.without(info.features).names(),
-            features_not_offered: all_known().without(info.offered).names(),
-            offloads: offloads(info.features),
-            restarts: 0,
-            resets: driver.resets(),
+            rx_ring: report.rx_ring,
+            tx_ring: report.tx_ring,
+            features: features.names(),
+            features_refused: offered.without(features).names(),
+            features_not_offered: all_known().without(offered).names(),
+            offloads: offloads(features),
+            restarts: board.restarts,
+            hangs: board.hangs,
+            resets,
             memory: Memory {
-                pinned_bytes: info.pinned_bytes as u64,
-                pool_bytes: driver.pool_bytes() as u64,
+                pinned_bytes: report.pinned_bytes,
+                pool_bytes: report.pool_bytes,
             },
-            iommu: self.iommu(info),
+            iommu: self.iommu(report.pinned_bytes),
+            host,
+            down: board.down,
             client: None,
         }
     }
 
     fn stats(&self) -> Stats {
         let ifname = self.ifname().to_string();
-        let driver = lock(&self.driver);
-        let device = driver.device_stats();
-        let (rx, tx) = (named(device.rx.snapshot()), named(device.tx.snapshot()));
-        let mut total: Counters = rx.iter().chain(&tx).map(|(k, v)| (k.clone(), *v)).collect();
-        total.insert("resets".to_owned(), driver.resets());
-        let mut queues = vec![
-            QueueStats {
-                queue: "rx0".to_owned(),
-                counters: rx,
-            },
-            QueueStats {
-                queue: "tx0".to_owned(),
-                counters: tx,
-            },
+        let board = self.board.lock();
+        let queues = board.queues();
+        let is_device = |queue: &&QueueStats| !queue.queue.starts_with("port");
+        let mut total = Counters::new();
+        for (name, value) in queues.iter().filter(is_device).flat_map(|q| &q.counters) {
+            *total.entry(name.clone()).or_default() += value;
+        }
+        let own = [
+            ("resets", board.resets()),
+            ("restarts", board.restarts),
+            ("hangs", board.hangs),
         ];
-        let ports = driver.adapter_statistics().queues.into_iter().enumerate();
-        queues.extend(ports.map(|(index, port)| QueueStats {
-            queue: format!("port{index}"),
-            counters: named(port.named().collect()),
-        }));
+        total.extend(own.map(|(name, value)| (name.to_owned(), value)));
         Stats {
             device: self.device.clone(),
             ifname,
@@ -131,13 +133,6 @@ impl StatusSource for Reporter {
             adapters: Vec::new(),
         }
     }
-}
-
-fn named(snapshot: Vec<(&'static str, u64)>) -> Counters {
-    snapshot
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
 }
 
 /// The interface's offloads, as ethtool names them.

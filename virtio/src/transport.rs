@@ -7,6 +7,7 @@ pub mod in_process;
 pub mod vfio;
 pub mod vhost_user;
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 
@@ -106,7 +107,7 @@ pub trait Transport: Send {
 }
 
 /// Who has memory that the device reaches, when this process can neither make nor map any.
-pub trait MemoryLender: Send {
+pub trait MemoryLender: Send + fmt::Debug {
     /// Memory of at least `len` bytes, which is the same every time as long as it suffices.
     ///
     /// # Errors
@@ -133,6 +134,17 @@ impl LentMemory {
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         DmaRegion::shared(self.file, self.len).map(Arc::new)
+    }
+}
+
+/// Memory from a lender, where there is one, or of our own.
+fn memory_from(
+    lender: &mut Option<Box<dyn MemoryLender>>,
+    len: usize,
+) -> io::Result<Arc<DmaRegion>> {
+    match lender {
+        Some(lender) => lender.lend(len)?.into_region(len),
+        None => DmaRegion::new(len).map(Arc::new),
     }
 }
 

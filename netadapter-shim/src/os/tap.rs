@@ -10,7 +10,7 @@ mod sys;
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -92,6 +92,22 @@ impl Tap {
         Self::configure(name.to_owned(), queues)
     }
 
+    /// A TAP that another process has opened or taken over, and goes on looking after: nothing is
+    /// done to the interface here. `uso` is what that process knows of it, see [`Tap::has_uso`].
+    pub fn attached(name: &str, fds: Vec<OwnedFd>, uso: bool) -> Self {
+        let queues = fds.into_iter().map(|fd| Arc::new(File::from(fd)));
+        Self {
+            name: name.to_owned(),
+            queues: queues.collect(),
+            uso,
+        }
+    }
+
+    /// Whether the interface has UDP segmentation.
+    pub fn has_uso(&self) -> bool {
+        self.uso
+    }
+
     fn configure(name: String, queues: Vec<Arc<File>>) -> Result<Self, TapError> {
         if queues.is_empty() {
             let source = io::ErrorKind::InvalidInput.into();
@@ -136,6 +152,11 @@ impl Tap {
     /// The descriptors, one per queue.
     pub fn fds(&self) -> Vec<RawFd> {
         self.queues.iter().map(|queue| queue.as_raw_fd()).collect()
+    }
+
+    /// The same for as long as the TAP lives.
+    pub fn queues(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.queues.iter().map(|queue| queue.as_fd())
     }
 
     /// UDP segmentation came with Linux 6.2; older kernels refuse its bits.

@@ -44,10 +44,10 @@ pub use nic::Counters;
 use std::sync::Arc;
 
 use self::bell::Bells;
-use super::{Doorbell, QueueSetup, Transport, TransportError};
+use super::{Doorbell, MemoryLender, QueueSetup, Transport, TransportError, memory_from};
 use vmm_sys_util::eventfd::EventFd;
 
-use crate::mem::{DmaRegion, Iova};
+use crate::mem::{DmaRegion, DmaSlice, Iova};
 use crate::net::FeatureSet;
 
 /// The driver's way to an in-process [`Device`].
@@ -58,6 +58,8 @@ pub struct InProcess {
     device: Device,
     name: String,
     behind_iommu: bool,
+    /// Who has memory, if it is not made here.
+    lender: Option<Box<dyn MemoryLender>>,
 }
 
 impl InProcess {
@@ -88,8 +90,16 @@ impl InProcess {
             device: device.clone(),
             name,
             behind_iommu,
+            lender: None,
         };
         Ok((transport, device))
+    }
+
+    /// Takes all memory from somebody else from now on.
+    #[must_use]
+    pub fn with_memory_of(mut self, lender: Box<dyn MemoryLender>) -> Self {
+        self.lender = Some(lender);
+        self
     }
 }
 
@@ -168,6 +178,15 @@ impl Transport for InProcess {
 
     fn map_dma(&mut self, region: &Arc<DmaRegion>) -> Result<Iova, TransportError> {
         self.device.core().map_dma(region)
+    }
+
+    fn allocate_dma(&mut self, len: usize) -> Result<DmaSlice, TransportError> {
+        let region = memory_from(&mut self.lender, len).map_err(|source| TransportError::Io {
+            device: self.name.clone(),
+            operation: format!("getting {len} bytes of memory"),
+            source,
+        })?;
+        Ok(region.at(self.map_dma(&region)?))
     }
 
     fn unmap_dma(&mut self, iova: Iova) -> Result<(), TransportError> {

@@ -189,6 +189,7 @@ fn descriptors_that_are_not_of_vfio_are_refused() {
 }
 
 /// Counts what is borrowed.
+#[derive(Debug)]
 struct Lender(Vec<usize>);
 
 impl MemoryLender for Lender {

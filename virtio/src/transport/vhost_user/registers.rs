@@ -13,7 +13,7 @@ use crate::net::FeatureSet;
 use crate::spec::net::config::{MAC, S_LINK_UP, STATUS};
 use crate::spec::net::feature::VIRTIO_NET_F_MAC;
 use crate::spec::status;
-use crate::transport::{Doorbell, QueueSetup, Transport, TransportError};
+use crate::transport::{Doorbell, QueueSetup, Transport, TransportError, memory_from};
 
 /// Queues of one pair.
 const QUEUES: u16 = 2;
@@ -218,10 +218,7 @@ impl Transport for VhostUser {
     }
 
     fn allocate_dma(&mut self, len: usize) -> Result<DmaSlice, TransportError> {
-        let region = match &mut self.lender {
-            Some(lender) => lender.lend(len).and_then(|lent| lent.into_region(len)),
-            None => DmaRegion::new(len).map(Arc::new),
-        };
+        let region = memory_from(&mut self.lender, len);
         let region = region.map_err(self.failed(&format!("getting {len} bytes to share")))?;
         Ok(region.at(self.map_dma(&region)?))
     }

@@ -1,0 +1,100 @@
+//! The interface that a run gives: made, dressed in what the old one had, and watched.
+
+use log::warn;
+use netadapter_shim::os::tap::{Tap, TapConfig, TapError};
+
+use super::RunError;
+use crate::channel::Report;
+use crate::config::RunConfig;
+use crate::host::binding::Binding;
+use crate::host::interface::{Interfaces, Link};
+use crate::host::{IfName, MacAddress};
+
+/// The way to the system.
+pub(super) struct Port {
+    pub(super) tap: Tap,
+    pub(super) name: IfName,
+    /// An earlier run has left the interface, with addresses of its own: it stays as it is.
+    pub(super) kept: bool,
+}
+
+impl Port {
+    pub(super) fn open(config: &RunConfig, binding: Option<&Binding>) -> Result<Self, TapError> {
+        let name = interface_name(config, binding);
+        let kept = config.host.has_interface(&name);
+        let mut tap = Tap::open(&TapConfig {
+            attach: config.keep_interface,
+            ..TapConfig::new(name.as_str())
+        })?;
+        if config.keep_interface {
+            tap.set_persistent(true)?;
+        }
+        Ok(Self { tap, name, kept })
+    }
+}
+
+/// The name asked for, the old interface's, or a free one.
+fn interface_name(config: &RunConfig, binding: Option<&Binding>) -> IfName {
+    let asked = config.ifname.clone();
+    let adopted = || Some(binding.and_then(Binding::interface)?.name.clone());
+    asked.or_else(adopted).unwrap_or_else(|| free_name(config))
+}
+
+/// The first of `umnet0`, `umnet1` .. that no interface has.
+fn free_name(config: &RunConfig) -> IfName {
+    let names = (0u32..).filter_map(|n| format!("umnet{n}").parse::<IfName>().ok());
+    names
+        .into_iter()
+        .find(|name| !config.host.has_interface(name))
+        .unwrap_or_else(|| unreachable!("names do not run out"))
+}
+
+pub(super) fn find(interfaces: &mut Interfaces, name: &IfName) -> Result<Link, RunError> {
+    interfaces
+        .find(name.as_str())?
+        .ok_or_else(|| RunError::Events {
+            action: "find the interface just made",
+            source: std::io::ErrorKind::NotFound.into(),
+        })
+}
+
+/// Gives the new interface what the old one had, or what the device says.
+pub(super) fn dress(
+    config: &RunConfig,
+    report: &Report,
+    binding: Option<&Binding>,
+    name: &IfName,
+) -> Result<(), RunError> {
+    let mut interfaces = Interfaces::open()?;
+    let link = find(&mut interfaces, name)?;
+    if let Some(mac) = report.mac {
+        interfaces.set_mac(link.index, MacAddress(mac))?;
+    }
+    let mtu = config.mtu.unwrap_or(report.device_mtu);
+    interfaces.set_mtu(link.index, mtu.into())?;
+    match binding
+        .filter(|_| config.adopt)
+        .and_then(Binding::interface)
+    {
+        Some(snapshot) => {
+            interfaces.apply_as(link.index, name, snapshot)?;
+            if let Some(mtu) = config.mtu {
+                interfaces.set_mtu(link.index, mtu.into())?;
+            }
+        }
+        None => interfaces.set_up(link.index, true)?,
+    }
+    Ok(())
+}
+
+/// Removes an interface that was made to stay, for a run that did not come about.
+pub(super) fn discard(name: &IfName) {
+    let removed =
+        Interfaces::open().and_then(|mut interfaces| match interfaces.find(name.as_str())? {
+            Some(link) => interfaces.delete(link.index),
+            None => Ok(()),
+        });
+    if let Err(error) = removed {
+        warn!("{name} stays behind: {error}");
+    }
+}
