@@ -8,7 +8,8 @@
 //! 2. [`lock_down`], when every thread, mapping and descriptor is there: a seccomp filter on all
 //!    threads, by a named [`Profile`].
 //!
-//! What is confined by which layer is told in `docs/cage.md`.
+//! [`selftest`] tries a profile in a process of its own before anything depends on it. What is
+//! confined by which layer is told in `docs/cage.md`.
 //!
 //! A process-id namespace is not among the namespaces: only a child would be in it, and the host
 //! is whoever was started. Landlock's signal scope does what it would be for.
@@ -20,7 +21,9 @@ mod limits;
 mod namespaces;
 mod privileges;
 mod profile;
+mod rehearsal;
 mod root;
+mod selftest;
 
 use std::io;
 
@@ -29,6 +32,8 @@ use serde::{Deserialize, Serialize};
 pub use confined::{Confined, Missing, Root};
 pub use filter::{LockedDown, lock_down};
 pub use profile::{Condition, Profile, UnknownProfile};
+pub use rehearsal::rehearse;
+pub use selftest::{SelfTest, selftest};
 
 /// The uid and the gid of driver hosts, unless the configuration names others.
 ///
@@ -84,6 +89,9 @@ pub enum CageError {
     /// Looking back, the process still has what it was to give up.
     #[error("cage: the process still has {0}")]
     StillHas(String),
+    /// The self-test could not be made.
+    #[error("cage: self-test: {0}")]
+    SelfTest(io::Error),
     /// The filter was not accepted.
     #[error("cage: seccomp filter: {0}")]
     Filter(String),

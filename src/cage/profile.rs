@@ -37,9 +37,11 @@ pub struct Profile {
     refused: BTreeMap<Sysno, Option<Errno>>,
 }
 
-/// There is no such profile or addition.
+/// There is no such profile, or no such change of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no seccomp profile {0:?}: there are driver and client, each with +regions")]
+#[error(
+    "no seccomp profile {0:?}: driver and client are the bases, +regions, +ioctl:0xNUMBER and -CALL the changes"
+)]
 pub struct UnknownProfile(String);
 
 impl Profile {
@@ -74,16 +76,23 @@ impl Profile {
         self
     }
 
-    /// Allows one request to devices, such as one that a transport cannot do without; `name`
-    /// is for whoever reads the profile.
-    pub fn with_request(mut self, name: &str, request: u32) -> Self {
-        self.name = format!("{}+{name}", self.name);
-        self.refused.remove(&Sysno::ioctl);
+    /// Allows one request to devices (`ioctl`), such as one that a transport cannot do without.
+    pub fn with_request(mut self, request: u32) -> Self {
+        self.name = format!("{}+ioctl:{request:#x}", self.name);
         self.allow(Sysno::ioctl, Condition::Request(request));
         self
     }
 
-    /// Its name, with its additions: `driver+regions`.
+    /// Takes a call away that a host can do without.
+    pub fn without(mut self, call: Sysno) -> Self {
+        self.name = format!("{}-{}", self.name, call.name());
+        self.allowed.remove(&call);
+        self.refused.remove(&call);
+        self
+    }
+
+    /// Its name, with what was added and taken away: `driver+regions`, `driver-writev`. It can be
+    /// parsed.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -98,6 +107,26 @@ impl Profile {
     /// The calls it refuses without ending the process, each with its errno.
     pub fn refused(&self) -> impl ExactSizeIterator<Item = (Sysno, Option<Errno>)> {
         self.refused.iter().map(|(&call, &errno)| (call, errno))
+    }
+
+    /// This profile with more calls, each unconditional: for finding out what is missing.
+    pub(super) fn widened(mut self, more: &[Sysno]) -> Self {
+        for &call in more {
+            self.refused.remove(&call);
+            self.allowed.insert(call, Vec::new());
+        }
+        self
+    }
+
+    /// One addition or one taken away, as names have them.
+    fn changed(self, change: &str) -> Option<Self> {
+        if let Some(call) = change.strip_prefix('-') {
+            return Some(self.without(call.parse().ok()?));
+        }
+        if let Some(request) = change.strip_prefix("+ioctl:0x") {
+            return Some(self.with_request(u32::from_str_radix(request, 16).ok()?));
+        }
+        (change == "+regions").then(|| self.with_region_access())
     }
 
     fn new(name: &str, calls: &[Sysno]) -> Self {
@@ -122,20 +151,20 @@ impl FromStr for Profile {
 
     fn from_str(text: &str) -> Result<Self, UnknownProfile> {
         let unknown = || UnknownProfile(text.to_owned());
-        let (base, regions) = match text.strip_suffix("+regions") {
-            Some(base) => (base, true),
-            None => (text, false),
-        };
-        let profile = match base {
+        let end = text.find(['+', '-']).unwrap_or(text.len());
+        let (base, mut rest) = text.split_at(end);
+        let mut profile = match base {
             "driver" => Self::driver(),
             "client" => Self::client(),
             _ => return Err(unknown()),
         };
-        Ok(if regions {
-            profile.with_region_access()
-        } else {
-            profile
-        })
+        while !rest.is_empty() {
+            let end = rest[1..].find(['+', '-']).map_or(rest.len(), |at| at + 1);
+            let (change, after) = rest.split_at(end);
+            profile = profile.changed(change).ok_or_else(unknown)?;
+            rest = after;
+        }
+        Ok(profile)
     }
 }
 

@@ -4,6 +4,9 @@
 //! first step, or after both with that profile. It prints what came of it: `succeeded`,
 //! `refused` with the errno, `killed`, or `became another program`. Each attempt has a process of
 //! its own, whose parent plays the supervisor.
+//!
+//! `cage-escape selftest PROFILE` tries a profile, `cage-escape stay PROFILE` stays inside to be
+//! looked at.
 
 mod attempts;
 mod ground;
@@ -14,7 +17,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::mpsc;
 
-use umnet::cage::{Confinement, Profile, enter, lock_down};
+use umnet::cage::{Confinement, Profile, enter, lock_down, rehearse, selftest};
 
 use attempts::{ATTEMPTS, Attempt};
 use ground::Ground;
@@ -24,11 +27,14 @@ use raw::Answer;
 static SECRET: [u8; 8] = *b"a secret";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let all: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = all.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         ["list"] => list(),
         ["inside", stage, name, parent, memory] => inside(stage, name, parent, memory),
+        ["rehearse", ..] => return rehearse(&all[1..]),
+        ["selftest", profile] => test_profile(profile),
+        ["stay", profile] => stay(profile),
         [stage, name] => outside(stage, name),
         _ => Err("usage: cage-escape list | free|entered|driver|client ATTEMPT".into()),
     };
@@ -47,6 +53,36 @@ fn list() -> Outcome {
     ATTEMPTS
         .iter()
         .for_each(|attempt| println!("{}", attempt.name));
+    Ok(())
+}
+
+/// Tries a profile, with the rehearsals in further processes of this program.
+fn test_profile(profile: &str) -> Outcome {
+    let program = std::env::current_exe()?;
+    let rehearsal = || {
+        let mut command = Command::new(&program);
+        command.arg("rehearse");
+        command
+    };
+    println!("{}", selftest(&profile.parse()?, rehearsal)?);
+    Ok(())
+}
+
+/// Stays in the cage, with two threads, until its standard input ends, to be looked at.
+fn stay(profile: &str) -> Outcome {
+    let confined = enter(&Confinement::default())?;
+    let (started, begins) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = started.send(());
+        loop {
+            std::thread::park();
+        }
+    });
+    begins.recv()?;
+    let locked = lock_down(&profile.parse()?)?;
+    let text = format!("{confined}\n{locked}\n");
+    rustix::io::write(rustix::stdio::stdout(), text.as_bytes())?;
+    rustix::io::read(rustix::stdio::stdin(), &mut [0; 1])?;
     Ok(())
 }
 
