@@ -128,7 +128,7 @@ impl Holding {
             stream.set_nonblocking(true)?;
             Ok(stream)
         });
-        connected.map_err(|e| format!("{}: {e}", socket.display()))
+        connected.map_err(|error| error.to_string())
     }
 
     /// Stops the device after its host is dead. A back end has seen the connection's end.

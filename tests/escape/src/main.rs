@@ -1,0 +1,157 @@
+//! An evil driver host: enters umnet's cage like a good one, then tries to get out.
+//!
+//! `cage-escape free|entered|driver|client ATTEMPT` makes one attempt: without a cage, after its
+//! first step, or after both with that profile. It prints what came of it: `succeeded`,
+//! `refused` with the errno, `killed`, or `became another program`. Each attempt has a process of
+//! its own, whose parent plays the supervisor.
+//!
+//! `cage-escape selftest PROFILE` tries a profile, `cage-escape stay PROFILE` stays inside to be
+//! looked at.
+
+mod attempts;
+mod ground;
+mod raw;
+
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode, ExitStatus};
+use std::sync::mpsc;
+
+use umnet::cage::{Confinement, Profile, enter, lock_down, rehearse, selftest};
+
+use attempts::{ATTEMPTS, Attempt};
+use ground::Ground;
+use raw::Answer;
+
+/// Lies in the memory of the parent.
+static SECRET: [u8; 8] = *b"a secret";
+
+fn main() -> ExitCode {
+    let all: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = all.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
+        ["list"] => list(),
+        ["inside", stage, name, parent, memory] => inside(stage, name, parent, memory),
+        ["rehearse", ..] => return rehearse(&all[1..]),
+        ["selftest", profile] => test_profile(profile),
+        ["stay", profile] => stay(profile),
+        [stage, name] => outside(stage, name),
+        _ => Err("usage: cage-escape list | free|entered|driver|client ATTEMPT".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cage-escape: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn list() -> Outcome {
+    ATTEMPTS
+        .iter()
+        .for_each(|attempt| println!("{}", attempt.name));
+    Ok(())
+}
+
+/// Tries a profile, with the rehearsals in further processes of this program.
+fn test_profile(profile: &str) -> Outcome {
+    let program = std::env::current_exe()?;
+    let rehearsal = || {
+        let mut command = Command::new(&program);
+        command.arg("rehearse");
+        command
+    };
+    println!("{}", selftest(&profile.parse()?, rehearsal)?);
+    Ok(())
+}
+
+/// Stays in the cage, with two threads, until its standard input ends, to be looked at.
+fn stay(profile: &str) -> Outcome {
+    let confined = enter(&Confinement::default())?;
+    let (started, begins) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = started.send(());
+        loop {
+            std::thread::park();
+        }
+    });
+    begins.recv()?;
+    let locked = lock_down(&profile.parse()?)?;
+    let text = format!("{confined}\n{locked}\n");
+    rustix::io::write(rustix::stdio::stdout(), text.as_bytes())?;
+    rustix::io::read(rustix::stdio::stdin(), &mut [0; 1])?;
+    Ok(())
+}
+
+/// Starts the evil host and says what became of it.
+fn outside(stage: &str, name: &str) -> Outcome {
+    // Where the machine's abstract sockets are, somebody listens.
+    let _listener = UnixListener::bind_addr(&attempts::supervisor_socket(std::process::id())?)?;
+    let output = Command::new(std::env::current_exe()?)
+        .args(["inside", stage, name])
+        .arg(std::process::id().to_string())
+        .arg((&raw const SECRET).addr().to_string())
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    println!(
+        "{}",
+        verdict(output.status, &String::from_utf8(output.stdout)?)
+    );
+    Ok(())
+}
+
+fn verdict(status: ExitStatus, printed: &str) -> String {
+    match (status.signal(), status.success()) {
+        (Some(libc::SIGSYS), _) => "killed".to_owned(),
+        (Some(signal), _) => format!("died of signal {signal}"),
+        (None, true) if printed.is_empty() => "became another program".to_owned(),
+        (None, true) => printed.trim_end().to_owned(),
+        (None, false) => format!("failed: {status}"),
+    }
+}
+
+/// The evil host.
+fn inside(stage: &str, name: &str, parent: &str, memory: &str) -> Outcome {
+    let attempt = Attempt::named(name).ok_or("no such attempt")?;
+    let ground = Ground::new(parent.parse()?, memory.parse()?)?;
+    if stage != "free" {
+        enter(&Confinement::default())?;
+    }
+    match stage {
+        "free" | "entered" => say(&(attempt.make)(&ground)),
+        profile => in_older_thread(&profile.parse()?, attempt, ground),
+    }
+}
+
+/// Locks down while another thread is there already, which makes the attempt.
+fn in_older_thread(profile: &Profile, attempt: &'static Attempt, ground: Ground) -> Outcome {
+    let (go, wait) = mpsc::channel();
+    let (tell, hear) = mpsc::channel();
+    // Threads do not end in the cage: nobody joins this one.
+    let (started, begins) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = started.send(());
+        let _: Result<(), _> = wait.recv();
+        let _ = tell.send((attempt.make)(&ground));
+        loop {
+            std::thread::park();
+        }
+    });
+    begins.recv()?;
+    lock_down(profile)?;
+    go.send(())?;
+    say(&hear.recv()?)
+}
+
+/// With nothing but a `write`.
+fn say(answer: &Answer) -> Outcome {
+    let line = match answer {
+        Ok(_) => "succeeded".to_owned(),
+        Err(error) => format!("refused {}", error.raw_os_error().unwrap_or_default()),
+    };
+    rustix::io::write(rustix::stdio::stdout(), line.as_bytes())?;
+    Ok(())
+}
