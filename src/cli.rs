@@ -94,7 +94,17 @@ enum Verb {
     Stats(ReadingDevice),
     /// Drive the device of the supervisor at the other end of standard input
     #[command(name = crate::run::VERB, hide = true)]
-    DriverHost,
+    DriverHost {
+        /// Do not lock in
+        #[arg(long = crate::run::UNCAGED.trim_start_matches('-'))]
+        uncaged: bool,
+    },
+    /// Play a host's life in its cage through
+    #[command(name = crate::run::REHEARSAL, hide = true)]
+    CageRehearsal {
+        /// The profile, and more calls for it
+        arguments: Vec<String>,
+    },
     /// Send frames through the whole data path over the in-process device
     #[command(
         after_help = "Needs no root and no card, and takes seconds.\n\nExample:\n  umnet selftest"
@@ -169,7 +179,11 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Verb::Run(args) => run::run(host, args, log),
         Verb::Status(what) => status::status(&host, what.device, what.reading.json),
         Verb::Stats(what) => status::stats(&host, what.device, what.reading.json),
-        Verb::DriverHost => Ok(crate::driver_host::main()),
+        Verb::DriverHost { uncaged } => crate::driver_host::main(!uncaged),
+        Verb::CageRehearsal { arguments } => match crate::cage::rehearse(&arguments) {
+            ExitCode::SUCCESS => Ok(Exit::Done),
+            _ => Ok(Exit::Failed),
+        },
         Verb::ClientFlags(args) => client_flags::client_flags(&args),
         Verb::Selftest => {
             crate::selftest::run()?;

@@ -29,9 +29,12 @@ use virtio::transport::in_process::{DeviceConfig, DeviceThread, Echo, InProcess}
 use virtio::transport::vfio::{Loan, VfioPci};
 use virtio::transport::vhost_user::{self, Spawn, VhostUser};
 
+use syscalls::Sysno;
+
 use self::line::{Line, SharedLine};
 use self::port::LentPort;
 use self::serve::Service;
+use crate::cage::{self, CageError, Confined, Confinement, Profile};
 use crate::card::CardConfig;
 use crate::channel::{Channel, ChannelError, DeviceSetup, FromHost, PROTOCOL, Setup, ToHost};
 use crate::driver::DriverConfig;
@@ -57,6 +60,9 @@ pub enum HostEnd {
     /// The device cannot be reached.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// It cannot be locked in.
+    #[error(transparent)]
+    Cage(#[from] CageError),
     /// What came with the set-up is not what belongs to it.
     #[error("{0} descriptors came, {1} were announced")]
     Descriptors(usize, usize),
@@ -66,9 +72,11 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> HostEnd {
     move |source| HostEnd::System { what, source }
 }
 
-/// Runs the host whose supervisor is at the other end of standard input.
-pub fn main() -> Exit {
-    match run() {
+/// Runs the host whose supervisor is at the other end of standard input, and ends the process: a
+/// thread that ended before it would make calls that its cage has not.
+pub fn main(caged: bool) -> ! {
+    let mut threads = Threads::default();
+    let exit = match run(caged, &mut threads) {
         Ok(()) => Exit::Done,
         Err(HostEnd::Channel(ChannelError::Closed)) => {
             debug!("driver host: the supervisor is gone");
@@ -78,10 +86,25 @@ pub fn main() -> Exit {
             error!("driver host: {end}");
             Exit::Failed
         }
-    }
+    };
+    std::process::exit(exit as i32)
 }
 
-fn run() -> Result<(), HostEnd> {
+/// Threads that last as long as the process.
+#[derive(Default)]
+struct Threads {
+    crew: Option<Arc<Crew>>,
+    /// That of a device which lives in this process.
+    device: Option<DeviceThread>,
+}
+
+fn run(caged: bool, threads: &mut Threads) -> Result<(), HostEnd> {
+    let execution = scheduling();
+    // While it is still permitted; threads made from here on have it from this one.
+    execution.schedule_this_thread();
+    let confined = caged
+        .then(|| cage::enter(&Confinement::default()))
+        .transpose()?;
     let socket = io::stdin().as_fd().try_clone_to_owned();
     let channel = Channel::new(socket.map_err(system("take the socket"))?);
     let mut line = Line::new(channel).map_err(system("watch the socket"))?;
@@ -90,25 +113,36 @@ fn run() -> Result<(), HostEnd> {
         let text = format!("expected a set-up, not {message:?}");
         return Err(ChannelError::Nonsense(text).into());
     };
-    let mut service = prepare(line, &setup, fds)?;
+    let mut service = prepare(line, &setup, fds, execution, confined, threads)?;
     service.serve()
 }
 
 /// Builds everything that does not touch the device, and locks the process in.
-fn prepare(line: Line, setup: &Setup, fds: Vec<OwnedFd>) -> Result<Service, HostEnd> {
-    let execution = scheduling();
-    // While it is still permitted; threads made from here on have it from this one.
-    execution.schedule_this_thread();
+fn prepare(
+    line: Line,
+    setup: &Setup,
+    fds: Vec<OwnedFd>,
+    execution: ExecutionConfig,
+    confined: Option<Confined>,
+    threads: &mut Threads,
+) -> Result<Service, HostEnd> {
     let line = SharedLine::new(line);
     let mut lent = Descriptors::split(setup, fds)?;
     let tap = Tap::attached(&setup.port.name, lent.queues, setup.port.uso);
     let port = LentPort::new(tap, line.clone());
-    let crew = Crew::new(threads(&setup.device), "umnet-q").map_err(system("make threads"))?;
-    let crew = Arc::new(crew);
-    let device = device(&setup.device, &mut lent.device, &line, &crew)?;
-    let cage = "uncaged".to_owned();
+    let crew = Crew::new(thread_count(&setup.device), "umnet-q");
+    let crew = Arc::new(crew.map_err(system("make threads"))?);
+    threads.crew = Some(Arc::clone(&crew));
+    let device = device(&setup.device, &mut lent.device, &line, threads, &crew)?;
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|errno| system("ask to end with the supervisor")(errno.into()))?;
+    let cage = match confined {
+        Some(confined) => {
+            let locked = cage::lock_down(&device.profile)?;
+            format!("{confined}; {locked}")
+        }
+        None => "NOT CAGED: it could do whatever its supervisor can".to_owned(),
+    };
     line.send(&FromHost::Ready {
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -151,7 +185,7 @@ impl Descriptors {
 }
 
 /// One for the queues; one for the connection to a back end.
-fn threads(device: &DeviceSetup) -> usize {
+fn thread_count(device: &DeviceSetup) -> usize {
     match device {
         DeviceSetup::VhostUser { .. } => 2,
         DeviceSetup::Vfio { .. } | DeviceSetup::InProcess { .. } => 1,
@@ -164,14 +198,15 @@ type Open = Box<dyn FnOnce() -> Result<Box<dyn Transport>, TransportError>>;
 /// A device that is not touched yet.
 struct Prepared {
     open: Open,
-    /// That of a device which lives in this process.
-    _thread: Option<DeviceThread>,
+    /// The system calls that it takes.
+    profile: Profile,
 }
 
 fn device(
     setup: &DeviceSetup,
     fds: &mut Vec<OwnedFd>,
     line: &SharedLine,
+    threads: &mut Threads,
     crew: &Arc<Crew>,
 ) -> Result<Prepared, HostEnd> {
     match setup {
@@ -183,12 +218,15 @@ fn device(
             };
             let vfio = VfioPci::lent(loan, Box::new(line.clone()))?;
             Ok(Prepared {
+                profile: match vfio.is_mapped() {
+                    true => Profile::driver(),
+                    false => Profile::driver().with_region_access(),
+                },
                 open: Box::new(move || Ok(Box::new(vfio))),
-                _thread: None,
             })
         }
         DeviceSetup::VhostUser { name, mac } => Ok(back_end(name, *mac, line, crew)),
-        DeviceSetup::InProcess { name } => in_process(name, line),
+        DeviceSetup::InProcess { name } => in_process(name, line, threads),
     }
 }
 
@@ -207,11 +245,15 @@ fn back_end(name: &str, mac: Option<[u8; 6]>, line: &SharedLine, crew: &Arc<Crew
     };
     Prepared {
         open: Box::new(open),
-        _thread: None,
+        // Its connection is waited for, has a second one beside it, and is closed.
+        profile: Profile::driver()
+            .with(Sysno::poll)
+            .with(Sysno::socketpair)
+            .with(Sysno::shutdown),
     }
 }
 
-fn in_process(name: &str, line: &SharedLine) -> Result<Prepared, HostEnd> {
+fn in_process(name: &str, line: &SharedLine, threads: &mut Threads) -> Result<Prepared, HostEnd> {
     let config = DeviceConfig {
         name: name.to_owned(),
         ..DeviceConfig::default()
@@ -219,9 +261,12 @@ fn in_process(name: &str, line: &SharedLine) -> Result<Prepared, HostEnd> {
     let (transport, device) = InProcess::new(config, Echo::default())?;
     let transport = transport.with_memory_of(Box::new(line.clone()));
     let thread = device.run().map_err(system("start the device's thread"))?;
+    threads.device = Some(thread);
     Ok(Prepared {
         open: Box::new(move || Ok(Box::new(transport))),
-        _thread: Some(thread),
+        // It maps memory as a stranger to the driver would, from a descriptor of its own and
+        // having looked how much there is.
+        profile: Profile::driver().with(Sysno::fcntl).with(Sysno::lseek),
     })
 }
 

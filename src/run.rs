@@ -36,7 +36,7 @@ use virtio::transport::TransportError;
 use self::board::SharedBoard;
 use self::holding::Holding;
 use self::host_process::HostId;
-pub(crate) use self::host_process::VERB;
+pub(crate) use self::host_process::{REHEARSAL, UNCAGED, VERB};
 use self::hosts::{HostSettings, Hosts, News};
 use self::interface::{Port, discard, dress, find};
 pub use self::policy::{Fallback, RestartConfig};

@@ -40,7 +40,7 @@ pub struct Profile {
 /// There is no such profile, or no such change of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no seccomp profile {0:?}: driver and client are the bases, +regions, +ioctl:0xNUMBER and -CALL the changes"
+    "no seccomp profile {0:?}: driver and client are the bases, +regions, +ioctl:0xNUMBER, +CALL and -CALL the changes"
 )]
 pub struct UnknownProfile(String);
 
@@ -80,6 +80,14 @@ impl Profile {
     pub fn with_request(mut self, request: u32) -> Self {
         self.name = format!("{}+ioctl:{request:#x}", self.name);
         self.allow(Sysno::ioctl, Condition::Request(request));
+        self
+    }
+
+    /// Allows one more call, which a transport cannot do without.
+    pub fn with(mut self, call: Sysno) -> Self {
+        self.name = format!("{}+{}", self.name, call.name());
+        self.refused.remove(&call);
+        self.allowed.insert(call, Vec::new());
         self
     }
 
@@ -126,7 +134,10 @@ impl Profile {
         if let Some(request) = change.strip_prefix("+ioctl:0x") {
             return Some(self.with_request(u32::from_str_radix(request, 16).ok()?));
         }
-        (change == "+regions").then(|| self.with_region_access())
+        match change.strip_prefix('+')? {
+            "regions" => Some(self.with_region_access()),
+            call => Some(self.with(call.parse().ok()?)),
+        }
     }
 
     fn new(name: &str, calls: &[Sysno]) -> Self {

@@ -80,7 +80,7 @@ impl Service {
         let Some((device, port, config)) = self.start.take() else {
             unreachable!("a host is told to go once");
         };
-        let Prepared { open, _thread } = device;
+        let open = device.open;
         let transport = open().map_err(|error| failure(&CardError::from(error).into()))?;
         let mut driver =
             Driver::start(transport, config, Box::new(port)).map_err(|e| failure(&e))?;
@@ -96,7 +96,6 @@ impl Service {
             recovery: Recovery::default(),
             reset_at: None,
             seen,
-            _device: _thread,
         };
         run.report = report(&run.driver);
         let started = FromHost::Started(Box::new(run.report.clone()));
@@ -117,7 +116,6 @@ struct Run {
     seen: Option<Interface>,
     /// What the supervisor knows.
     report: Report,
-    _device: Option<virtio::transport::in_process::DeviceThread>,
 }
 
 impl Run {

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,10 +13,15 @@ use rustix::process::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::cage::ENVIRONMENT;
 use crate::channel::{Channel, ChannelError, FromHost, Setup, ToHost};
 
 /// The hidden verb that a host is started with.
 pub(crate) const VERB: &str = "driver-host";
+/// The hidden verb of the cage's self-test.
+pub(crate) const REHEARSAL: &str = "cage-rehearsal";
+/// Its option, for debuggers and profilers.
+pub(crate) const UNCAGED: &str = "--uncaged";
 /// How long a killed process may take to end.
 const END: Duration = Duration::from_secs(5);
 /// What a host keeps of the environment.
@@ -28,19 +32,20 @@ const KEPT: [&str; 2] = ["UMNET_LOG", "RUST_BACKTRACE"];
 #[derive(Debug)]
 pub(super) struct Program {
     file: File,
-    path: PathBuf,
 }
 
 impl Program {
     /// The one that runs.
     pub(super) fn own() -> io::Result<Self> {
         let file = File::open("/proc/self/exe")?;
-        let path = std::env::current_exe()?;
-        Ok(Self { file, path })
+        Ok(Self { file })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// To start it with another verb.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
+        command.arg0("umnet");
+        command
     }
 }
 
@@ -67,10 +72,8 @@ impl HostProcess {
         fds: &[BorrowedFd<'_>],
     ) -> io::Result<Self> {
         let (channel, theirs) = Channel::pair()?;
-        let image = format!("/proc/self/fd/{}", program.file.as_raw_fd());
-        let mut command = Command::new(image);
+        let mut command = program.command();
         command
-            .arg0("umnet")
             .arg(VERB)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
@@ -81,8 +84,10 @@ impl HostProcess {
                 KEPT.iter()
                     .filter_map(|name| Some((name, std::env::var_os(name)?))),
             )
-            // Memory of all threads from one place, which needs no mprotect to grow.
-            .env("GLIBC_TUNABLES", "glibc.malloc.arena_max=1");
+            .env(ENVIRONMENT.0, ENVIRONMENT.1);
+        if !setup.caged {
+            command.arg(UNCAGED);
+        }
         if std::env::var_os("UMNET_LOG").is_none() {
             let level = log::max_level().as_str().to_ascii_lowercase();
             command.args(["--log", &level]);

@@ -94,6 +94,12 @@ impl VfioPci {
             resources: Box::new(lent),
         })
     }
+
+    /// Whether every register is mapped: driving the device then takes no system calls to reach
+    /// it.
+    pub fn is_mapped(&self) -> bool {
+        self.function.is_mapped()
+    }
 }
 
 impl From<Held> for VfioPci {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -72,14 +73,18 @@ impl Device {
 
     /// Gives the device a thread of its own until the answer is dropped.
     ///
+    /// It has begun when this returns.
+    ///
     /// # Errors
     /// When the system has no more threads.
     pub fn run(&self) -> io::Result<DeviceThread> {
         let stop = Arc::new(AtomicBool::new(false));
         let (device, stopped) = (self.clone(), Arc::clone(&stop));
+        let (begun, beginning) = sync_channel(1);
         let thread = thread::Builder::new()
             .name("device".to_owned())
             .spawn(move || {
+                let _ = begun.send(());
                 // The look at `stopped` stands between the step, which forgets earlier
                 // wake-ups, and the sleep, which is only for want of later ones.
                 loop {
@@ -92,6 +97,8 @@ impl Device {
                     }
                 }
             })?;
+        let begun = beginning.recv();
+        begun.map_err(|_| io::Error::other("the thread ended at once"))?;
         Ok(DeviceThread {
             bells: Arc::clone(&self.bells),
             stop,

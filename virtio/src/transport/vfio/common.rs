@@ -21,6 +21,10 @@ impl CommonConfig {
         Self(registers)
     }
 
+    pub(super) fn is_mapped(&self) -> bool {
+        self.0.is_mapped()
+    }
+
     pub(super) fn read_status(&self) -> Result<u8, TransportError> {
         match self.0.read_u8(DEVICE_STATUS)? {
             status::ALL_ONES => Err(self.gone()),

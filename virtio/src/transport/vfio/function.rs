@@ -45,6 +45,14 @@ impl Function {
         })
     }
 
+    /// Whether reaching any register takes no system call.
+    pub(super) fn is_mapped(&self) -> bool {
+        let config = self.config.as_ref();
+        self.common.is_mapped()
+            && self.notify.is_mapped()
+            && config.is_none_or(RegisterBlock::is_mapped)
+    }
+
     /// Status 0, and the device's word for it within [`RESET_DEADLINE`].
     pub(super) fn reset(&self) -> Result<(), TransportError> {
         self.common.write_status(0)?;

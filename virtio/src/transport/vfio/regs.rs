@@ -34,6 +34,11 @@ pub(super) trait Registers: Send + Sync {
 
     /// Writes one word; errors as for [`Registers::read`].
     fn write(&self, offset: usize, width: Width, value: u32) -> io::Result<()>;
+
+    /// Whether an access is one of memory, and no system call.
+    fn is_mapped(&self) -> bool {
+        false
+    }
 }
 
 /// Opens `window` of `region`: mapped where that is allowed and touches none of `never_mapped`,
@@ -94,6 +99,10 @@ impl Mapped {
 }
 
 impl Registers for Mapped {
+    fn is_mapped(&self) -> bool {
+        true
+    }
+
     fn len(&self) -> usize {
         self.0.len()
     }
@@ -200,6 +209,10 @@ impl RegisterBlock {
 
     pub(super) fn device(&self) -> &str {
         &self.device
+    }
+
+    pub(super) fn is_mapped(&self) -> bool {
+        self.registers.is_mapped()
     }
 
     pub(super) fn len(&self) -> usize {
