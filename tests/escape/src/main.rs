@@ -5,7 +5,7 @@
 //! `refused` with the errno, `killed`, or `became another program`. Each attempt has a process of
 //! its own, whose parent plays the supervisor.
 //!
-//! `cage-escape selftest PROFILE` tries a profile, `cage-escape stay PROFILE` stays inside to be
+//! `cage-escape profile PROFILE` prints a profile, `cage-escape selftest PROFILE` tries it, `cage-escape stay PROFILE` stays inside to be
 //! looked at.
 
 mod attempts;
@@ -33,8 +33,10 @@ fn main() -> ExitCode {
         ["list"] => list(),
         ["inside", stage, name, parent, memory] => inside(stage, name, parent, memory),
         ["rehearse", ..] => return rehearse(&all[1..]),
+        ["profile", profile] => print_profile(profile),
         ["selftest", profile] => test_profile(profile),
-        ["stay", profile] => stay(profile),
+        ["stay", profile] => stay(profile, false),
+        ["stay-strictly", profile] => stay(profile, true),
         [stage, name] => outside(stage, name),
         _ => Err("usage: cage-escape list | free|entered|driver|client ATTEMPT".into()),
     };
@@ -56,6 +58,11 @@ fn list() -> Outcome {
     Ok(())
 }
 
+fn print_profile(profile: &str) -> Outcome {
+    println!("{}", profile.parse::<Profile>()?);
+    Ok(())
+}
+
 /// Tries a profile, with the rehearsals in further processes of this program.
 fn test_profile(profile: &str) -> Outcome {
     let program = std::env::current_exe()?;
@@ -69,8 +76,12 @@ fn test_profile(profile: &str) -> Outcome {
 }
 
 /// Stays in the cage, with two threads, until its standard input ends, to be looked at.
-fn stay(profile: &str) -> Outcome {
-    let confined = enter(&Confinement::default())?;
+fn stay(profile: &str, strict: bool) -> Outcome {
+    let wish = Confinement {
+        strict,
+        ..Confinement::default()
+    };
+    let confined = enter(&wish)?;
     let (started, begins) = mpsc::channel();
     std::thread::spawn(move || {
         let _ = started.send(());
