@@ -21,8 +21,8 @@ const NAMESPACES: [(&str, &str, CloneFlags); 5] = [
 /// Leaves those namespaces that can be left.
 pub(super) fn leave(record: &mut Record) -> Result<(), CageError> {
     // Whoever may not leave the others may where he owns them: in a user namespace of his own.
-    let [(_, _, first), ..] = NAMESPACES;
-    if unshare(first) == Err(Errno::EPERM) && own_user_namespace().is_ok() {
+    let cheapest = CloneFlags::CLONE_NEWUTS;
+    if unshare(cheapest) == Err(Errno::EPERM) && own_user_namespace().is_ok() {
         record.confined.namespaces.push("user".to_owned());
     }
     for (name, layer, flag) in NAMESPACES {

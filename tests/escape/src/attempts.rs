@@ -93,6 +93,10 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     attempt("tgkill-parent", |g| {
         call(libc::SYS_tgkill, [g.parent, g.parent, 0])
     }),
+    attempt("kill-sibling", |g| call(libc::SYS_kill, [g.sibling, 0])),
+    attempt("ptrace-sibling", |g| {
+        call(libc::SYS_ptrace, [SEIZE, g.sibling, 0, 0])
+    }),
     attempt("ptrace-parent", |g| {
         call(libc::SYS_ptrace, [SEIZE, g.parent, 0, 0])
     }),

@@ -12,9 +12,10 @@ mod attempts;
 mod ground;
 mod raw;
 
+use std::io::Read;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc;
 
 use umnet::cage::{Confinement, Profile, enter, lock_down, rehearse, selftest};
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = all.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         ["list"] => list(),
-        ["inside", stage, name, parent, memory] => inside(stage, name, parent, memory),
+        ["inside", stage, name, ref ground @ ..] => inside(stage, name, ground),
         ["rehearse", ..] => return rehearse(&all[1..]),
         ["profile", profile] => print_profile(profile),
         ["selftest", profile] => test_profile(profile),
@@ -101,12 +102,28 @@ fn stay(profile: &str, strict: bool) -> Outcome {
 fn outside(stage: &str, name: &str) -> Outcome {
     // Where the machine's abstract sockets are, somebody listens.
     let _listener = UnixListener::bind_addr(&attempts::supervisor_socket(std::process::id())?)?;
-    let output = Command::new(std::env::current_exe()?)
+    let program = std::env::current_exe()?;
+    // Another host, as a spare is one.
+    let mut sibling = Command::new(&program)
+        .args(["stay", "driver"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    // When it tells, it is in the cage.
+    sibling
+        .stdout
+        .take()
+        .map(|mut told| told.read(&mut [0]))
+        .transpose()?;
+    let output = Command::new(program)
         .args(["inside", stage, name])
         .arg(std::process::id().to_string())
         .arg((&raw const SECRET).addr().to_string())
-        .stderr(std::process::Stdio::inherit())
+        .arg(sibling.id().to_string())
+        .stderr(Stdio::inherit())
         .output()?;
+    sibling.kill()?;
+    sibling.wait()?;
     println!(
         "{}",
         verdict(output.status, &String::from_utf8(output.stdout)?)
@@ -125,9 +142,10 @@ fn verdict(status: ExitStatus, printed: &str) -> String {
 }
 
 /// The evil host.
-fn inside(stage: &str, name: &str, parent: &str, memory: &str) -> Outcome {
+fn inside(stage: &str, name: &str, found: &[&str]) -> Outcome {
     let attempt = Attempt::named(name).ok_or("no such attempt")?;
-    let ground = Ground::new(parent.parse()?, memory.parse()?)?;
+    let found: Vec<usize> = found.iter().map(|n| n.parse()).collect::<Result<_, _>>()?;
+    let ground = Ground::new(found.try_into().map_err(|_| "three numbers")?)?;
     if stage != "free" {
         enter(&Confinement::default())?;
     }

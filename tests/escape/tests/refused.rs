@@ -88,6 +88,8 @@ const ROWS: &[Row] = &[
     // By uid, and by Landlock's scope.
     row("kill-parent", Succeeds, PERM),
     row("tgkill-parent", Succeeds, PERM),
+    row("kill-sibling", Succeeds, PERM),
+    row("ptrace-sibling", Succeeds, PERM),
     row("ptrace-parent", Succeeds, PERM),
     row("read-parent", Succeeds, PERM),
     row("steal-descriptor", Succeeds, PERM),
@@ -182,6 +184,7 @@ fn landlock_of(row: &Row) -> u32 {
     match row.name {
         "open-by-folder" | "openat2" | "exec-by-folder" => 1,
         "connect-tcp" | "bind-tcp" => 4,
+        "kill-sibling" => 6,
         _ => 0,
     }
 }
@@ -198,7 +201,7 @@ fn landlock_here() -> u32 {
             rest[..end].parse().ok()
         });
         let level = level.unwrap_or(0);
-        if level < 4 {
+        if level < 6 {
             println!("SKIP what Landlock refuses above its level here, {level}");
         }
         level
