@@ -92,3 +92,42 @@ impl fmt::Display for Missing {
         write!(f, "{} ({})", self.layer, self.why)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some() -> Confined {
+        Confined {
+            uid: Some(30061),
+            namespaces: vec!["net".to_owned(), "mnt".to_owned()],
+            root: Some(Root::Covered),
+            no_capabilities: true,
+            locked_secure_bits: true,
+            not_dumpable: true,
+            landlock: Some(2),
+            descriptors: Some(64),
+            missing: vec![Missing {
+                layer: "ipc namespace".to_owned(),
+                why: "Invalid argument".to_owned(),
+            }],
+        }
+    }
+
+    #[test]
+    fn one_line_says_what_was_reached_and_what_was_not() {
+        assert_eq!(
+            some().to_string(),
+            "own uid 30061, no capabilities, secure bits locked, namespaces net mnt, empty root \
+             over the old one, Landlock 2, not dumpable, 64 descriptors; missing: ipc namespace \
+             (Invalid argument)"
+        );
+        assert_eq!(Confined::default().to_string(), "not confined");
+    }
+
+    #[test]
+    fn it_survives_the_way_to_the_supervisor() {
+        let sent = serde_json::to_string(&some()).unwrap();
+        assert_eq!(serde_json::from_str::<Confined>(&sent).unwrap(), some());
+    }
+}

@@ -1,7 +1,10 @@
 //! Namespaces of the process's own, all of them empty.
 
+use std::{fs, io};
+
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
+use rustix::process::{getgid, getuid};
 
 use super::{CageError, Record};
 
@@ -18,8 +21,8 @@ const NAMESPACES: [(&str, &str, CloneFlags); 5] = [
 /// Leaves those namespaces that can be left.
 pub(super) fn leave(record: &mut Record) -> Result<(), CageError> {
     // Whoever may not leave the others may where he owns them: in a user namespace of his own.
-    let [(_, _, first), ..] = NAMESPACES;
-    if unshare(first) == Err(Errno::EPERM) && unshare(CloneFlags::CLONE_NEWUSER).is_ok() {
+    let cheapest = CloneFlags::CLONE_NEWUTS;
+    if unshare(cheapest) == Err(Errno::EPERM) && own_user_namespace().is_ok() {
         record.confined.namespaces.push("user".to_owned());
     }
     for (name, layer, flag) in NAMESPACES {
@@ -28,4 +31,13 @@ pub(super) fn leave(record: &mut Record) -> Result<(), CageError> {
         }
     }
     Ok(())
+}
+
+/// The process stays who it is, and its ids exist in there: what has no owner cannot be written.
+fn own_user_namespace() -> io::Result<()> {
+    let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
+    unshare(CloneFlags::CLONE_NEWUSER)?;
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))?;
+    fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))
 }

@@ -93,6 +93,10 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     attempt("tgkill-parent", |g| {
         call(libc::SYS_tgkill, [g.parent, g.parent, 0])
     }),
+    attempt("kill-sibling", |g| call(libc::SYS_kill, [g.sibling, 0])),
+    attempt("ptrace-sibling", |g| {
+        call(libc::SYS_ptrace, [SEIZE, g.sibling, 0, 0])
+    }),
     attempt("ptrace-parent", |g| {
         call(libc::SYS_ptrace, [SEIZE, g.parent, 0, 0])
     }),
@@ -139,13 +143,20 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     attempt("dumpable", |_| call(libc::SYS_prctl, [4, 1, 0, 0, 0])),
     attempt("keyring", |_| call(libc::SYS_keyctl, [1, 0])),
     // The machine
+    // What would do harm is asked for in a way that a kernel without objections cannot grant.
     attempt("mount", |_| {
         call(
             libc::SYS_mount,
-            [at(c"none"), at(c"/"), at(c"tmpfs"), usize::MAX >> 33, 0],
+            [at(c"none"), at(c"/"), at(c"no-such-type"), 0, 0],
         )
     }),
-    attempt("unmount", |_| call(libc::SYS_umount2, [at(c"/nowhere"), 0])),
+    attempt("unmount", |_| {
+        let contradiction = libc::MNT_EXPIRE | libc::MNT_FORCE;
+        call(
+            libc::SYS_umount2,
+            [at(c"/"), contradiction.unsigned_abs() as usize],
+        )
+    }),
     attempt("pivot-root", |_| {
         call(libc::SYS_pivot_root, [at(c"/nowhere"), at(c"/nowhere")])
     }),
@@ -283,7 +294,7 @@ fn tap_interface(ground: &Ground) -> Answer {
     request[..9].copy_from_slice(b"cageesc%d");
     request[16] = 2;
     match ground.tun() {
-        usize::MAX => Err(Error::from_raw_os_error(libc::ENODEV)),
+        usize::MAX => Err(Error::from_raw_os_error(libc::ENXIO)),
         tun => call(libc::SYS_ioctl, [tun, 0x4004_54ca, at(&request)]),
     }
 }

@@ -17,11 +17,13 @@ pub(crate) struct Ground {
     pub(crate) parent: usize,
     /// Somewhere in its memory.
     pub(crate) parent_memory: usize,
+    /// Another host, of the same uid.
+    pub(crate) sibling: usize,
 }
 
 impl Ground {
     /// Opens all of it.
-    pub(crate) fn new(parent: usize, parent_memory: usize) -> std::io::Result<Self> {
+    pub(crate) fn new([parent, parent_memory, sibling]: [usize; 3]) -> std::io::Result<Self> {
         let program = memfd_create("program", MemfdFlags::CLOEXEC)?;
         File::from(program.try_clone()?).write_all(&program_that_ends())?;
         Ok(Self {
@@ -36,6 +38,7 @@ impl Ground {
             program,
             parent,
             parent_memory,
+            sibling,
         })
     }
 

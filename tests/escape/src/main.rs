@@ -5,16 +5,17 @@
 //! `refused` with the errno, `killed`, or `became another program`. Each attempt has a process of
 //! its own, whose parent plays the supervisor.
 //!
-//! `cage-escape selftest PROFILE` tries a profile, `cage-escape stay PROFILE` stays inside to be
+//! `cage-escape profile PROFILE` prints a profile, `cage-escape selftest PROFILE` tries it, `cage-escape stay PROFILE` stays inside to be
 //! looked at.
 
 mod attempts;
 mod ground;
 mod raw;
 
+use std::io::Read;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc;
 
 use umnet::cage::{Confinement, Profile, enter, lock_down, rehearse, selftest};
@@ -31,10 +32,12 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = all.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         ["list"] => list(),
-        ["inside", stage, name, parent, memory] => inside(stage, name, parent, memory),
+        ["inside", stage, name, ref ground @ ..] => inside(stage, name, ground),
         ["rehearse", ..] => return rehearse(&all[1..]),
+        ["profile", profile] => print_profile(profile),
         ["selftest", profile] => test_profile(profile),
-        ["stay", profile] => stay(profile),
+        ["stay", profile] => stay(profile, false),
+        ["stay-strictly", profile] => stay(profile, true),
         [stage, name] => outside(stage, name),
         _ => Err("usage: cage-escape list | free|entered|driver|client ATTEMPT".into()),
     };
@@ -56,6 +59,11 @@ fn list() -> Outcome {
     Ok(())
 }
 
+fn print_profile(profile: &str) -> Outcome {
+    println!("{}", profile.parse::<Profile>()?);
+    Ok(())
+}
+
 /// Tries a profile, with the rehearsals in further processes of this program.
 fn test_profile(profile: &str) -> Outcome {
     let program = std::env::current_exe()?;
@@ -69,8 +77,12 @@ fn test_profile(profile: &str) -> Outcome {
 }
 
 /// Stays in the cage, with two threads, until its standard input ends, to be looked at.
-fn stay(profile: &str) -> Outcome {
-    let confined = enter(&Confinement::default())?;
+fn stay(profile: &str, strict: bool) -> Outcome {
+    let wish = Confinement {
+        strict,
+        ..Confinement::default()
+    };
+    let confined = enter(&wish)?;
     let (started, begins) = mpsc::channel();
     std::thread::spawn(move || {
         let _ = started.send(());
@@ -90,12 +102,28 @@ fn stay(profile: &str) -> Outcome {
 fn outside(stage: &str, name: &str) -> Outcome {
     // Where the machine's abstract sockets are, somebody listens.
     let _listener = UnixListener::bind_addr(&attempts::supervisor_socket(std::process::id())?)?;
-    let output = Command::new(std::env::current_exe()?)
+    let program = std::env::current_exe()?;
+    // Another host, as a spare is one.
+    let mut sibling = Command::new(&program)
+        .args(["stay", "driver"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    // When it tells, it is in the cage.
+    sibling
+        .stdout
+        .take()
+        .map(|mut told| told.read(&mut [0]))
+        .transpose()?;
+    let output = Command::new(program)
         .args(["inside", stage, name])
         .arg(std::process::id().to_string())
         .arg((&raw const SECRET).addr().to_string())
-        .stderr(std::process::Stdio::inherit())
+        .arg(sibling.id().to_string())
+        .stderr(Stdio::inherit())
         .output()?;
+    sibling.kill()?;
+    sibling.wait()?;
     println!(
         "{}",
         verdict(output.status, &String::from_utf8(output.stdout)?)
@@ -114,9 +142,10 @@ fn verdict(status: ExitStatus, printed: &str) -> String {
 }
 
 /// The evil host.
-fn inside(stage: &str, name: &str, parent: &str, memory: &str) -> Outcome {
+fn inside(stage: &str, name: &str, found: &[&str]) -> Outcome {
     let attempt = Attempt::named(name).ok_or("no such attempt")?;
-    let ground = Ground::new(parent.parse()?, memory.parse()?)?;
+    let found: Vec<usize> = found.iter().map(|n| n.parse()).collect::<Result<_, _>>()?;
+    let ground = Ground::new(found.try_into().map_err(|_| "three numbers")?)?;
     if stage != "free" {
         enter(&Confinement::default())?;
     }
