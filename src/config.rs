@@ -4,14 +4,15 @@
 
 mod file;
 mod limits;
+mod restart;
 mod settings;
 
 pub use file::{ConfigError, ConfigFile};
 pub use limits::{Limit, MTU, RING_SIZE};
+pub use restart::{Fallback, RestartConfig, RestartSettings};
 pub use settings::{BufferSettings, FeatureSettings, OffloadSettings, Settings};
 
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
-use crate::run::RestartConfig;
 
 /// Everything `run` needs to know, checked.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ pub struct RunConfig {
     pub buffers: Buffers,
     /// What is done about driver hosts that die.
     pub restart: RestartConfig,
+    /// Whether driver hosts lock themselves in. Debuggers and profilers want them open.
+    pub caged: bool,
 }
 
 impl RunConfig {

@@ -39,7 +39,6 @@ use self::host_process::HostId;
 pub(crate) use self::host_process::{REHEARSAL, UNCAGED, VERB};
 use self::hosts::{HostSettings, Hosts, News};
 use self::interface::{Port, discard, dress, find};
-pub use self::policy::{Fallback, RestartConfig};
 use self::report::Reporter;
 use crate::channel::{Interface, Report, StartFailure};
 use crate::config::RunConfig;
@@ -379,18 +378,15 @@ impl Session {
 fn first_start(config: &RunConfig, hosts: &mut Hosts) -> Result<Report, RunError> {
     loop {
         hosts.tick(Instant::now())?;
-        for news in hosts.news() {
-            match news {
-                News::Started(report) => return Ok(report),
-                News::Failed(failure) => {
-                    let device = config.device.clone();
-                    return Err(RunError::NotStarted { device, failure });
-                }
-                News::Gone | News::GivenUp => return Err(given_up(hosts)),
+        match hosts.news().into_iter().next() {
+            Some(News::Started(report)) => return Ok(report),
+            Some(News::Failed(failure)) => {
+                let device = config.device.clone();
+                return Err(RunError::NotStarted { device, failure });
             }
-        }
-        if hosts.is_down() {
-            return Err(given_up(hosts));
+            Some(News::Gone | News::GivenUp) => return Err(given_up(hosts)),
+            None if hosts.is_down() => return Err(given_up(hosts)),
+            None => {}
         }
         let ready = hosts.poller.wait(hosts.deadline());
         for event in ready.map_err(events("wait for events"))? {
@@ -482,7 +478,7 @@ fn host_settings(config: &RunConfig) -> HostSettings {
         rx_ring: config.rx_ring,
         tx_ring: config.tx_ring,
         disabled: disabled(config).0,
-        caged: true,
+        caged: config.caged,
         restart: config.restart,
     }
 }

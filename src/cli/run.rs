@@ -60,6 +60,9 @@ pub(super) struct RunArgs {
     /// Take the card even if it carries the default route or your shell
     #[arg(long, conflicts_with = "client")]
     force: bool,
+    /// Leave the driver host open, for debuggers and profilers: it can then do whatever root can
+    #[arg(long, conflicts_with = "client")]
+    uncaged: bool,
     /// Receive queue size in descriptors, a power of two from 4 to 32768
     #[arg(long, value_name = "SIZE", conflicts_with = "client", value_parser = |text: &str| number(text, RING_SIZE))]
     rx_ring: Option<i64>,
@@ -96,6 +99,7 @@ impl RunArgs {
             adopt: set(self.no_adopt, false),
             keep_interface: set(self.keep_interface, true),
             force: set(self.force, true),
+            caged: set(self.uncaged, false),
             rx_ring: self.rx_ring,
             tx_ring: self.tx_ring,
             mtu: self.mtu,

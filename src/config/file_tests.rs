@@ -17,7 +17,7 @@ fn the_documented_example_is_valid_and_holds_every_key() {
     assert_eq!(file.log, Some(LevelFilter::Info));
     let all = file.settings_for(&device("0000:00:03.0"), None).unwrap();
     assert!(all.ifname.is_some() && all.adopt.is_some() && all.keep_interface.is_some());
-    assert!(all.force.is_some());
+    assert!(all.force.is_some() && all.caged.is_some() && all.restart.fallback.is_some());
     assert!(
         all.numbers().iter().all(|(_, value, _)| value.is_some()),
         "{all:?}"
@@ -82,6 +82,10 @@ fn numbers_out_of_range_name_file_key_value_and_range() {
         (
             "[card.eth1]\nbuffers.bytes = 99999999",
             "test.toml: card.\"eth1\".buffers.bytes = 99999999: allowed is from 1536 to 131072",
+        ),
+        (
+            "[defaults.restart]\nhang_after_ms = 1",
+            "test.toml: defaults.restart.hang_after_ms = 1: allowed is from 10 to 3600000",
         ),
         (
             "log = 'loud'",

@@ -19,6 +19,11 @@ pub(super) const BUFFER_COUNT: Limit = Limit::power_of_two(16, 65_536);
 /// Bytes in a buffer: a plain Ethernet frame at least, a segmented one with headers at most.
 pub(super) const BUFFER_BYTES: Limit = Limit::range(1_536, 131_072);
 
+/// Milliseconds: time enough to be seen, and no more than an hour.
+pub(super) const MILLISECONDS: Limit = Limit::range(10, 3_600_000);
+/// Driver hosts that die one after the other.
+pub(super) const RESTARTS: Limit = Limit::range(1, 10_000);
+
 impl Limit {
     const fn range(min: i64, max: i64) -> Self {
         Self {

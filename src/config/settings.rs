@@ -1,17 +1,14 @@
 //! Settings as somebody gave them, each of which may be left open.
 
-use serde::Deserialize;
-
 use super::limits::{self, Limit, MTU, RING_SIZE};
-use super::{Buffers, Feature, Offload, RunConfig};
+use super::{Buffers, Feature, Offload, RestartSettings, RunConfig};
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
-use crate::run::RestartConfig;
 
 /// Settings of which each may be left open, to be laid over others.
 macro_rules! settings {
     ($($(#[$doc:meta])* struct $name:ident { $($field:ident: $type:ty,)* })*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct $name {
             $(#[allow(missing_docs, reason = "the type that results from it documents it")]
@@ -28,6 +25,8 @@ macro_rules! settings {
     )*};
 }
 
+pub(super) use settings;
+
 settings! {
     /// [`RunConfig`] as a file or a command line gives it.
     struct Settings {
@@ -42,6 +41,8 @@ settings! {
         offload: OffloadSettings,
         feature: FeatureSettings,
         buffers: BufferSettings,
+        restart: RestartSettings,
+        caged: Option<bool>,
     }
     /// [`Offload`] as a file gives it.
     struct OffloadSettings {
@@ -86,13 +87,14 @@ impl Settings {
             offload: self.offload.into(),
             feature: self.feature.into(),
             buffers: self.buffers.into(),
-            restart: RestartConfig::default(),
+            restart: self.restart.into(),
+            caged: self.caged.unwrap_or(true),
         }
     }
 
     /// Every number given, with its key and limit.
-    pub(super) fn numbers(&self) -> [(&'static str, Option<i64>, Limit); 6] {
-        [
+    pub(super) fn numbers(&self) -> Vec<(&'static str, Option<i64>, Limit)> {
+        let mut numbers = vec![
             ("rx_ring", self.rx_ring, RING_SIZE),
             ("tx_ring", self.tx_ring, RING_SIZE),
             ("mtu", self.mtu, MTU),
@@ -107,7 +109,9 @@ impl Settings {
                 limits::BUFFER_COUNT,
             ),
             ("buffers.bytes", self.buffers.bytes, limits::BUFFER_BYTES),
-        ]
+        ];
+        numbers.extend(self.restart.numbers());
+        numbers
     }
 }
 

@@ -20,13 +20,14 @@ use netadapter_shim::os::tap::Tap;
 use super::board::{HostInfo, SharedBoard};
 use super::holding::{Holding, Lending};
 use super::host_process::{HostId, HostProcess, Program};
-use super::policy::{Fallback, Policy, RestartConfig, Verdict};
+use super::policy::{Policy, Verdict};
 use super::pulse::{Look, Pulse};
 use super::{Event, RunError};
 use crate::channel::{
     Answer, Ask, FromHost, Interface, PROTOCOL, PortSetup, Report, Setup, StartFailure, ToHost,
     checked,
 };
+use crate::config::{Fallback, RestartConfig};
 use crate::poller::Poller;
 
 /// How long a host may take to build itself.

@@ -6,48 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-/// What is done about driver hosts that die.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RestartConfig {
-    /// A host that has lived so long is no longer young, and clears the count.
-    pub settled_after: Duration,
-    /// The wait after the third young death in a row; it doubles with each further one.
-    pub first_delay: Duration,
-    /// The longest wait.
-    pub longest_delay: Duration,
-    /// Young deaths in a row until the fallback.
-    pub give_up_after: u32,
-    /// The fallback.
-    pub fallback: Fallback,
-    /// How long the fallback lasts until the next attempt.
-    pub retry_after: Duration,
-    /// How long a host may show no sign of life until it is taken for hung.
-    pub hang_after: Duration,
-}
-
-/// What becomes of the interface when driver hosts die one after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fallback {
-    /// It stays without carrier, until the next attempt succeeds.
-    LinkDown,
-    /// The card goes back to the kernel's driver, and the run ends.
-    Kernel,
-}
-
-impl Default for RestartConfig {
-    fn default() -> Self {
-        Self {
-            settled_after: Duration::from_millis(500),
-            first_delay: Duration::from_millis(20),
-            longest_delay: Duration::from_secs(1),
-            give_up_after: 20,
-            fallback: Fallback::LinkDown,
-            retry_after: Duration::from_secs(30),
-            hang_after: Duration::from_secs(1),
-        }
-    }
-}
+use crate::config::RestartConfig;
 
 /// Young deaths in a row that are followed by a new host at once.
 const FREE: u32 = 2;
