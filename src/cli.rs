@@ -7,6 +7,7 @@ mod list;
 mod output;
 mod run;
 mod status;
+mod update;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -105,6 +106,9 @@ enum Verb {
         /// The profile, and more calls for it
         arguments: Vec<String>,
     },
+    /// Replace the running driver, or the supervisor, under traffic
+    #[command(after_help = update::EXAMPLES)]
+    Update(update::UpdateArgs),
     /// Send frames through the whole data path over the in-process device
     #[command(
         after_help = "Needs no root and no card, and takes seconds.\n\nExample:\n  umnet selftest"
@@ -184,6 +188,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
             ExitCode::SUCCESS => Ok(Exit::Done),
             _ => Ok(Exit::Failed),
         },
+        Verb::Update(args) => update::update(&host, args),
         Verb::ClientFlags(args) => client_flags::client_flags(&args),
         Verb::Selftest => {
             crate::selftest::run()?;

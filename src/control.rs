@@ -7,10 +7,10 @@ mod client;
 mod message;
 mod server;
 
-pub use client::{running, stats, status};
+pub use client::{running, stats, status, update};
 pub use message::{
     AdapterStats, AdapterStatus, ClientStatus, Counters, DeviceEvent, HostStatus, Iommu, Memory,
-    QueueStats, Stats, Status,
+    QueueStats, Stats, Status, UpdateRequest,
 };
 pub use server::Server;
 
@@ -31,6 +31,8 @@ const MAX_REQUEST: usize = 4 * 1024;
 const MAX_REPLY: usize = 1024 * 1024;
 /// How long a client may take to ask, and again to listen.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// How long a client waits for an update: longer than the supervisor does.
+const UPDATE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a client waits: longer than one dawdling client can hold up the others.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -40,6 +42,13 @@ pub trait StatusSource: Send + Sync {
     fn status(&self) -> Status;
     /// Counters.
     fn stats(&self) -> Stats;
+    /// Has another program do the work, and waits for it; what came of it, in a few words.
+    ///
+    /// # Errors
+    /// What went wrong, in a sentence.
+    fn update(&self, _request: UpdateRequest) -> Result<String, String> {
+        Err("the driver of a client (run --client) cannot be replaced while it runs".to_owned())
+    }
     /// Has something happen to the devices of a client driver, and waits for it.
     ///
     /// # Errors
@@ -76,6 +85,9 @@ pub enum ControlError {
         /// What the kernel answered.
         source: io::Error,
     },
+    /// The other side says no.
+    #[error("{0}")]
+    Refused(String),
     /// The other side does not speak our language.
     #[error("{} answered something else than expected: {reason}", .socket.display())]
     Protocol {
@@ -110,7 +122,7 @@ impl Explain for ControlError {
             Self::Protocol { .. } => {
                 "use the umnet that is running: restart it after an update".to_owned()
             }
-            Self::Socket { .. } => return None,
+            Self::Socket { .. } | Self::Refused(_) => return None,
         })
     }
 }

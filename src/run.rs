@@ -14,9 +14,11 @@ mod holding;
 mod host_process;
 mod hosts;
 mod interface;
+mod orders;
 mod policy;
 mod pulse;
 mod report;
+mod update;
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -39,6 +41,7 @@ use self::host_process::HostId;
 pub(crate) use self::host_process::{REHEARSAL, UNCAGED, VERB};
 use self::hosts::{HostSettings, Hosts, News};
 use self::interface::{Port, discard, dress, find};
+use self::orders::{Order, OrderBook, orders};
 use self::report::Reporter;
 use crate::channel::{Interface, Report, StartFailure};
 use crate::config::RunConfig;
@@ -159,6 +162,8 @@ enum Event {
     Link,
     /// The system wants the device back.
     Removal,
+    /// Something is asked of the supervisor.
+    Order,
     /// A driver host has something to say.
     Said(HostId),
     /// A driver host's process has ended.
@@ -194,6 +199,7 @@ struct Session {
     ifname: IfName,
     adopt: bool,
     keep_interface: bool,
+    book: OrderBook,
     _server: Server,
     _signals: UnixStream,
     _lock: Option<DeviceLock>,
@@ -263,7 +269,10 @@ impl Session {
             report.pinned_bytes / 1024,
             report.pool_bytes / 1024
         );
-        let reporter = Reporter::new(hosts.name(), board, binding, &link, name.clone());
+        let (orders, book) = orders().map_err(events("make an eventfd"))?;
+        watch_for(&mut hosts.poller, book.bell.as_raw_fd(), Event::Order)?;
+        let shared = (board, orders);
+        let reporter = Reporter::new(hosts.name(), shared, binding, &link, name.clone());
         let server = Server::start(&config.host, &reporter.stem(), Arc::new(reporter))?;
         let mut session = Self {
             hosts,
@@ -273,6 +282,7 @@ impl Session {
             adopt: config.adopt,
             keep_interface: config.keep_interface,
             link: Link::default(),
+            book,
             _server: server,
             _signals: signals,
             _lock: lock,
@@ -290,6 +300,7 @@ impl Session {
                     Event::Signal => return Ok(()),
                     Event::Link => self.link_changed()?,
                     Event::Removal => return Err(self.removed()),
+                    Event::Order => self.obey(),
                     Event::Said(host) => self.hosts.said(host),
                     Event::Ended(host) => self.hosts.ended(host),
                 }
@@ -304,6 +315,15 @@ impl Session {
                         return Err(RunError::GivenUp { device });
                     }
                 }
+            }
+        }
+    }
+
+    fn obey(&mut self) {
+        for Order { what, reply } in self.book.take() {
+            match what.supervisor {
+                true => drop(reply.send(Err("not yet".to_owned()))),
+                false => self.hosts.begin_update(what.binary.as_deref(), reply),
             }
         }
     }
@@ -394,7 +414,7 @@ fn first_start(config: &RunConfig, hosts: &mut Hosts) -> Result<Report, RunError
                 Event::Said(host) => hosts.said(host),
                 Event::Ended(host) => hosts.ended(host),
                 Event::Signal => return Err(RunError::Interrupted),
-                Event::Link | Event::Removal => {}
+                Event::Link | Event::Removal | Event::Order => {}
             }
         }
     }

@@ -65,6 +65,26 @@ fn all<T>(
     }
 }
 
+/// The device that is meant, and its name in the run folder: where none is named, the only one.
+pub(super) fn the_one(
+    host: &Host,
+    device: Option<DeviceSpec>,
+) -> Result<(DeviceSpec, String), Failure> {
+    if let Some(device) = device {
+        let stem = stem(host, &device)?;
+        return Ok((device, stem));
+    }
+    let stems = control::running(host)?;
+    match stems.as_slice() {
+        [only] => Ok((only.parse().unwrap_or(DeviceSpec::InProcess), only.clone())),
+        several => Err(ControlError::Refused(format!(
+            "umnet drives several devices, name one: {}",
+            several.join(" ")
+        ))
+        .into()),
+    }
+}
+
 /// The device's name in the run folder. While umnet drives a card, the card is found by the name
 /// and MAC address it had before; they are the new interface's as well.
 fn stem(host: &Host, device: &DeviceSpec) -> Result<String, Failure> {

@@ -82,6 +82,7 @@ impl StatusSource for Reporter {
             },
             iommu: None,
             hangs: 0,
+            supervisor_restarts: 0,
             host: None,
             down: None,
             client: Some(ClientStatus {

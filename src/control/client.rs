@@ -5,8 +5,8 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use super::message::{Ask, Body, Reply, Request, Stats, Status};
-use super::{ControlError, MAX_REPLY, PATIENCE, SCHEMA, socket_path};
+use super::message::{Ask, Body, Reply, Request, Stats, Status, UpdateRequest};
+use super::{ControlError, MAX_REPLY, PATIENCE, SCHEMA, UPDATE_PATIENCE, socket_path};
 use crate::host::{DeviceSpec, Host};
 
 /// Devices that have a control socket, by their [`DeviceSpec::file_stem`], in order.
@@ -55,6 +55,25 @@ pub fn stats(host: &Host, device: &DeviceSpec, stem: &str) -> Result<Stats, Cont
     }
 }
 
+/// Has another program do the work for `device`, and waits until it does; what came of it.
+///
+/// # Errors
+///
+/// [`ControlError::Refused`] with the reason; the program before goes on then.
+pub fn update(
+    host: &Host,
+    device: &DeviceSpec,
+    stem: &str,
+    request: UpdateRequest,
+) -> Result<String, ControlError> {
+    match ask(host, device, stem, Ask::Update(request)) {
+        Ok(Body::Told(told)) => Ok(told),
+        Ok(other) => Err(unexpected(&socket_path(host, stem), other)),
+        Err(ControlError::Protocol { reason, .. }) => Err(ControlError::Refused(reason)),
+        Err(error) => Err(error),
+    }
+}
+
 fn ask(host: &Host, device: &DeviceSpec, stem: &str, ask: Ask) -> Result<Body, ControlError> {
     let socket = socket_path(host, stem);
     let stream = match UnixStream::connect(&socket) {
@@ -94,7 +113,11 @@ fn ask(host: &Host, device: &DeviceSpec, stem: &str, ask: Ask) -> Result<Body, C
 }
 
 fn exchange(mut stream: UnixStream, ask: Ask) -> io::Result<Vec<u8>> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let patience = match &ask {
+        Ask::Update(_) => UPDATE_PATIENCE,
+        _ => PATIENCE,
+    };
+    stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut request = serde_json::to_vec(&Request {
         schema: SCHEMA,

@@ -1,19 +1,31 @@
 //! What is asked and what is told.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::host::{IfName, MacAddress};
 
 /// A question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Ask {
     Status,
     Stats,
+    /// Another program is to do the work.
+    Update(UpdateRequest),
     /// Something is to happen to the devices of a client driver.
     Event(DeviceEvent),
+}
+
+/// Which program is to do which work from now on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateRequest {
+    /// The program; without one, what is installed where the present one was.
+    pub binary: Option<PathBuf>,
+    /// The supervisor's work, not the driver host's.
+    pub supervisor: bool,
 }
 
 /// What happens to a device: as [`netadapter_shim::door::hosted::DeviceEvent`].
@@ -28,7 +40,7 @@ pub enum DeviceEvent {
     SurpriseRemoval,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Request {
     pub(super) schema: u32,
     pub(super) ask: Ask,
@@ -48,6 +60,8 @@ pub(super) enum Body {
     Stats(Stats),
     /// What was to happen has happened.
     Done,
+    /// It has, and this came of it.
+    Told(String),
     Error(String),
 }
 
@@ -93,6 +107,9 @@ pub struct Status {
     /// Driver hosts that were ended because they gave no sign of life.
     #[serde(default)]
     pub hangs: u64,
+    /// How often the supervisor was restarted in place.
+    #[serde(default)]
+    pub supervisor_restarts: u64,
     /// Times the device was reset because it broke the protocol.
     pub resets: u64,
     /// Memory in use.

@@ -147,6 +147,10 @@ fn answer(client: &UnixStream, source: &dyn StatusSource) -> Body {
             ask: Ask::Stats, ..
         }) => Body::Stats(source.stats()),
         Ok(Request {
+            ask: Ask::Update(request),
+            ..
+        }) => source.update(request).map_or_else(Body::Error, Body::Told),
+        Ok(Request {
             ask: Ask::Event(event),
             ..
         }) => source

@@ -31,6 +31,7 @@ impl StatusSource for Fixed {
             offloads: Vec::new(),
             restarts: 0,
             hangs: 0,
+            supervisor_restarts: 0,
             host: None,
             down: None,
             resets: 0,

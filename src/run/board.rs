@@ -19,6 +19,8 @@ pub(super) struct Board {
     pub(super) restarts: u64,
     /// Those of them that took over from a hung one.
     pub(super) hangs: u64,
+    /// How often the supervisor was restarted in place.
+    pub(super) supervisor_restarts: u64,
     /// Resets by hosts that are gone.
     resets_before: u64,
     /// Why the interface is without a driver, if it is.

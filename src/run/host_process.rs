@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -32,13 +33,33 @@ const KEPT: [&str; 2] = ["UMNET_LOG", "RUST_BACKTRACE"];
 #[derive(Debug)]
 pub(super) struct Program {
     file: File,
+    path: PathBuf,
 }
 
 impl Program {
     /// The one that runs.
     pub(super) fn own() -> io::Result<Self> {
-        let file = File::open("/proc/self/exe")?;
-        Ok(Self { file })
+        Ok(Self {
+            file: File::open("/proc/self/exe")?,
+            path: std::env::current_exe()?,
+        })
+    }
+
+    /// The one at `path`.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("not a file"));
+        }
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Where it was found.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// To start it with another verb.

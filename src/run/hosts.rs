@@ -22,6 +22,7 @@ use super::holding::{Holding, Lending};
 use super::host_process::{HostId, HostProcess, Program};
 use super::policy::{Policy, Verdict};
 use super::pulse::{Look, Pulse};
+use super::update::Update;
 use super::{Event, RunError};
 use crate::channel::{
     Answer, Ask, FromHost, Interface, PROTOCOL, PortSetup, Report, Setup, StartFailure, ToHost,
@@ -36,6 +37,8 @@ const TO_PREPARE: Duration = Duration::from_secs(20);
 const TO_START: Duration = Duration::from_secs(15);
 /// How long a host may take to stop the device and end.
 const TO_STOP: Duration = Duration::from_secs(5);
+/// How long a host may take to stop that another one waits to replace.
+const TO_REPLACE: Duration = Duration::from_secs(1);
 /// The longest excuse that is taken.
 const LONGEST_EXCUSE: Duration = Duration::from_secs(10);
 /// A new spare is started when the host before it has run for so long: first things first.
@@ -104,10 +107,11 @@ pub(super) struct Hosts {
     pub(super) poller: Poller<Event>,
     holding: Holding,
     tap: Tap,
-    program: Program,
+    pub(super) program: Program,
     settings: HostSettings,
     board: SharedBoard,
     policy: Policy,
+    pub(super) update: Option<Update>,
     /// When the next host is to begin, while there is none.
     begin_at: Option<Instant>,
     /// When the next spare is to be started.
@@ -136,6 +140,7 @@ impl Hosts {
             settings,
             board,
             policy: Policy::new(settings.restart),
+            update: None,
             active: None,
             spare: None,
             begin_at: Some(Instant::now()),
@@ -244,15 +249,29 @@ impl Hosts {
         matches!(state, Some(State::Ready))
     }
 
-    fn start_spare(&mut self, now: Instant) {
+    pub(super) fn start_spare(&mut self, now: Instant) {
         self.spare_at = None;
         match self.start(now) {
             Ok(member) => self.spare = Some(member),
             Err(error) => {
                 warn!("{}: cannot start a driver host: {error}", self.name());
                 self.spare_at = Some(now + self.settings.restart.longest_delay);
+                self.update_failed(&error.to_string());
             }
         }
+    }
+
+    /// Ends the spare, which is as if it had never been.
+    pub(super) fn dismiss_spare(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            self.poller.remove(spare.process.channel_fd());
+            self.poller.remove(spare.process.pidfd());
+        }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        let state = self.active.as_ref().map(|active| active.state);
+        matches!(state, Some(State::Running { .. }))
     }
 
     fn start(&mut self, now: Instant) -> io::Result<Member> {
@@ -426,6 +445,22 @@ impl Hosts {
         spare.info.cage = printable(cage);
         spare.state = State::Ready;
         debug!("{name}: driver host {} is ready", spare.info.pid);
+        if let Some(update) = &mut self.update {
+            update.replacing = true;
+            self.stop_active();
+        }
+    }
+
+    /// The spare waits to take over.
+    fn stop_active(&mut self) {
+        if let Some(active) = &mut self.active {
+            active.state = State::Stopping {
+                until: Instant::now() + TO_REPLACE,
+            };
+            if active.process.send(&ToHost::Stop, &[]).is_err() {
+                active.process.kill();
+            }
+        }
     }
 
     fn answer(&mut self, ask: Ask) {
@@ -495,6 +530,7 @@ impl Hosts {
         if let (Some(interface), Some(active)) = (self.interface, &self.active) {
             let _ = active.process.send(&ToHost::Follow(interface), &[]);
         }
+        self.update_succeeded(&format!("driver host {}, umnet {}", info.pid, info.version));
         self.spare_at = Some(now + SPARE_AFTER);
         self.news.push(News::Started(report));
     }
@@ -543,6 +579,10 @@ impl Hosts {
     fn spare_ended(&mut self, how: &str) {
         self.spare = None;
         let now = Instant::now();
+        if self.update.is_some() {
+            self.spare_at = Some(now);
+            return self.update_failed(&format!("a driver host of the new program {how}"));
+        }
         match self.policy.on_death(now, None) {
             Verdict::Restart(at) => {
                 warn!("{}: the spare driver host {how}", self.name());
@@ -565,6 +605,22 @@ impl Hosts {
         drop(board);
         if fallen_back {
             return;
+        }
+        match (&self.update, dead.state) {
+            (
+                Some(Update {
+                    replacing: true, ..
+                }),
+                State::Stopping { .. },
+            ) => {
+                self.begin_at = Some(now);
+                return self.begin_now_if_due(now);
+            }
+            (Some(_), State::Starting { .. }) => {
+                self.update_failed(&format!("the driver host of the new program {how}"));
+                self.dismiss_spare();
+            }
+            _ => {}
         }
         match self.policy.on_death(now, since) {
             Verdict::Restart(at) => {

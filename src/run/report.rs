@@ -7,8 +7,9 @@ use virtio::net::features::all_known;
 use virtio::spec::net::feature::*;
 
 use super::board::SharedBoard;
+use super::orders::Orders;
 use crate::control::{
-    Counters, HostStatus, Iommu, Memory, QueueStats, Stats, Status, StatusSource,
+    Counters, HostStatus, Iommu, Memory, QueueStats, Stats, Status, StatusSource, UpdateRequest,
 };
 use crate::host::binding::Binding;
 use crate::host::interface::{Interfaces, Link};
@@ -17,6 +18,7 @@ use crate::host::{DeviceSpec, IfName, MacAddress};
 /// Answers for one run.
 pub(super) struct Reporter {
     board: SharedBoard,
+    orders: Orders,
     device: String,
     group: Option<u32>,
     index: u32,
@@ -28,13 +30,14 @@ pub(super) struct Reporter {
 impl Reporter {
     pub(super) fn new(
         device: &str,
-        board: SharedBoard,
+        (board, orders): (SharedBoard, Orders),
         binding: Option<&Binding>,
         link: &Link,
         name: IfName,
     ) -> Self {
         Self {
             board,
+            orders,
             device: device.to_owned(),
             group: binding.map(Binding::group),
             index: link.index,
@@ -98,6 +101,7 @@ impl StatusSource for Reporter {
             offloads: offloads(features),
             restarts: board.restarts,
             hangs: board.hangs,
+            supervisor_restarts: board.supervisor_restarts,
             resets,
             memory: Memory {
                 pinned_bytes: report.pinned_bytes,
@@ -108,6 +112,10 @@ impl StatusSource for Reporter {
             down: board.down,
             client: None,
         }
+    }
+
+    fn update(&self, request: UpdateRequest) -> Result<String, String> {
+        self.orders.give(request)
     }
 
     fn stats(&self) -> Stats {

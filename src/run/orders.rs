@@ -1,0 +1,69 @@
+//! What is asked of the supervisor through its control socket and takes the supervisor's own
+//! thread to do.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::time::Duration;
+
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+use super::update::Reply;
+use crate::control::UpdateRequest;
+
+/// Longer than a host may take to get ready, to stop and to start.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// Something to be done.
+pub(super) struct Order {
+    pub(super) what: UpdateRequest,
+    pub(super) reply: Reply,
+}
+
+/// Where orders are given.
+#[derive(Clone)]
+pub(super) struct Orders {
+    sender: Sender<Order>,
+    bell: Arc<EventFd>,
+}
+
+/// Where they arrive.
+pub(super) struct OrderBook {
+    receiver: Receiver<Order>,
+    pub(super) bell: Arc<EventFd>,
+}
+
+/// Both ends.
+pub(super) fn orders() -> std::io::Result<(Orders, OrderBook)> {
+    let bell = Arc::new(EventFd::new(EFD_NONBLOCK | libc::EFD_CLOEXEC)?);
+    let (sender, receiver) = channel();
+    let orders = Orders {
+        sender,
+        bell: Arc::clone(&bell),
+    };
+    Ok((orders, OrderBook { receiver, bell }))
+}
+
+impl Orders {
+    /// Has it done, and waits for that.
+    pub(super) fn give(&self, what: UpdateRequest) -> Result<String, String> {
+        let (reply, answer) = sync_channel(1);
+        let ended = || "the supervisor is about to end".to_owned();
+        let order = Order { what, reply };
+        self.sender.send(order).map_err(|_| ended())?;
+        // Full only if rung very often, and then it is heard.
+        let _ = self.bell.write(1);
+        match answer.recv_timeout(PATIENCE) {
+            Ok(outcome) => outcome,
+            Err(RecvTimeoutError::Timeout) => Err(format!("not done after {PATIENCE:?}")),
+            Err(RecvTimeoutError::Disconnected) => Err(ended()),
+        }
+    }
+}
+
+impl OrderBook {
+    /// What has been ordered since the last call.
+    pub(super) fn take(&self) -> Vec<Order> {
+        let _ = self.bell.read();
+        self.receiver.try_iter().collect()
+    }
+}
