@@ -100,6 +100,13 @@ enum Verb {
         #[arg(long = crate::run::UNCAGED.trim_start_matches('-'))]
         uncaged: bool,
     },
+    /// Go on as the supervisor where another program in this process has left off
+    #[command(name = crate::run::RESUME, hide = true)]
+    SupervisorResume {
+        /// Only tell whether that could be
+        #[arg(long = crate::run::CHECK.trim_start_matches('-'))]
+        check: bool,
+    },
     /// Play a host's life in its cage through
     #[command(name = crate::run::REHEARSAL, hide = true)]
     CageRehearsal {
@@ -184,6 +191,14 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Verb::Status(what) => status::status(&host, what.device, what.reading.json),
         Verb::Stats(what) => status::stats(&host, what.device, what.reading.json),
         Verb::DriverHost { uncaged } => crate::driver_host::main(!uncaged),
+        Verb::SupervisorResume { check: true } => {
+            output::text(&crate::run::answer())?;
+            Ok(Exit::Done)
+        }
+        Verb::SupervisorResume { check: false } => {
+            crate::run::resume()?;
+            Ok(Exit::Done)
+        }
         Verb::CageRehearsal { arguments } => match crate::cage::rehearse(&arguments) {
             ExitCode::SUCCESS => Ok(Exit::Done),
             _ => Ok(Exit::Failed),

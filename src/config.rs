@@ -12,10 +12,12 @@ pub use limits::{Limit, MTU, RING_SIZE};
 pub use restart::{Fallback, RestartConfig, RestartSettings};
 pub use settings::{BufferSettings, FeatureSettings, OffloadSettings, Settings};
 
+use serde::{Deserialize, Serialize};
+
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
 
 /// Everything `run` needs to know, checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunConfig {
     /// The machine.
     pub host: Host,
@@ -57,7 +59,7 @@ impl RunConfig {
 }
 
 /// Switches for what the device can do to whole frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offload {
     /// The device completes checksums of frames sent (`VIRTIO_NET_F_CSUM`).
     pub tx_checksum: bool,
@@ -74,7 +76,7 @@ pub struct Offload {
 }
 
 /// Switches for how rings are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Feature {
     /// Notifications by index (`VIRTIO_F_EVENT_IDX`).
     pub event_idx: bool,
@@ -87,7 +89,7 @@ pub struct Feature {
 }
 
 /// Sizes of the system buffer pools; what is not given follows from the rings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Buffers {
     /// Buffers for frames received, a power of two.
     pub rx_count: Option<u32>,

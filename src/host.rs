@@ -26,11 +26,13 @@ pub use spec::{DeviceSpec, SpecError};
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// Where the machine's files are.
 ///
 /// The real machine is at `/`; tests lay out a small one in a temporary folder. Network
 /// interfaces are always those of the calling thread's network namespace.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Host {
     root: PathBuf,
     run_dir: PathBuf,

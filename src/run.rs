@@ -10,6 +10,7 @@
 //! [driver hosts](crate::driver_host), one after the other.
 
 mod board;
+mod handover;
 mod holding;
 mod host_process;
 mod hosts;
@@ -21,13 +22,14 @@ mod report;
 mod update;
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
-use netadapter_shim::os::tap::TapError;
+use netadapter_shim::os::tap::{Tap, TapError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use thiserror::Error;
 use virtio::net::FeatureSet;
@@ -36,13 +38,16 @@ use virtio::spec::net::feature::*;
 use virtio::transport::TransportError;
 
 use self::board::SharedBoard;
+pub(crate) use self::handover::{CHECK, answer};
+use self::handover::{Inheritance, State};
 use self::holding::Holding;
-use self::host_process::HostId;
-pub(crate) use self::host_process::{REHEARSAL, UNCAGED, VERB};
+use self::host_process::{HostId, Program};
+pub(crate) use self::host_process::{REHEARSAL, RESUME, UNCAGED, VERB};
 use self::hosts::{HostSettings, Hosts, News};
-use self::interface::{Port, discard, dress, find};
+use self::interface::{Port, discard, dress, find, look_at};
 use self::orders::{Order, OrderBook, orders};
 use self::report::Reporter;
+use self::update::Reply;
 use crate::channel::{Interface, Report, StartFailure};
 use crate::config::RunConfig;
 use crate::control::{ControlError, Server};
@@ -153,6 +158,9 @@ pub(crate) fn signals() -> io::Result<UnixStream> {
     Ok(signals)
 }
 
+/// How long a control thread may take to pass an answer on.
+const TO_REPLY: Duration = Duration::from_millis(50);
+
 /// What the supervisor waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
@@ -189,8 +197,23 @@ pub fn run(config: RunConfig) -> Result<(), RunError> {
     served.and(closed)
 }
 
+/// Goes on where another program in this process has left off.
+///
+/// # Errors
+///
+/// As [`run`]; the driver host and its device are stopped then.
+pub fn resume() -> Result<(), RunError> {
+    let signals = signals().map_err(events("register for signals"))?;
+    let mut session = Session::resume(signals)?;
+    let served = session.serve();
+    let removed = matches!(served, Err(RunError::Removed { .. }));
+    let closed = session.close(removed);
+    served.and(closed)
+}
+
 /// One run.
 struct Session {
+    config: RunConfig,
     hosts: Hosts,
     watch: LinkWatch,
     link: Link,
@@ -202,7 +225,18 @@ struct Session {
     book: OrderBook,
     _server: Server,
     _signals: UnixStream,
-    _lock: Option<DeviceLock>,
+    lock: Option<DeviceLock>,
+}
+
+/// What a session is made of, once the device runs.
+struct Running {
+    hosts: Hosts,
+    board: SharedBoard,
+    ifname: IfName,
+    /// The interface's.
+    index: u32,
+    signals: UnixStream,
+    lock: Option<DeviceLock>,
 }
 
 impl Session {
@@ -259,36 +293,142 @@ impl Session {
         if !kept {
             dress(config, &report, binding, &name)?;
         }
-        let index = find(&mut Interfaces::open()?, &name)?.index;
-        let watch = LinkWatch::new(index)?;
-        let link = find(&mut Interfaces::open()?, &name)?;
-        watch_for(&mut hosts.poller, watch.as_raw_fd(), Event::Link)?;
         info!(
             "{}: driving interface {name}; memory: {} KiB of rings and slots, {} KiB of system buffers",
             hosts.name(),
             report.pinned_bytes / 1024,
             report.pool_bytes / 1024
         );
+        let running = Running {
+            hosts,
+            board,
+            index: find(&mut Interfaces::open()?, &name)?.index,
+            ifname: name,
+            signals,
+            lock,
+        };
+        Self::run(config, running, binding)
+    }
+
+    /// Watches the interface, and answers questions.
+    fn run(
+        config: &RunConfig,
+        running: Running,
+        binding: Option<&Binding>,
+    ) -> Result<Self, RunError> {
+        let Running {
+            mut hosts,
+            board,
+            ifname,
+            index,
+            signals,
+            lock,
+        } = running;
+        let watch = LinkWatch::new(index)?;
+        let link = look_at(index)?;
         let (orders, book) = orders().map_err(events("make an eventfd"))?;
-        watch_for(&mut hosts.poller, book.bell.as_raw_fd(), Event::Order)?;
+        for (fd, event) in [
+            (watch.as_raw_fd(), Event::Link),
+            (book.bell.as_raw_fd(), Event::Order),
+        ] {
+            let watched = hosts.poller.add(fd, event);
+            watched.map_err(events("watch a descriptor"))?;
+        }
         let shared = (board, orders);
-        let reporter = Reporter::new(hosts.name(), shared, binding, &link, name.clone());
+        let reporter = Reporter::new(hosts.name(), shared, binding, &link, ifname.clone());
         let server = Server::start(&config.host, &reporter.stem(), Arc::new(reporter))?;
         let mut session = Self {
+            config: config.clone(),
             hosts,
             watch,
             binding: None,
-            ifname: name,
+            ifname,
             adopt: config.adopt,
             keep_interface: config.keep_interface,
             link: Link::default(),
             book,
             _server: server,
             _signals: signals,
-            _lock: lock,
+            lock,
         };
         session.follow(link);
         Ok(session)
+    }
+
+    /// From what the program before this one has left.
+    fn resume(signals: UnixStream) -> Result<Self, RunError> {
+        let taken = events("take over from the program before");
+        let (inheritance, state) = Inheritance::open().map_err(&taken)?;
+        let config = state.config.clone();
+        // Locks first: they were the old program's, and whoever holds the device's files counts
+        // as its user.
+        let binding = bind(&config)?;
+        let lock = state.lock.as_deref();
+        let lock = lock.map(|stem| DeviceLock::acquire(&config.host, stem));
+        let lock = lock.transpose()?;
+        let fds = inheritance.descriptors(&state).map_err(&taken)?;
+        let tap = Tap::attached(&state.port.name, fds.queues, state.port.uso);
+        let holding = Holding::resume(state.holding, fds.device)?;
+        let mut poller = Poller::new().map_err(&taken)?;
+        let mut watched = vec![(signals.as_raw_fd(), Event::Signal)];
+        watched.extend(
+            holding
+                .removal()
+                .map(|event| (event.as_raw_fd(), Event::Removal)),
+        );
+        for (fd, event) in watched {
+            poller.add(fd, event).map_err(&taken)?;
+        }
+        let board = SharedBoard::default();
+        let settings = host_settings(&config);
+        let hosts = Hosts::new(poller, holding, tap, settings, board.clone());
+        let mut hosts = hosts.map_err(&taken)?;
+        hosts.resume(state.hosts, fds.channel).map_err(&taken)?;
+        info!(
+            "{}: this is umnet {} now",
+            hosts.name(),
+            env!("CARGO_PKG_VERSION")
+        );
+        let running = Running {
+            hosts,
+            board,
+            ifname: state.ifname,
+            index: state.index,
+            signals,
+            lock,
+        };
+        let mut session = Self::run(&config, running, binding.as_ref())?;
+        session.binding = binding;
+        Ok(session)
+    }
+
+    /// Makes place for another program of the supervisor. Comes back only if that fails, and then
+    /// nothing has changed.
+    fn change_program(&mut self, path: Option<&Path>, reply: &Reply) -> Result<(), String> {
+        let path = path.unwrap_or(self.hosts.program.path());
+        let program = Program::open(path);
+        let program =
+            program.map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+        handover::check(&program)?;
+        let failed = |error: io::Error| error.to_string();
+        let hosts = self.hosts.keep()?;
+        let (holding, device) = self.hosts.holding().keep().map_err(failed)?;
+        let lock = self.lock.as_ref().map(|lock| lock.device().to_owned());
+        let state = State::new(
+            self.config.clone(),
+            (self.ifname.clone(), self.link.index),
+            lock,
+            holding,
+            self.hosts.tap(),
+            hosts,
+        );
+        let mut fds: Vec<_> = self.hosts.channel().into_iter().collect();
+        fds.extend(self.hosts.tap().queues());
+        fds.extend(device.iter().map(AsFd::as_fd));
+        let _ = reply.send(Ok("the supervisor is being replaced".to_owned()));
+        // The control thread is about to pass that on, and ends with this program.
+        std::thread::sleep(TO_REPLY);
+        Err(handover::change(&program, &state, &fds).to_string())
     }
 
     /// Handles events until a signal asks for the end.
@@ -322,7 +462,12 @@ impl Session {
     fn obey(&mut self) {
         for Order { what, reply } in self.book.take() {
             match what.supervisor {
-                true => drop(reply.send(Err("not yet".to_owned()))),
+                true => {
+                    if let Err(why) = self.change_program(what.binary.as_deref(), &reply) {
+                        error!("{}: the supervisor stays: {why}", self.hosts.name());
+                        let _ = reply.try_send(Err(why));
+                    }
+                }
                 false => self.hosts.begin_update(what.binary.as_deref(), reply),
             }
         }

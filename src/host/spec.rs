@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{IfName, MacAddress, NameError, PciAddress};
@@ -13,7 +14,8 @@ const FORMS: &str = "a PCI address (0000:00:03.0), mac=52:54:00:12:34:56, an int
                          (eth1), vhost-user:/path/to.sock, or in-process";
 
 /// A device as named on the command line, before anybody looks whether it exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum DeviceSpec {
     /// The PCI function at this address.
     Pci(PciAddress),
@@ -40,6 +42,20 @@ enum SpecErrorKind {
     Name(#[from] NameError),
     #[error("vhost-user: needs the absolute path of a socket, not '{0}'")]
     SocketPath(String),
+}
+
+impl TryFrom<String> for DeviceSpec {
+    type Error = SpecError;
+
+    fn try_from(text: String) -> Result<Self, SpecError> {
+        text.parse()
+    }
+}
+
+impl From<DeviceSpec> for String {
+    fn from(device: DeviceSpec) -> Self {
+        device.to_string()
+    }
 }
 
 impl FromStr for DeviceSpec {

@@ -7,13 +7,49 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use virtio::DmaRegion;
 use virtio::mem::Iova;
-use virtio::transport::vfio::Held;
+use virtio::transport::vfio::{Held, Kept, VfioParts};
 use virtio::transport::{LentMemory, TransportError};
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::channel::DeviceSetup;
+
+/// What is told of a device to another program; its descriptors come beside it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum HeldState {
+    /// Descriptors: container, device, group if there is one, memory if there is any, interrupts.
+    Vfio {
+        address: String,
+        group: bool,
+        /// Length and device address.
+        memory: Option<(usize, u64)>,
+        events: usize,
+    },
+    BackEnd {
+        name: String,
+        socket: PathBuf,
+        mac: Option<[u8; 6]>,
+    },
+    InProcess {
+        name: String,
+    },
+}
+
+impl HeldState {
+    pub(super) fn descriptor_count(&self) -> usize {
+        match self {
+            Self::Vfio {
+                group,
+                memory,
+                events,
+                ..
+            } => 2 + usize::from(*group) + usize::from(memory.is_some()) + events,
+            Self::BackEnd { .. } | Self::InProcess { .. } => 0,
+        }
+    }
+}
 
 /// Interrupts a driver has use for: configuration, and one a queue.
 const VECTORS: u16 = 3;
@@ -57,7 +93,10 @@ pub(super) struct Lending<'a> {
 impl Holding {
     /// Opens the card that vfio-pci has at `address`.
     pub(super) fn vfio(address: &str) -> Result<Self, TransportError> {
-        let mut held = Held::open(address)?;
+        Self::of(Held::open(address)?)
+    }
+
+    fn of(mut held: Held) -> Result<Self, TransportError> {
         let removal = held.removal_request();
         let loan = held.lend(VECTORS)?;
         let lent = std::iter::once(loan.device).chain(loan.events).collect();
@@ -66,6 +105,35 @@ impl Holding {
             removal,
             lent,
         })))
+    }
+
+    /// What another program needs to hold the device instead of this one.
+    pub(super) fn keep(&self) -> io::Result<(HeldState, Vec<OwnedFd>)> {
+        match self {
+            Self::Vfio(card) => card.held.keep().map(vfio_state),
+            Self::BackEnd { name, socket, mac } => {
+                let (name, socket, mac) = (name.clone(), socket.clone(), *mac);
+                Ok((HeldState::BackEnd { name, socket, mac }, Vec::new()))
+            }
+            Self::InProcess { name } => {
+                let name = name.clone();
+                Ok((HeldState::InProcess { name }, Vec::new()))
+            }
+        }
+    }
+
+    /// The device from what another program has kept; it may be running.
+    pub(super) fn resume(state: HeldState, fds: Vec<OwnedFd>) -> Result<Self, TransportError> {
+        match state {
+            HeldState::BackEnd { name, socket, mac } => Ok(Self::BackEnd { name, socket, mac }),
+            HeldState::InProcess { name } => Ok(Self::InProcess { name }),
+            HeldState::Vfio {
+                address,
+                group,
+                memory,
+                ..
+            } => Self::of(Held::resume(vfio_kept(address, group, memory, fds)?)?),
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -138,6 +206,59 @@ impl Holding {
             Self::BackEnd { .. } | Self::InProcess { .. } => Ok(()),
         }
     }
+}
+
+fn vfio_state(kept: Kept) -> (HeldState, Vec<OwnedFd>) {
+    let state = HeldState::Vfio {
+        address: kept.parts.address,
+        group: kept.parts.group.is_some(),
+        memory: kept
+            .memory
+            .as_ref()
+            .map(|memory| (memory.len, memory.iova.0)),
+        events: kept.events.len(),
+    };
+    let mut fds = vec![kept.parts.container, kept.parts.device];
+    fds.extend(kept.parts.group);
+    fds.extend(kept.memory.map(|memory| OwnedFd::from(memory.file)));
+    fds.extend(kept.events);
+    (state, fds)
+}
+
+fn vfio_kept(
+    address: String,
+    group: bool,
+    memory: Option<(usize, u64)>,
+    fds: Vec<OwnedFd>,
+) -> Result<Kept, TransportError> {
+    let mut fds = fds.into_iter();
+    let mut next = || {
+        fds.next().ok_or_else(|| TransportError::Unusable {
+            device: address.clone(),
+            reason: "descriptors are missing".to_owned(),
+        })
+    };
+    let (container, device) = (next()?, next()?);
+    let group = group.then(&mut next).transpose()?;
+    let memory = memory.map(|(len, iova)| {
+        Ok::<_, TransportError>(LentMemory {
+            file: File::from(next()?),
+            len,
+            iova: Iova(iova),
+        })
+    });
+    let memory = memory.transpose()?;
+    let parts = VfioParts {
+        address,
+        container,
+        group,
+        device,
+    };
+    Ok(Kept {
+        parts,
+        events: fds.collect(),
+        memory,
+    })
 }
 
 fn fresh(len: usize) -> io::Result<LentMemory> {

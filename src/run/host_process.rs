@@ -19,6 +19,8 @@ use crate::channel::{Channel, ChannelError, FromHost, Setup, ToHost};
 
 /// The hidden verb that a host is started with.
 pub(crate) const VERB: &str = "driver-host";
+/// The hidden verb of a supervisor that takes over from itself.
+pub(crate) const RESUME: &str = "supervisor-resume";
 /// The hidden verb of the cage's self-test.
 pub(crate) const REHEARSAL: &str = "cage-rehearsal";
 /// Its option, for debuggers and profilers.
@@ -125,6 +127,23 @@ impl HostProcess {
         let sent = host.channel.send(&ToHost::Setup(Box::new(setup)), fds);
         sent.map_err(io::Error::other)?;
         Ok(host)
+    }
+
+    /// Takes over a host that another program in this process has started.
+    pub(super) fn adopt(id: HostId, pid: u32, channel: OwnedFd) -> io::Result<Self> {
+        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let pid = raw.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Self {
+            id,
+            pid,
+            pidfd: pidfd_open(pid, PidfdFlags::empty())?,
+            channel: Channel::new(channel),
+            reaped: false,
+        })
+    }
+
+    pub(super) fn channel(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
     }
 
     pub(super) fn pid(&self) -> u32 {

@@ -10,7 +10,7 @@
 //! A killed host and one that died by itself take the same way.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
@@ -18,6 +18,7 @@ use netadapter_shim::SystemPort;
 use netadapter_shim::os::tap::Tap;
 
 use super::board::{HostInfo, SharedBoard};
+use super::handover::{HostsState, port_setup};
 use super::holding::{Holding, Lending};
 use super::host_process::{HostId, HostProcess, Program};
 use super::policy::{Policy, Verdict};
@@ -25,8 +26,7 @@ use super::pulse::{Look, Pulse};
 use super::update::Update;
 use super::{Event, RunError};
 use crate::channel::{
-    Answer, Ask, FromHost, Interface, PROTOCOL, PortSetup, Report, Setup, StartFailure, ToHost,
-    checked,
+    Answer, Ask, FromHost, Interface, PROTOCOL, Report, Setup, StartFailure, ToHost, checked,
 };
 use crate::config::{Fallback, RestartConfig};
 use crate::poller::Poller;
@@ -157,6 +157,68 @@ impl Hosts {
         self.holding.name()
     }
 
+    pub(super) fn holding(&self) -> &Holding {
+        &self.holding
+    }
+
+    pub(super) fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
+    /// The connection to the host that drives the device.
+    pub(super) fn channel(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.active.as_ref()?.process.channel())
+    }
+
+    /// What another program needs to go on with the host that drives the device. The spare ends.
+    pub(super) fn keep(&mut self) -> Result<HostsState, String> {
+        self.check_update()?;
+        let Some(active) = &self.active else {
+            return Err("no driver host runs at the moment".to_owned());
+        };
+        let state = HostsState {
+            board: self.board.lock().clone(),
+            interface: self.interface,
+            active: active.info.clone(),
+            next_id: self.next_id,
+        };
+        self.dismiss_spare();
+        self.spare_at = Some(Instant::now() + self.settings.restart.longest_delay);
+        Ok(state)
+    }
+
+    /// Goes on with a host of the program before this one.
+    pub(super) fn resume(&mut self, state: HostsState, channel: OwnedFd) -> io::Result<()> {
+        let now = Instant::now();
+        let HostsState {
+            mut board,
+            interface,
+            active,
+            next_id,
+        } = state;
+        board.supervisor_restarts += 1;
+        *self.board.lock() = board;
+        let id = HostId(next_id);
+        let process = HostProcess::adopt(id, active.pid, channel)?;
+        self.poller.add(process.channel_fd(), Event::Said(id))?;
+        self.poller.add(process.pidfd(), Event::Ended(id))?;
+        self.active = Some(Member {
+            process,
+            state: State::Running {
+                since: now,
+                pulse: Pulse::new(now, self.settings.restart.hang_after),
+            },
+            info: active,
+            hung: false,
+        });
+        self.next_id = next_id.wrapping_add(1);
+        self.interface = interface;
+        self.has_run = true;
+        self.begin_at = None;
+        self.spare_at = Some(now + SPARE_AFTER);
+        Ok(())
+    }
+
     /// Whether there is no driver for now, and none about to begin.
     pub(super) fn is_down(&self) -> bool {
         self.board.lock().down.is_some()
@@ -278,11 +340,7 @@ impl Hosts {
         let id = HostId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
         let Lending { setup, mut fds } = self.holding.lend();
-        let port = PortSetup {
-            name: self.tap.name().to_owned(),
-            queues: self.tap.max_queues(),
-            uso: self.tap.has_uso(),
-        };
+        let port = port_setup(&self.tap);
         fds.extend(self.tap.queues());
         let setup = Setup {
             protocol: PROTOCOL,
@@ -479,7 +537,7 @@ impl Hosts {
         }
     }
 
-    fn perform(&mut self, ask: Ask) -> Result<(Answer, Vec<std::os::fd::OwnedFd>), String> {
+    fn perform(&mut self, ask: Ask) -> Result<(Answer, Vec<OwnedFd>), String> {
         let port = |done: io::Result<()>| {
             let done = done.map_err(|error| error.to_string());
             done.map(|()| (Answer::Done, Vec::new()))

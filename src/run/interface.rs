@@ -50,12 +50,19 @@ fn free_name(config: &RunConfig) -> IfName {
 }
 
 pub(super) fn find(interfaces: &mut Interfaces, name: &IfName) -> Result<Link, RunError> {
-    interfaces
-        .find(name.as_str())?
-        .ok_or_else(|| RunError::Events {
-            action: "find the interface just made",
-            source: std::io::ErrorKind::NotFound.into(),
-        })
+    interfaces.find(name.as_str())?.ok_or_else(missing)
+}
+
+/// The same by its index, which stays when it is renamed.
+pub(super) fn look_at(index: u32) -> Result<Link, RunError> {
+    Interfaces::open()?.get(index)?.ok_or_else(missing)
+}
+
+fn missing() -> RunError {
+    RunError::Events {
+        action: "find the interface just made",
+        source: std::io::ErrorKind::NotFound.into(),
+    }
 }
 
 /// Gives the new interface what the old one had, or what the device says.

@@ -48,7 +48,7 @@ impl Hosts {
         }
     }
 
-    fn check_update(&self) -> Result<(), String> {
+    pub(super) fn check_update(&self) -> Result<(), String> {
         if self.update.is_some() {
             return Err("another update is under way".to_owned());
         }

@@ -38,7 +38,7 @@ use std::time::Duration;
 
 pub use capabilities::{BarRange, Capabilities};
 pub use group::VfioParts;
-pub use held::{Held, Loan};
+pub use held::{Held, Kept, Loan};
 
 use self::function::Function;
 use self::lent::Lent;

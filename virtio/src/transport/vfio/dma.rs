@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::info::IommuInfo;
@@ -37,6 +38,19 @@ impl IovaSpace {
         let start = self.allowed.iter().find_map(|range| self.fit(range, len))?;
         self.taken.insert(start, len);
         Some(start)
+    }
+
+    /// Takes `len` bytes at `start`, if they are free.
+    fn claim(&mut self, start: u64, len: u64) -> bool {
+        let Some(end) = start.checked_add(len) else {
+            return false;
+        };
+        let overlaps = self.taken.range(..end).next_back();
+        let free = overlaps.is_none_or(|(at, taken)| at + taken <= start);
+        if free {
+            self.taken.insert(start, len);
+        }
+        free
     }
 
     fn give_back(&mut self, start: u64) -> Option<u64> {
@@ -107,6 +121,22 @@ impl DmaMappings {
         }
         self.regions.insert(start, Arc::clone(region));
         Ok(Iova(start))
+    }
+
+    /// Notes what another process has mapped at `iova`.
+    pub(super) fn know(&mut self, region: &Arc<DmaRegion>, iova: Iova) -> io::Result<()> {
+        let len = region.len() as u64;
+        if !self.space.claim(iova.0, len) {
+            let text = format!("{len} bytes at {iova} cannot be mapped");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        self.regions.insert(iova.0, Arc::clone(region));
+        Ok(())
+    }
+
+    /// The container, for another process.
+    pub(super) fn container(&self) -> io::Result<OwnedFd> {
+        self.container.try_clone()
     }
 
     /// Takes a mapping back; the address must be one that [`DmaMappings::map`] returned.
@@ -207,6 +237,15 @@ mod tests {
             let pieces: Vec<(u64, u64)> = space.taken.iter().map(|(a, l)| (*a, a + l)).collect();
             assert!(pieces.windows(2).all(|w| w[0].1 <= w[1].0), "{pieces:#x?}");
         }
+    }
+
+    #[test]
+    fn what_is_claimed_is_not_given_out_again() {
+        let mut space = IovaSpace::new(ASSUMED.to_vec());
+        assert!(space.claim(FLOOR, 3 * MIB));
+        assert!(!space.claim(FLOOR + MIB, MIB) && !space.claim(u64::MAX, 2));
+        assert!(!space.claim(0, FLOOR + 1) && space.claim(0, FLOOR));
+        assert_eq!(space.take(MIB), Some(FLOOR + 4 * MIB));
     }
 
     #[test]

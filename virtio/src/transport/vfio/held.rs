@@ -38,7 +38,18 @@ pub struct Held {
     pub(super) device: Arc<Device>,
     /// What was lent last.
     pub(super) memory: Option<DmaSlice>,
-    pub(super) _group: Option<OwnedFd>,
+    pub(super) group: Option<OwnedFd>,
+}
+
+/// What a process that holds a device has of it.
+#[derive(Debug)]
+pub struct Kept {
+    /// The device with its group and container.
+    pub parts: VfioParts,
+    /// Its connected interrupts, from vector 0 on.
+    pub events: Vec<OwnedFd>,
+    /// The memory that is mapped for it.
+    pub memory: Option<LentMemory>,
 }
 
 /// What another process needs to drive a device that is [`Held`], but for memory.
@@ -84,7 +95,64 @@ impl Held {
             space,
             device,
             memory: None,
-            _group: parts.group,
+            group: parts.group,
+        })
+    }
+
+    /// Takes over a device, as it runs, from a process that held it with these.
+    ///
+    /// # Errors
+    /// As [`Held::from_parts`].
+    pub fn resume(kept: Kept) -> Result<Self, TransportError> {
+        let name: Arc<str> = kept.parts.address.into();
+        let failed = |operation| failure(&name, operation);
+        let device = Arc::new(Device::new(kept.parts.device));
+        let space = ConfigSpace::open(&device).map_err(failed("finding configuration space"))?;
+        let function = Function::open(&name, &device, &space)?;
+        let container = Container::new(kept.parts.container);
+        let addresses = container.iommu_info();
+        let addresses = addresses.map_err(failed("asking for device addresses"))?;
+        let mut mappings = DmaMappings::new(container, addresses);
+        let memory = kept.memory.map(|memory| {
+            let region = Arc::new(DmaRegion::shared(memory.file, memory.len)?);
+            mappings.know(&region, memory.iova)?;
+            Ok(region.at(memory.iova))
+        });
+        let memory = memory.transpose();
+        Ok(Self {
+            function: Arc::new(function),
+            vectors: MsixVectors::resume(kept.events),
+            mappings,
+            space,
+            device,
+            memory: memory.map_err(failed("taking its memory over"))?,
+            group: kept.parts.group,
+        })
+    }
+
+    /// Everything that another process needs to hold the device instead of this one, which must
+    /// then end without dropping it.
+    ///
+    /// # Errors
+    /// Descriptors have run out.
+    pub fn keep(&self) -> io::Result<Kept> {
+        let memory = self.memory.as_ref().map(|memory| {
+            Ok::<_, io::Error>(LentMemory {
+                file: memory.region().file().try_clone()?,
+                len: memory.len(),
+                iova: memory.iova(),
+            })
+        });
+        let parts = VfioParts {
+            address: self.name().to_owned(),
+            container: self.mappings.container()?,
+            group: self.group.as_ref().map(OwnedFd::try_clone).transpose()?,
+            device: self.device.file().try_clone()?.into(),
+        };
+        Ok(Kept {
+            parts,
+            events: self.vectors.connected()?,
+            memory: memory.transpose()?,
         })
     }
 

@@ -34,6 +34,20 @@ impl MsixVectors {
         Ok(Self { events })
     }
 
+    /// Vectors that somebody has set up and connected already.
+    pub(super) fn resume(events: Vec<OwnedFd>) -> Self {
+        let events = events.into_iter().map(sys::event_of);
+        Self {
+            events: events.map(|event| Some(Arc::new(event))).collect(),
+        }
+    }
+
+    /// The events of the vectors up to the first that is not connected.
+    pub(super) fn connected(&self) -> io::Result<Vec<OwnedFd>> {
+        let connected = self.events.iter().map_while(Option::as_deref);
+        connected.map(duplicate).collect()
+    }
+
     pub(super) fn count(&self) -> u16 {
         self.events.len() as u16
     }

@@ -49,6 +49,10 @@ impl Container {
         Self(fd)
     }
 
+    pub(super) fn try_clone(&self) -> io::Result<OwnedFd> {
+        self.0.try_clone()
+    }
+
     pub(super) fn api_version(&self) -> io::Result<c_int> {
         // SAFETY: the call takes no argument.
         checked(unsafe { ioctl(&self.0, VFIO_GET_API_VERSION()) })

@@ -62,7 +62,7 @@ fn held(stuck: &[(usize, u32)]) -> (Held, [Arc<FakeRegisters>; 3]) {
         space: ConfigSpace::at(&device, 0),
         device,
         memory: None,
-        _group: None,
+        group: None,
     };
     (held, [common, notify, config])
 }
