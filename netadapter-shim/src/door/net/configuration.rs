@@ -2,11 +2,12 @@
 
 #![allow(unsafe_code, non_snake_case)] // C's names, and the client's pointers
 
-mod numbers;
+pub(super) mod numbers;
 mod objects;
 
 use std::sync::Arc;
 
+use super::adapter::AdapterObject;
 use super::guard::{self, Globals, refuse};
 use super::{device, status};
 use crate::abi::{FailureCode, NetAdapterLinkLayerAddress, NtStatus};
@@ -91,6 +92,21 @@ fn table(call: &str, scope: ConfigurationScope) -> Result<Arc<dyn ConfigurationS
     Ok(host.configuration(scope))
 }
 
+/// What an adapter is configured with.
+///
+/// # Errors
+/// STATUS_OBJECT_NAME_NOT_FOUND without a host.
+pub(super) fn adapter_table(
+    call: &str,
+    adapter: &AdapterObject,
+) -> Result<Arc<dyn ConfigurationStore>> {
+    let scope = ConfigurationScope::Adapter {
+        device: device::number(adapter.device),
+        adapter: adapter.number,
+    };
+    table(call, scope)
+}
+
 unsafe extern "C" fn NetDeviceOpenConfiguration(
     globals: Globals,
     device: Handle,
@@ -120,12 +136,9 @@ unsafe extern "C" fn NetAdapterOpenConfiguration(
     const CALL: &str = "NetAdapterOpenConfiguration";
     let open_it = || {
         let object = guard::adapter(CALL, globals, adapter)?;
-        let scope = ConfigurationScope::Adapter {
-            device: device::number(object.device),
-            adapter: object.number,
-        };
+        let table = adapter_table(CALL, &object)?;
         // SAFETY: the client called with C's prototype.
-        unsafe { open(CALL, adapter, table(CALL, scope)?, attributes, opened) }
+        unsafe { open(CALL, adapter, table, attributes, opened) }
     };
     status(open_it())
 }

@@ -64,7 +64,7 @@ extern "C" fn NetOffloadIsRxChecksumIPv4Enabled(globals: Globals, offload: usize
         "NetOffloadIsRxChecksumIPv4Enabled",
         globals,
         offload,
-        |enabled| enabled.rx_checksum,
+        |enabled| enabled.rx_checksum_ipv4,
     ))
 }
 
@@ -73,7 +73,7 @@ extern "C" fn NetOffloadIsRxChecksumTcpEnabled(globals: Globals, offload: usize)
         "NetOffloadIsRxChecksumTcpEnabled",
         globals,
         offload,
-        |enabled| enabled.rx_checksum,
+        |enabled| enabled.rx_checksum_tcp,
     ))
 }
 
@@ -82,7 +82,7 @@ extern "C" fn NetOffloadIsRxChecksumUdpEnabled(globals: Globals, offload: usize)
         "NetOffloadIsRxChecksumUdpEnabled",
         globals,
         offload,
-        |enabled| enabled.rx_checksum,
+        |enabled| enabled.rx_checksum_udp,
     ))
 }
 
