@@ -10,7 +10,7 @@ use crate::abi::*;
 use crate::adapter::AdapterError;
 use crate::door::fail::breach;
 use crate::door::foreign::{BadStruct, Sized32, read_sized};
-use crate::door::globals::{self, Client};
+use crate::door::globals;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::runtime::irql;
 
@@ -45,15 +45,16 @@ sized!(
     NetPacketQueueConfig,
 );
 
-/// The client behind a call; a pointer that is none is a breach, and so is an
-/// IRQL above the call's own.
-pub(super) fn client(call: &str, globals: Globals) -> Result<Arc<Client>, NtStatus> {
+/// Checks that a client calls; a pointer that is none of a client's is a
+/// breach, and so is an IRQL above the call's own.
+pub(super) fn client(call: &str, globals: Globals) -> Result<(), NtStatus> {
     check_irql(call, irql::current());
-    globals::client(globals).ok_or_else(|| {
-        let text = format_args!("{call}: the driver globals {globals:p} were not given out here");
-        breach(FailureCode::CorruptedPrivateGlobals, text);
-        NtStatus::INVALID_PARAMETER
-    })
+    if globals::is_known(globals) {
+        return Ok(());
+    }
+    let text = format_args!("{call}: the driver globals {globals:p} were not given out here");
+    breach(FailureCode::CorruptedPrivateGlobals, text);
+    Err(NtStatus::INVALID_PARAMETER)
 }
 
 /// Nothing goes wrong here above an IRQL: the call goes on, if the verifier is
