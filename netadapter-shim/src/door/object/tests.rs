@@ -77,6 +77,20 @@ fn a_payload_is_found_by_its_kind_only() {
 }
 
 #[test]
+fn a_payload_that_was_found_is_found_no_more_once_its_object_is_destroyed() {
+    let handle = create(Kind::General, None, Arc::new(7u32)).unwrap();
+    let found: Arc<u32> = payload(handle, Kind::General).unwrap();
+    let again: Arc<u32> = payload(handle, Kind::General).unwrap();
+    assert!(Arc::ptr_eq(&found, &again));
+    assert!(payload::<u32>(handle, Kind::Device).is_err());
+    drop(again);
+    delete(handle);
+    // Somebody has its Rust half still; its handle stands for nothing.
+    assert!(payload::<u32>(handle, Kind::General).is_err());
+    assert_eq!(Arc::strong_count(&found), 1, "kept by nobody else");
+}
+
+#[test]
 fn a_bad_handle_is_a_breach_that_names_the_call() {
     let status = checked::<u32>("WdfTimerStart", Handle::from_address(0x40), Kind::Timer);
     assert_eq!(status.unwrap_err(), NtStatus::INVALID_HANDLE);
