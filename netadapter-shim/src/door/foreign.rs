@@ -4,6 +4,7 @@
 
 mod argument;
 mod callback;
+mod plain;
 
 use super::types::UnicodeString;
 use crate::abi::NtStatus;

@@ -26,6 +26,7 @@ pub(crate) use handle::Handle;
 pub(crate) use hash::SpreadState;
 
 use super::fail::{WdfFault, breach};
+use super::types::ObjectCallback;
 use crate::abi::NtStatus;
 use context::Context;
 
@@ -310,7 +311,7 @@ fn drop_tree(handle: Handle) {
 fn call_each(
     object: &Object,
     handle: Handle,
-    mut take: impl FnMut(&mut Context) -> Option<attributes::Callback>,
+    mut take: impl FnMut(&mut Context) -> Option<ObjectCallback>,
 ) {
     for index in 0.. {
         let callback = match object.state().contexts.get_mut(index) {

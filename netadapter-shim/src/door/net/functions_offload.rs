@@ -1,6 +1,6 @@
 //! The state of offloads with C signatures.
 
-#![allow(unsafe_code, non_snake_case)] // C's names, and the client's pointers passed on
+#![allow(non_snake_case)] // C's names
 
 use std::ffi::c_void;
 

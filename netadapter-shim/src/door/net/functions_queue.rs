@@ -1,10 +1,11 @@
 //! The queues' functions with their C signatures.
 
-#![allow(unsafe_code, non_snake_case)] // C's names, and the client's pointers passed on
+#![allow(non_snake_case)] // C's names
 
 use super::guard::{self, Globals};
 use super::{done, queue, status};
 use crate::abi::{NetExtension, NetExtensionQuery, NetPacketQueueConfig};
+use crate::door::foreign::{In, Out};
 use crate::door::object::Handle;
 use crate::door::table::{Entry, entries};
 use crate::door::types::WdfObjectAttributes;
@@ -35,22 +36,19 @@ pub(super) const FUNCTIONS: &[(&str, Entry)] = entries![
 extern "C" fn NetTxQueueCreate(
     globals: Globals,
     init: usize,
-    attributes: *const WdfObjectAttributes,
-    config: *const NetPacketQueueConfig,
-    queue: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    config: In<'_, NetPacketQueueConfig>,
+    queue: Out<'_, Handle>,
 ) -> i32 {
-    // SAFETY: the client called with C's prototype.
-    status(unsafe {
-        queue::create(
-            "NetTxQueueCreate",
-            globals,
-            Direction::Tx,
-            init,
-            attributes,
-            config,
-            queue,
-        )
-    })
+    status(queue::create(
+        "NetTxQueueCreate",
+        globals,
+        Direction::Tx,
+        init,
+        attributes,
+        config,
+        queue,
+    ))
 }
 
 extern "C" fn NetTxQueueInitGetQueueId(globals: Globals, init: usize) -> u32 {
@@ -64,20 +62,17 @@ extern "C" fn NetTxQueueGetRingCollection(globals: Globals, queue: Handle) -> *c
 extern "C" fn NetTxQueueGetExtension(
     globals: Globals,
     queue: Handle,
-    query: *const NetExtensionQuery,
-    extension: *mut NetExtension,
+    query: In<'_, NetExtensionQuery>,
+    extension: Out<'_, NetExtension>,
 ) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe {
-        queue::extension(
-            "NetTxQueueGetExtension",
-            globals,
-            Direction::Tx,
-            queue,
-            query,
-            extension,
-        )
-    });
+    done(queue::extension(
+        "NetTxQueueGetExtension",
+        globals,
+        Direction::Tx,
+        queue,
+        query,
+        extension,
+    ));
 }
 
 extern "C" fn NetTxQueueNotifyMoreCompletedPacketsAvailable(globals: Globals, queue: Handle) {
@@ -92,22 +87,19 @@ extern "C" fn NetTxQueueNotifyMoreCompletedPacketsAvailable(globals: Globals, qu
 extern "C" fn NetRxQueueCreate(
     globals: Globals,
     init: usize,
-    attributes: *const WdfObjectAttributes,
-    config: *const NetPacketQueueConfig,
-    queue: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    config: In<'_, NetPacketQueueConfig>,
+    queue: Out<'_, Handle>,
 ) -> i32 {
-    // SAFETY: the client called with C's prototype.
-    status(unsafe {
-        queue::create(
-            "NetRxQueueCreate",
-            globals,
-            Direction::Rx,
-            init,
-            attributes,
-            config,
-            queue,
-        )
-    })
+    status(queue::create(
+        "NetRxQueueCreate",
+        globals,
+        Direction::Rx,
+        init,
+        attributes,
+        config,
+        queue,
+    ))
 }
 
 extern "C" fn NetRxQueueInitGetQueueId(globals: Globals, init: usize) -> u32 {
@@ -121,20 +113,17 @@ extern "C" fn NetRxQueueGetRingCollection(globals: Globals, queue: Handle) -> *c
 extern "C" fn NetRxQueueGetExtension(
     globals: Globals,
     queue: Handle,
-    query: *const NetExtensionQuery,
-    extension: *mut NetExtension,
+    query: In<'_, NetExtensionQuery>,
+    extension: Out<'_, NetExtension>,
 ) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe {
-        queue::extension(
-            "NetRxQueueGetExtension",
-            globals,
-            Direction::Rx,
-            queue,
-            query,
-            extension,
-        )
-    });
+    done(queue::extension(
+        "NetRxQueueGetExtension",
+        globals,
+        Direction::Rx,
+        queue,
+        query,
+        extension,
+    ));
 }
 
 extern "C" fn NetRxQueueNotifyMoreReceivedPacketsAvailable(globals: Globals, queue: Handle) {

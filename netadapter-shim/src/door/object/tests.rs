@@ -5,6 +5,7 @@ use std::ptr::null;
 
 use super::*;
 use crate::door::fail::recorded;
+use crate::door::foreign::{Callback, In};
 use crate::door::types::{WdfContextTypeInfo, WdfObjectAttributes};
 
 thread_local! {
@@ -26,8 +27,8 @@ fn calls() -> Vec<(&'static str, Handle)> {
 fn attributes() -> WdfObjectAttributes {
     WdfObjectAttributes {
         size: 56,
-        evt_cleanup: Some(cleanup),
-        evt_destroy: Some(destroy),
+        evt_cleanup: Some(Callback::of(cleanup)),
+        evt_destroy: Some(Callback::of(destroy)),
         execution_level: 1,
         synchronization_scope: 1,
         parent: Handle::NULL,
@@ -61,8 +62,7 @@ fn watched(parent: Option<Handle>) -> Handle {
 }
 
 fn read(attributes: &WdfObjectAttributes, rules: Rules) -> Result<Attributes, NtStatus> {
-    // SAFETY: the structure and whatever it points to outlive the call.
-    unsafe { Attributes::read(attributes, rules) }
+    Attributes::of(In::of(attributes), rules)
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn deleting_twice_and_from_within_a_callback_does_nothing() {
     }
     let handle = create(Kind::General, None, Arc::new(())).unwrap();
     let mut attributes = attributes();
-    attributes.evt_cleanup = Some(again);
+    attributes.evt_cleanup = Some(Callback::of(again));
     attach(handle, &attributes);
     delete(handle);
     delete(handle);
@@ -166,7 +166,7 @@ fn a_parent_that_is_going_takes_no_children() {
     }
     let handle = create(Kind::General, None, Arc::new(())).unwrap();
     let mut attributes = attributes();
-    attributes.evt_cleanup = Some(late);
+    attributes.evt_cleanup = Some(Callback::of(late));
     attach(handle, &attributes);
     delete(handle);
     assert_eq!(STATUS.take(), Some(NtStatus::DELETE_PENDING));
