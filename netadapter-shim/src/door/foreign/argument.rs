@@ -223,6 +223,17 @@ impl<T: Sized16> In<'_, T> {
 }
 
 impl<T: AnyBits> In<'_, T> {
+    /// Copies that many values, which the client says there are; `None` for NULL.
+    pub(crate) fn elements(self, count: usize) -> Option<Vec<T>> {
+        let one = |index| {
+            // SAFETY: not NULL, and as many as came along with it.
+            let element = unsafe { self.0.add(index) };
+            // SAFETY: as above, and one of the client's values.
+            unsafe { element.read_unaligned() }
+        };
+        (!self.0.is_null()).then(|| (0..count).map(one).collect())
+    }
+
     /// Copies the value; `None` for NULL.
     pub(crate) fn read(self) -> Option<T> {
         // SAFETY: not NULL, and the client's value, as the type says.

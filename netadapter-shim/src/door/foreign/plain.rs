@@ -2,13 +2,14 @@
 
 #![allow(unsafe_code)] // promises that the structures are plain data
 
-use super::{AnyBits, Sized32};
+use super::{AnyBits, Atomics, Sized32};
 use crate::abi::*;
 use crate::door::net::power::{
     ArpParameters, BitmapCapabilities, BitmapParameters, CountCapabilities, FlagCapabilities, List,
     MediaChangeParameters, NsParameters, PreviewCallbacks, Reason, ResetCapabilities,
 };
 use crate::door::object::Handle;
+use crate::door::runtime::{CriticalSection, GroupAffinity};
 use crate::door::types::{Guid, UnicodeString, WdfContextTypeInfo, WdfObjectAttributes};
 
 macro_rules! sized {
@@ -52,6 +53,10 @@ sized!(
 
 // SAFETY: an integer.
 unsafe impl AnyBits for i64 {}
+// SAFETY: an integer, or a handle that is looked up.
+unsafe impl AnyBits for usize {}
+// SAFETY: integers.
+unsafe impl AnyBits for GroupAffinity {}
 // SAFETY: integers.
 unsafe impl AnyBits for Guid {}
 // SAFETY: an address that is looked up and not followed.
@@ -60,3 +65,6 @@ unsafe impl AnyBits for Handle {}
 unsafe impl AnyBits for NetAdapterLinkLayerAddress {}
 // SAFETY: two integers and an address that is followed with its own argument.
 unsafe impl AnyBits for UnicodeString {}
+
+// SAFETY: atomics, and numbers that are never used.
+unsafe impl Atomics for CriticalSection {}
