@@ -99,96 +99,27 @@ extern "C" fn NetAdapterGetNetLuid(globals: Globals, adapter: Handle) -> u64 {
     adapter.map_or(0, |adapter| adapter.luid())
 }
 
-extern "C" fn NetAdapterSetLinkLayerCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: In<'_, NetAdapterLinkLayerCapabilities>,
-) {
-    done(setters::link_layer_capabilities(
-        globals, adapter, structure,
-    ));
+/// What a client states of its adapter in one structure.
+macro_rules! statements {
+    ($($name:ident($structure:ty): $setter:ident;)+) => {$(
+        extern "C" fn $name(globals: Globals, adapter: Handle, structure: In<'_, $structure>) {
+            done(setters::$setter(globals, adapter, structure));
+        }
+    )+};
 }
 
-extern "C" fn NetAdapterSetPermanentLinkLayerAddress(
-    globals: Globals,
-    adapter: Handle,
-    structure: In<'_, NetAdapterLinkLayerAddress>,
-) {
-    done(setters::permanent_address(globals, adapter, structure));
-}
-
-extern "C" fn NetAdapterSetCurrentLinkLayerAddress(
-    globals: Globals,
-    adapter: Handle,
-    structure: In<'_, NetAdapterLinkLayerAddress>,
-) {
-    done(setters::current_address(globals, adapter, structure));
-}
-
-extern "C" fn NetAdapterSetLinkState(
-    globals: Globals,
-    adapter: Handle,
-    structure: In<'_, NetAdapterLinkState>,
-) {
-    done(setters::link_state(globals, adapter, structure));
-}
-
-extern "C" fn NetAdapterSetReceiveFilterCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: In<'_, NetAdapterReceiveFilterCapabilities>,
-) {
-    done(setters::receive_filter_capabilities(
-        globals, adapter, structure,
-    ));
-}
-
-extern "C" fn NetAdapterOffloadSetTxChecksumCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: In<'_, NetAdapterOffloadTxChecksumCapabilities>,
-) {
-    done(setters::tx_checksum(globals, adapter, structure));
-}
-
-extern "C" fn NetAdapterOffloadSetRxChecksumCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: In<'_, NetAdapterOffloadRxChecksumCapabilities>,
-) {
-    done(setters::rx_checksum(globals, adapter, structure));
-}
-
-extern "C" fn NetAdapterOffloadSetGsoCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: In<'_, NetAdapterOffloadGsoCapabilities>,
-) {
-    done(setters::gso(globals, adapter, structure));
-}
-
-extern "C" fn NetAdapterOffloadSetRscCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: In<'_, NetAdapterOffloadRscCapabilities>,
-) {
-    done(setters::rsc(globals, adapter, structure));
-}
-
-extern "C" fn NetAdapterOffloadSetIeee8021qTagCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: In<'_, NetAdapterOffloadIeee8021qTagCapabilities>,
-) {
-    done(setters::ieee8021q(globals, adapter, structure));
-}
-
-extern "C" fn NetAdapterSetReceiveScalingCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: In<'_, NetAdapterReceiveScalingCapabilities>,
-) {
-    done(setters::receive_scaling(globals, adapter, structure));
+statements! {
+    NetAdapterSetLinkLayerCapabilities(NetAdapterLinkLayerCapabilities): link_layer_capabilities;
+    NetAdapterSetPermanentLinkLayerAddress(NetAdapterLinkLayerAddress): permanent_address;
+    NetAdapterSetCurrentLinkLayerAddress(NetAdapterLinkLayerAddress): current_address;
+    NetAdapterSetLinkState(NetAdapterLinkState): link_state;
+    NetAdapterSetReceiveFilterCapabilities(NetAdapterReceiveFilterCapabilities): receive_filter_capabilities;
+    NetAdapterOffloadSetTxChecksumCapabilities(NetAdapterOffloadTxChecksumCapabilities): tx_checksum;
+    NetAdapterOffloadSetRxChecksumCapabilities(NetAdapterOffloadRxChecksumCapabilities): rx_checksum;
+    NetAdapterOffloadSetGsoCapabilities(NetAdapterOffloadGsoCapabilities): gso;
+    NetAdapterOffloadSetRscCapabilities(NetAdapterOffloadRscCapabilities): rsc;
+    NetAdapterOffloadSetIeee8021qTagCapabilities(NetAdapterOffloadIeee8021qTagCapabilities): ieee8021q;
+    NetAdapterSetReceiveScalingCapabilities(NetAdapterReceiveScalingCapabilities): receive_scaling;
 }
 
 extern "C" fn NetAdapterSetLinkLayerMtuSize(globals: Globals, adapter: Handle, mtu: u32) {

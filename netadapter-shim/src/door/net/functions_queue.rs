@@ -33,107 +33,63 @@ pub(super) const FUNCTIONS: &[(&str, Entry)] = entries![
     NetTxQueueGetDemuxPeerAddress,
 ];
 
-extern "C" fn NetTxQueueCreate(
-    globals: Globals,
-    init: usize,
-    attributes: In<'_, WdfObjectAttributes>,
-    config: In<'_, NetPacketQueueConfig>,
-    queue: Out<'_, Handle>,
-) -> i32 {
-    status(queue::create(
-        "NetTxQueueCreate",
-        globals,
-        Direction::Tx,
-        init,
-        attributes,
-        config,
-        queue,
-    ))
+/// The functions that each direction has under names of its own.
+macro_rules! queue_functions {
+    ($direction:ident: $create:ident, $id:ident, $collection:ident, $extension:ident, $notify:ident) => {
+        extern "C" fn $create(
+            globals: Globals,
+            init: usize,
+            attributes: In<'_, WdfObjectAttributes>,
+            config: In<'_, NetPacketQueueConfig>,
+            queue: Out<'_, Handle>,
+        ) -> i32 {
+            let (call, direction) = (stringify!($create), Direction::$direction);
+            status(queue::create(
+                call, globals, direction, init, attributes, config, queue,
+            ))
+        }
+
+        extern "C" fn $id(globals: Globals, init: usize) -> u32 {
+            queue::queue_id(stringify!($id), globals, Direction::$direction, init)
+        }
+
+        extern "C" fn $collection(globals: Globals, queue: Handle) -> *const [usize; 3] {
+            let call = stringify!($collection);
+            queue::collection(call, globals, Direction::$direction, queue)
+        }
+
+        extern "C" fn $extension(
+            globals: Globals,
+            queue: Handle,
+            query: In<'_, NetExtensionQuery>,
+            extension: Out<'_, NetExtension>,
+        ) {
+            let (call, direction) = (stringify!($extension), Direction::$direction);
+            done(queue::extension(
+                call, globals, direction, queue, query, extension,
+            ));
+        }
+
+        extern "C" fn $notify(globals: Globals, queue: Handle) {
+            queue::notify(stringify!($notify), globals, Direction::$direction, queue);
+        }
+    };
 }
 
-extern "C" fn NetTxQueueInitGetQueueId(globals: Globals, init: usize) -> u32 {
-    queue::queue_id("NetTxQueueInitGetQueueId", globals, Direction::Tx, init)
-}
-
-extern "C" fn NetTxQueueGetRingCollection(globals: Globals, queue: Handle) -> *const [usize; 3] {
-    queue::collection("NetTxQueueGetRingCollection", globals, Direction::Tx, queue)
-}
-
-extern "C" fn NetTxQueueGetExtension(
-    globals: Globals,
-    queue: Handle,
-    query: In<'_, NetExtensionQuery>,
-    extension: Out<'_, NetExtension>,
-) {
-    done(queue::extension(
-        "NetTxQueueGetExtension",
-        globals,
-        Direction::Tx,
-        queue,
-        query,
-        extension,
-    ));
-}
-
-extern "C" fn NetTxQueueNotifyMoreCompletedPacketsAvailable(globals: Globals, queue: Handle) {
-    queue::notify(
-        "NetTxQueueNotifyMoreCompletedPacketsAvailable",
-        globals,
-        Direction::Tx,
-        queue,
-    );
-}
-
-extern "C" fn NetRxQueueCreate(
-    globals: Globals,
-    init: usize,
-    attributes: In<'_, WdfObjectAttributes>,
-    config: In<'_, NetPacketQueueConfig>,
-    queue: Out<'_, Handle>,
-) -> i32 {
-    status(queue::create(
-        "NetRxQueueCreate",
-        globals,
-        Direction::Rx,
-        init,
-        attributes,
-        config,
-        queue,
-    ))
-}
-
-extern "C" fn NetRxQueueInitGetQueueId(globals: Globals, init: usize) -> u32 {
-    queue::queue_id("NetRxQueueInitGetQueueId", globals, Direction::Rx, init)
-}
-
-extern "C" fn NetRxQueueGetRingCollection(globals: Globals, queue: Handle) -> *const [usize; 3] {
-    queue::collection("NetRxQueueGetRingCollection", globals, Direction::Rx, queue)
-}
-
-extern "C" fn NetRxQueueGetExtension(
-    globals: Globals,
-    queue: Handle,
-    query: In<'_, NetExtensionQuery>,
-    extension: Out<'_, NetExtension>,
-) {
-    done(queue::extension(
-        "NetRxQueueGetExtension",
-        globals,
-        Direction::Rx,
-        queue,
-        query,
-        extension,
-    ));
-}
-
-extern "C" fn NetRxQueueNotifyMoreReceivedPacketsAvailable(globals: Globals, queue: Handle) {
-    queue::notify(
-        "NetRxQueueNotifyMoreReceivedPacketsAvailable",
-        globals,
-        Direction::Rx,
-        queue,
-    );
-}
+queue_functions!(
+    Tx: NetTxQueueCreate,
+    NetTxQueueInitGetQueueId,
+    NetTxQueueGetRingCollection,
+    NetTxQueueGetExtension,
+    NetTxQueueNotifyMoreCompletedPacketsAvailable
+);
+queue_functions!(
+    Rx: NetRxQueueCreate,
+    NetRxQueueInitGetQueueId,
+    NetRxQueueGetRingCollection,
+    NetRxQueueGetExtension,
+    NetRxQueueNotifyMoreReceivedPacketsAvailable
+);
 
 extern "C" fn NetTxQueueGetDemux8021p(globals: Globals, queue: Handle) -> u8 {
     queue::demux("NetTxQueueGetDemux8021p", globals, queue).unwrap_or(0)
