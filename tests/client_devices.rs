@@ -11,6 +11,7 @@ use std::time::Duration;
 use support::clients::{Hosted, compile};
 use support::machine::Machine;
 use support::namespace::{in_namespace, sh};
+use support::wire::{BOTH, Transfer, connect};
 
 const SOURCE: &str = "tests/clients/device.c";
 const ONE: [&str; 2] = ["--ifname", "left"];
@@ -112,6 +113,37 @@ fn power_comes_back_with_new_queues_and_restarted_io() {
         assert_eq!(steps(since), [&DOWN[..], &UP].concat(), "{said}");
         assert!(since.contains("to power state 4") && since.contains("from power state 4"));
         assert_eq!(index_of("left"), index, "another interface");
+        assert_eq!(hosted.stop().code, 0);
+    });
+}
+
+/// How often power goes and comes under traffic, and bytes that must get through in between.
+const CYCLES: usize = 10;
+const BETWEEN: u64 = 256 << 10;
+
+#[test]
+fn a_connection_outlives_ten_power_cycles() {
+    let test = "a_connection_outlives_ten_power_cycles";
+    let Some(client) = compile("tests/clients/pair.c", "cycled-under-load", &[]) else {
+        return;
+    };
+    in_namespace(test, || {
+        let machine = Machine::new();
+        let hosted = Hosted::up(&machine, &client, &BOTH);
+        let elsewhere = connect();
+        let transfer = Transfer::begin(&elsewhere);
+        transfer.goes_on(BETWEEN);
+        let before = hosted.said();
+        for _ in 0..CYCLES {
+            let answer = happen(&machine, "power_cycle");
+            assert!(answer.contains("done"), "{answer}");
+            transfer.goes_on(BETWEEN);
+        }
+        transfer.digests_agree();
+        let said = hosted.said();
+        let queues = ["CreateTxQueue", "CreateRxQueue"].repeat(2);
+        let cycle = [&["D0Exit", "D0Entry"][..], &queues].concat();
+        assert_eq!(steps(&said[before.len()..]), cycle.repeat(CYCLES), "{said}");
         assert_eq!(hosted.stop().code, 0);
     });
 }

@@ -78,11 +78,24 @@ fn received_by(elsewhere: &Elsewhere, interface: &str) -> u64 {
 
 /// All traffic over a client built with these macros.
 fn carries(test: &'static str, name: &str, macros: &[&str]) -> Option<Seen> {
+    carries_configured(test, name, macros, "")
+}
+
+/// The same with this in the configuration file.
+fn carries_configured(
+    test: &'static str,
+    name: &str,
+    macros: &[&str],
+    section: &str,
+) -> Option<Seen> {
     let client = compile(SOURCE, name, macros)?;
     let mut seen = None;
     in_namespace(test, || {
         let machine = Machine::new();
-        let hosted = Hosted::up(&machine, &client, &BOTH);
+        machine.file("umnet.toml", section);
+        let config = machine.path("umnet.toml").display().to_string();
+        let args = [&BOTH[..], &["--config", &config]].concat();
+        let hosted = Hosted::up(&machine, &client, &args);
         let elsewhere = connect();
         assert!(ping().contains(" 0% packet loss"));
         let mut addresses = vec![IpAddr::from(RIGHT)];
@@ -147,5 +160,39 @@ fn checksums_the_client_does_not_take_are_completed_here() {
     if let Some(seen) = carries(test, "gso-only", &["NO_TX_CHECKSUM"]) {
         assert!(seen.sent > FRAME, "{}", seen.sent);
         assert!(seen.completed > 0, "of frames too small to be cut");
+    }
+}
+
+/// The client can do everything; what it is configured with takes it away.
+const SWITCHED_OFF: &str = "[client.keyworded]
+'*LsoV2IPv4' = 0
+'*LsoV2IPv6' = '0'
+'*UsoIPv4' = 0
+'*UsoIPv6' = 0
+'*RscIPv4' = false
+'*RscIPv6' = false
+'*UdpRsc' = 0
+";
+
+#[test]
+fn large_frames_that_keywords_switch_off_are_left_to_the_stack() {
+    let test = "large_frames_that_keywords_switch_off_are_left_to_the_stack";
+    if let Some(seen) = carries_configured(test, "keyworded", &[], SWITCHED_OFF) {
+        assert!(seen.sent <= FRAME, "{}", seen.sent);
+        assert_eq!(seen.completed, 0, "the client takes all checksums");
+        // Nobody joins segments either: not the client, and not the framework for it.
+        assert!(seen.received <= FRAME, "{}", seen.received);
+    }
+}
+
+#[test]
+fn checksums_that_keywords_switch_off_for_one_adapter_are_completed_there() {
+    let test = "checksums_that_keywords_switch_off_for_one_adapter_are_completed_there";
+    // Over IPv6 and for datagrams the stack still leaves them. The first adapter is `left`.
+    let section = "[[client.one-family.adapter]]\n'*TCPChecksumOffloadIPv4' = 2\n\
+                   '*LsoV2IPv4' = 0\n";
+    if let Some(seen) = carries_configured(test, "one-family", &[], section) {
+        assert!(seen.completed > 0, "segments over IPv4");
+        assert!(seen.sent > FRAME, "{}: large over IPv6", seen.sent);
     }
 }

@@ -1,10 +1,11 @@
 //! What a frame costs through the C door, with the verifier off and on: the same
 //! as `ring` measures for a Rust client, so that the difference is the door's.
-//! Allocations are counted, because there must be none for a frame.
+//! Allocations are counted, because there must be none for a frame. Then what the
+//! look-up of a handle costs, from one thread and from two at once.
 //!
 //! `cargo bench -p netadapter-shim --bench door`
 #![allow(missing_docs)]
-#![allow(unsafe_code)] // counts what the system's allocator is asked for
+#![allow(unsafe_code)] // counts what the system's allocator is asked for, and calls the client
 
 mod stack;
 
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netadapter_shim::door::client_host::{ClientHost, ConfigurationScope};
 use netadapter_shim::door::configuration_store::{ConfigurationStore, ConfigurationTable};
@@ -89,6 +90,34 @@ fn measure(file: &Path, sending: bool, verifier: bool) -> Result<(f64, f64), Hos
     Ok((time, made as f64 / passed as f64))
 }
 
+const LOOK_UPS: u32 = 2_000_000;
+
+/// Nanoseconds of a call that looks up its driver and one handle, from so many threads at once.
+fn look_up(file: &Path, threads: usize) -> Result<f64, HostedError> {
+    type LookUp = unsafe extern "C" fn(u32) -> u64;
+    let mut client = HostedClient::load(file, Arc::new(Host { sending: true }), options(false))?;
+    client.add_device()?;
+    // SAFETY: it is loaded already; nothing of it runs by this.
+    let library = unsafe { libloading::Library::new(file) }.expect("loaded");
+    // SAFETY: declared so in untouched.c.
+    let calls = unsafe { library.get::<LookUp>(b"LookUp\0") }.expect("LookUp");
+    let calls = *calls;
+    // SAFETY: as above; the client's adapter exists until it is shut down.
+    let round = move || unsafe { calls(LOOK_UPS) };
+    let mut times: Vec<f64> = (0..7)
+        .map(|_| {
+            let begin = Instant::now();
+            std::thread::scope(|scope| {
+                (0..threads).for_each(|_| drop(scope.spawn(round)));
+            });
+            begin.elapsed().as_nanos() as f64 / f64::from(LOOK_UPS)
+        })
+        .collect();
+    client.shut_down();
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
 /// The client, compiled; `None` where there is no clang.
 fn compile(receiving: bool) -> Option<PathBuf> {
     let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -119,6 +148,10 @@ fn main() -> Result<(), HostedError> {
              the verifier {on:7.1} ns, {:.1} times as much",
             on / off
         );
+    }
+    if let Some(file) = compile(false) {
+        let (one, two) = (look_up(&file, 1)?, look_up(&file, 2)?);
+        println!("look-up {one:7.1} ns; from two threads at once {two:7.1} ns each");
     }
     Ok(())
 }

@@ -16,6 +16,7 @@
 mod capabilities;
 mod datapath;
 mod error;
+mod keywords;
 mod offload_capabilities;
 mod offloads;
 mod plan;
@@ -41,6 +42,7 @@ use crate::ring::Extensions;
 use crate::stats::{AdapterStatistics, Counters};
 pub use capabilities::{ReceiveFilter, ReceiveFilterCapabilities, RxCapabilities, TxCapabilities};
 pub use error::AdapterError;
+pub use keywords::OffloadKeywords;
 pub use offload_capabilities::{
     OffloadGsoCapabilities, OffloadRscCapabilities, OffloadTxChecksumCapabilities,
 };
@@ -120,6 +122,8 @@ pub(crate) struct Settings {
     ieee8021q: NetOffloadIeee8021qFlags,
     receive_scaling: Option<ReceiveScalingCapabilities>,
     tx_demux: Option<TxDemux>,
+    /// What a user switched off; what the client can do stays stated.
+    keywords: OffloadKeywords,
 }
 
 impl Settings {

@@ -23,7 +23,10 @@ const PROTOCOL_UDP: u32 = 17;
 /// Headers whose checksum, or whose segmentation, the client takes over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Covered {
-    pub(crate) layer3: Flags3,
+    /// Network headers under TCP.
+    pub(crate) tcp: Flags3,
+    /// Network headers under UDP.
+    pub(crate) udp: Flags3,
     pub(crate) layer4: Flags4,
     /// Largest offset of the transport header; 0 for no limit.
     pub(crate) offset_limit: u16,
@@ -59,14 +62,14 @@ impl Covered {
             L3::IPV6_WITH_EXTENSIONS => Flags3::IPV6_WITH_EXTENSIONS,
             _ => return false,
         };
-        let layer4 = match (layout.layer4_type(), layout.layer4_header_length()) {
-            (L4::TCP, 20) => Flags4::TCP_NO_OPTIONS,
-            (L4::TCP, _) => Flags4::TCP_WITH_OPTIONS,
-            (L4::UDP, _) => Flags4::UDP,
+        let (under, layer4) = match (layout.layer4_type(), layout.layer4_header_length()) {
+            (L4::TCP, 20) => (self.tcp, Flags4::TCP_NO_OPTIONS),
+            (L4::TCP, _) => (self.tcp, Flags4::TCP_WITH_OPTIONS),
+            (L4::UDP, _) => (self.udp, Flags4::UDP),
             _ => return false,
         };
         let near = self.offset_limit == 0 || layout.layer4_offset() <= u32::from(self.offset_limit);
-        near && self.layer3.contains(layer3) && self.layer4.contains(layer4)
+        near && under.contains(layer3) && self.layer4.contains(layer4)
     }
 }
 

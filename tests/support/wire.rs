@@ -2,13 +2,15 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::namespace::sh;
 
@@ -117,6 +119,95 @@ pub(crate) fn digests_agree_at(elsewhere: &Elsewhere, right: IpAddr, bytes: usiz
     });
     assert_eq!(listening.join().expect("listener"), xxh3_64(&sent));
     assert_eq!(xxh3_64(&back), xxh3_64(&sent));
+}
+
+/// One connection to the right one, over which bytes go there and back until they are enough.
+pub(crate) struct Transfer {
+    enough: Arc<AtomicBool>,
+    back: Arc<AtomicU64>,
+    echo: thread::JoinHandle<u64>,
+    writer: thread::JoinHandle<u64>,
+    reader: thread::JoinHandle<u64>,
+}
+
+impl Transfer {
+    pub(crate) fn begin(elsewhere: &Elsewhere) -> Self {
+        let (enough, back) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let echo = elsewhere.run(|| {
+            let listener = TcpListener::bind(SocketAddr::from((RIGHT, 7))).expect("listen");
+            let (mut peer, _) = listener.accept().expect("somebody calls");
+            let answer = peer.try_clone().expect("clone");
+            let digest = drain(&mut peer, |bytes| (&answer).write_all(bytes).expect("back"));
+            answer.shutdown(Shutdown::Write).expect("connected");
+            digest
+        });
+        let mut stream = caller(RIGHT.into());
+        let out = stream.try_clone().expect("clone");
+        let until = Arc::clone(&enough);
+        let writer = thread::spawn(move || send_until(&out, &until));
+        let counter = Arc::clone(&back);
+        let reader = thread::spawn(move || {
+            drain(&mut stream, |bytes| {
+                counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            })
+        });
+        Self {
+            enough,
+            back,
+            echo,
+            writer,
+            reader,
+        }
+    }
+
+    /// Waits until so many more bytes have come back than now.
+    pub(crate) fn goes_on(&self, bytes: u64) {
+        let (before, end) = (self.back.load(Ordering::Relaxed), Instant::now() + PATIENCE);
+        while self.back.load(Ordering::Relaxed) < before + bytes {
+            assert!(Instant::now() < end, "nothing comes back any more");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Ends the connection in good order: all that was sent was heard, and came back.
+    pub(crate) fn digests_agree(self) {
+        self.enough.store(true, Ordering::Relaxed);
+        let sent = self.writer.join().expect("all sent");
+        assert_eq!(self.echo.join().expect("all heard"), sent);
+        assert_eq!(self.reader.join().expect("all back"), sent);
+    }
+}
+
+/// Sends blocks, each unlike the others, and returns the digest of all.
+fn send_until(mut stream: &TcpStream, enough: &AtomicBool) -> u64 {
+    stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
+    let mut digest = Xxh3::new();
+    for number in 0u64.. {
+        if enough.load(Ordering::Relaxed) {
+            break;
+        }
+        let byte = |at: u64| ((number << 14 | at).wrapping_mul(0x9e37_79b9) >> 9) as u8;
+        let block: Vec<u8> = (0..16_384).map(byte).collect();
+        digest.update(&block);
+        stream.write_all(&block).expect("the connection lives");
+    }
+    stream.shutdown(Shutdown::Write).expect("connected");
+    digest.digest()
+}
+
+/// Reads to the end, and returns the digest.
+fn drain(stream: &mut TcpStream, mut heard: impl FnMut(&[u8])) -> u64 {
+    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    let (mut digest, mut buffer) = (Xxh3::new(), vec![0; 1 << 16]);
+    loop {
+        match stream.read(&mut buffer).expect("the connection lives") {
+            0 => return digest.digest(),
+            count => {
+                digest.update(&buffer[..count]);
+                heard(&buffer[..count]);
+            }
+        }
+    }
 }
 
 /// The listener may need a moment.

@@ -115,6 +115,14 @@ macro_rules! flag_ops {
             }
         }
 
+        impl std::ops::BitAnd for $name {
+            type Output = Self;
+
+            fn bitand(self, other: Self) -> Self {
+                Self(self.0 & other.0)
+            }
+        }
+
         impl std::ops::BitOr for $name {
             type Output = Self;
 

@@ -7,6 +7,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::plan::Plan;
 use super::{Adapter, AdapterError, TxDemux};
+use crate::abi::NetOffloadLayer3Flags as L3;
 use crate::buffer_pool::BufferPool;
 use crate::execution::{CallError, ContextParts, ExecutionContext};
 use crate::port::PortQueue;
@@ -226,13 +227,18 @@ impl Adapter {
         Ok(())
     }
 
-    /// What the client leaves to the framework, as far as the stack takes it.
+    /// What the client leaves to the framework, as far as the stack takes it and
+    /// it is not switched off.
     fn coalescing(&self) -> Coalescing {
         let (stack, client) = (self.port.rx_offloads(), &self.active.enabled);
         let wanted = self.config.coalesce_received;
+        let on = self.settings.keywords.rsc;
         Coalescing {
-            ipv4: wanted && stack.tso4 && !client.tcp_rsc_ipv4,
-            ipv6: wanted && stack.tso6 && !client.tcp_rsc_ipv6,
+            ipv4: wanted && stack.tso4 && !client.tcp_rsc_ipv4 && on.contains(L3::IPV4_NO_OPTIONS),
+            ipv6: wanted
+                && stack.tso6
+                && !client.tcp_rsc_ipv6
+                && on.contains(L3::IPV6_NO_EXTENSIONS),
         }
     }
 

@@ -2,7 +2,6 @@
 //! the adapter's own wishes.
 
 use super::Adapter;
-use crate::offload::{Covered, Segmentation};
 use crate::queue::{RingInfo, TxCoverage, TxDemux};
 
 /// Ethernet header and one VLAN tag.
@@ -86,24 +85,10 @@ impl Adapter {
     }
 
     fn coverage(&self) -> TxCoverage {
-        let checksum = self.settings.tx_checksum.map(|caps| Covered {
-            layer3: caps.layer3,
-            layer4: caps.layer4,
-            offset_limit: caps.layer4_header_offset_limit,
-        });
-        let segmentation = self.settings.gso.map(|caps| Segmentation {
-            covered: Covered {
-                layer3: caps.layer3,
-                layer4: caps.layer4,
-                offset_limit: caps.layer4_header_offset_limit,
-            },
-            maximum_size: caps.maximum_offload_size,
-            minimum_count: caps.minimum_segment_count,
-        });
         TxCoverage {
-            checksum: checksum.unwrap_or_default(),
-            segmentation: segmentation.unwrap_or_default(),
-            tagging: self.settings.ieee8021q,
+            checksum: self.settings.tx_sums(),
+            segmentation: self.settings.segmentation(),
+            tagging: self.settings.tagging(),
             post_ignored: self.config.post_ignored,
         }
     }
@@ -118,15 +103,15 @@ impl Adapter {
     /// Rx queues: several only where the device spreads.
     fn rx_queue_count(&self) -> usize {
         let most = self.settings.rx.map_or(1, |rx| rx.maximum_number_of_queues);
-        let scaling = self.settings.receive_scaling;
-        let wanted = scaling.map_or(1, |scaling| scaling.number_of_queues);
+        let (scaling, keywords) = (self.settings.scaling(), self.settings.keywords);
+        let wanted = scaling.map_or(1, |scaling| keywords.queues(&scaling));
         wanted.min(most).clamp(1, MOST_RX_QUEUES)
     }
 
     /// Queues of the port: one where queues are told apart here or by the
     /// device, because the kernel tells frames apart in ways of its own.
     fn pair_count(&self) -> usize {
-        if self.settings.receive_scaling.is_some() || self.settings.tx_demux.is_some() {
+        if self.settings.scaling().is_some() || self.settings.tx_demux.is_some() {
             return 1;
         }
         let tx = self

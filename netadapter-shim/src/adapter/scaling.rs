@@ -125,7 +125,7 @@ impl Adapter {
     /// Tells a client with several Rx queues how to spread: the table first,
     /// then the key, then on. A client that refuses keeps to queue 0.
     pub(super) fn push_receive_scaling(&mut self, queues: usize) {
-        let Some(capabilities) = self.settings.receive_scaling.filter(|_| queues > 1) else {
+        let Some(capabilities) = self.settings.scaling().filter(|_| queues > 1) else {
             return;
         };
         let pushed = self

@@ -3,7 +3,7 @@
 
 use super::capabilities::invalid;
 use super::{
-    Adapter, AdapterError, OffloadGsoCapabilities, OffloadRscCapabilities,
+    Adapter, AdapterError, OffloadGsoCapabilities, OffloadKeywords, OffloadRscCapabilities,
     OffloadTxChecksumCapabilities, ReceiveFilter, ReceiveFilterCapabilities, RxCapabilities,
     TxCapabilities,
 };
@@ -183,6 +183,17 @@ impl Adapter {
     ) -> Result<(), AdapterError> {
         self.before_start("NetAdapterOffloadSetIeee8021qTagCapabilities")?;
         self.settings.ieee8021q = flags;
+        Ok(())
+    }
+
+    /// What a user switched off, by the standard keywords of the adapter's
+    /// configuration.
+    ///
+    /// # Errors
+    /// `AdapterAlreadyStarted`
+    pub fn set_offload_keywords(&mut self, keywords: OffloadKeywords) -> Result<(), AdapterError> {
+        self.before_start("reading the offload keywords")?;
+        self.settings.keywords = keywords;
         Ok(())
     }
 

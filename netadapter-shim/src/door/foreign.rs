@@ -4,12 +4,15 @@
 
 mod argument;
 mod callback;
+mod plain;
+mod shared;
 
 use super::types::UnicodeString;
 use crate::abi::NtStatus;
 
 pub(crate) use argument::{AnyBits, In, Out, Pointer, Sized16};
 pub(crate) use callback::Callback;
+pub(crate) use shared::{Atomics, Shared};
 
 /// A structure of the C interface that begins with `ULONG Size`.
 ///
@@ -50,7 +53,7 @@ impl BadStruct {
 ///
 /// # Errors
 /// [`BadStruct::Null`].
-pub(crate) unsafe fn size_of_foreign<T: Sized32>(pointer: *const T) -> Result<u32, BadStruct> {
+unsafe fn size_of_foreign<T: Sized32>(pointer: *const T) -> Result<u32, BadStruct> {
     if pointer.is_null() {
         return Err(BadStruct::Null);
     }
@@ -67,7 +70,7 @@ pub(crate) unsafe fn size_of_foreign<T: Sized32>(pointer: *const T) -> Result<u3
 ///
 /// # Errors
 /// See [`BadStruct`].
-pub(crate) unsafe fn read_sized<T: Sized32>(pointer: *const T) -> Result<T, BadStruct> {
+unsafe fn read_sized<T: Sized32>(pointer: *const T) -> Result<T, BadStruct> {
     // SAFETY: passed on from the caller.
     let found = unsafe { size_of_foreign(pointer) }?;
     let expected = size_of::<T>();
@@ -82,7 +85,7 @@ pub(crate) unsafe fn read_sized<T: Sized32>(pointer: *const T) -> Result<T, BadS
 ///
 /// # Safety
 /// `pointer` is NULL or points to a writable `T`.
-pub(crate) unsafe fn store<T>(pointer: *mut T, value: T) {
+unsafe fn store<T>(pointer: *mut T, value: T) {
     if !pointer.is_null() {
         // SAFETY: the caller vouches for the room.
         unsafe { pointer.write_unaligned(value) }
@@ -94,7 +97,7 @@ pub(crate) unsafe fn store<T>(pointer: *mut T, value: T) {
 /// # Safety
 /// `pointer` is NULL or points to a `UNICODE_STRING` whose buffer holds
 /// `Length` readable bytes.
-pub(crate) unsafe fn unicode_string(pointer: *const UnicodeString) -> Option<Vec<u16>> {
+unsafe fn unicode_string(pointer: *const UnicodeString) -> Option<Vec<u16>> {
     if pointer.is_null() {
         return None;
     }
@@ -119,7 +122,7 @@ pub(crate) unsafe fn unicode_string(pointer: *const UnicodeString) -> Option<Vec
 ///
 /// # Safety
 /// `pointer` is NULL or points to a NUL-terminated string.
-pub(crate) unsafe fn wide_string(pointer: *const u16) -> Option<Vec<u16>> {
+unsafe fn wide_string(pointer: *const u16) -> Option<Vec<u16>> {
     if pointer.is_null() {
         return None;
     }

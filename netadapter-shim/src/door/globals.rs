@@ -31,6 +31,10 @@ pub(crate) struct Client {
 static CLIENTS: LazyLock<RwLock<HashMap<usize, Arc<Client>, SpreadState>>> =
     LazyLock::new(RwLock::default);
 
+/// The globals pointer that was given out last, or 0: a process hosts one client at a time, and
+/// that one's calls are known without a lock.
+static LATEST: AtomicUsize = AtomicUsize::new(0);
+
 /// Makes a client known under a new globals pointer.
 pub(crate) fn bind(name: &str, version: NetAdapterCxVersion) -> Arc<Client> {
     let client = Arc::new(Client {
@@ -41,7 +45,14 @@ pub(crate) fn bind(name: &str, version: NetAdapterCxVersion) -> Arc<Client> {
     });
     let mut clients = CLIENTS.write().unwrap_or_else(PoisonError::into_inner);
     clients.insert(client.address(), Arc::clone(&client));
+    LATEST.store(client.address(), Ordering::Release);
     client
+}
+
+/// Whether a hidden first argument is that of a client that is loaded.
+pub(crate) fn is_known(globals: *const c_void) -> bool {
+    let address = globals.addr();
+    (address != 0 && address == LATEST.load(Ordering::Acquire)) || client(globals).is_some()
 }
 
 /// The client behind a hidden first argument; `None` if there is none (any more).
@@ -53,7 +64,9 @@ pub(crate) fn client(globals: *const c_void) -> Option<Arc<Client>> {
 /// Forgets a client; its globals pointer is refused from now on.
 pub(crate) fn unbind(client: &Client) {
     let mut clients = CLIENTS.write().unwrap_or_else(PoisonError::into_inner);
-    clients.remove(&client.address());
+    let address = client.address();
+    clients.remove(&address);
+    let _ = LATEST.compare_exchange(address, 0, Ordering::AcqRel, Ordering::Relaxed);
 }
 
 impl Client {
@@ -111,9 +124,20 @@ mod tests {
         let bound = bind("loopback", NetAdapterCxVersion::OFFERED);
         let found = client(bound.pointer()).unwrap();
         assert_eq!(found.name(), "loopback");
+        assert!(is_known(bound.pointer()));
         unbind(&bound);
-        assert!(client(bound.pointer()).is_none());
-        assert!(client(std::ptr::null()).is_none());
+        assert!(client(bound.pointer()).is_none() && !is_known(bound.pointer()));
+        assert!(client(std::ptr::null()).is_none() && !is_known(std::ptr::null()));
+    }
+
+    #[test]
+    fn each_of_several_clients_is_known_until_it_goes() {
+        let [first, second] = ["a", "b"].map(|name| bind(name, NetAdapterCxVersion::OFFERED));
+        assert!(is_known(first.pointer()) && is_known(second.pointer()));
+        unbind(&second);
+        assert!(is_known(first.pointer()) && !is_known(second.pointer()));
+        unbind(&first);
+        assert!(!is_known(first.pointer()));
     }
 
     #[test]

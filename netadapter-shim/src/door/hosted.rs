@@ -6,10 +6,8 @@
 //!   shut_down: each device down the ladder and deleted, last one first ── EvtDriverUnload
 //! ```
 
-#![allow(unsafe_code)] // calls DriverEntry, which was found in a library
-
 mod adapter;
-mod entry;
+pub(super) mod entry;
 mod slot;
 
 use std::path::Path;
@@ -20,7 +18,7 @@ use self::adapter::adapters_of;
 use self::entry::EntryArguments;
 use self::slot::{Running, Slot};
 use super::client_host::{self, ClientHost};
-use super::loader::{self, LoadError, Loaded};
+use super::loader::{self, LoadError};
 use super::object::{self, Handle};
 use super::pnp::device_calls::DeviceCalls;
 use super::pnp::{Pnp, PnpError};
@@ -146,7 +144,8 @@ impl HostedClient {
         net::pace::set_limits(patience / 5, patience);
         let watchdog = Watchdog::new(options.deadline, stuck(options.on_stuck));
         let watchdog = Arc::new(watchdog.map_err(HostedError::Watchdog)?);
-        let Loaded { client, entry } = loader::load(file)?;
+        let loaded = loader::load(file)?;
+        let client = Arc::clone(&loaded.client);
         log::info!(
             "{}: built for NetAdapterCx {}",
             client.name(),
@@ -154,11 +153,7 @@ impl HostedClient {
         );
         client_host::install(Some(Arc::clone(&host)));
         let mut arguments = Box::new(EntryArguments::new(client.name()));
-        // SAFETY: a client's DriverEntry takes these two, which outlive the driver; its table is
-        // filled.
-        let status = watchdog.watch("DriverEntry", || unsafe {
-            entry(arguments.object(), arguments.registry_path())
-        });
+        let status = watchdog.watch("DriverEntry", || loaded.enter(&mut arguments));
         let name = client.name().to_owned();
         let failed = match (status.is_success(), client.driver()) {
             (true, Some(driver)) => {

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::globals::{self, Client};
+use super::hosted::entry::EntryArguments;
 use super::table;
 use crate::abi::{BindError, NetAdapterCxVersion, NtStatus};
 
@@ -150,14 +151,22 @@ struct Binding {
 }
 
 /// `DRIVER_INITIALIZE`
-pub(crate) type DriverEntry = unsafe extern "C" fn(*mut c_void, *mut c_void) -> NtStatus;
+type DriverEntry = unsafe extern "C" fn(*mut c_void, *mut c_void) -> NtStatus;
 
 /// A client whose table is filled; nothing of it has been called yet.
 pub(crate) struct Loaded {
     /// What the hidden first arguments stand for.
     pub(crate) client: Arc<Client>,
-    /// Its entry point.
-    pub(crate) entry: DriverEntry,
+    entry: DriverEntry,
+}
+
+impl Loaded {
+    /// Calls the client's DriverEntry. What it is given must stay where it is for as long as the
+    /// client's driver object is there.
+    pub(crate) fn enter(&self, arguments: &mut EntryArguments) -> NtStatus {
+        // SAFETY: a client's DriverEntry takes these two, and its table is filled.
+        unsafe { (self.entry)(arguments.object(), arguments.registry_path()) }
+    }
 }
 
 /// Loads a client. The library stays in memory for as long as the process: a thread that the

@@ -19,6 +19,7 @@ mod functions_queue;
 mod guard;
 mod indication;
 pub(crate) mod init;
+mod keywords;
 pub(crate) mod pace;
 pub(crate) mod power;
 mod queue;

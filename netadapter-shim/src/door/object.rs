@@ -26,6 +26,7 @@ pub(crate) use handle::Handle;
 pub(crate) use hash::SpreadState;
 
 use super::fail::{WdfFault, breach};
+use super::types::ObjectCallback;
 use crate::abi::NtStatus;
 use context::Context;
 
@@ -74,9 +75,12 @@ pub(crate) struct BadHandle {
 /// Prints what a bad handle turned out to be.
 struct Found(Option<Kind>);
 
+/// The Rust half of an object, whatever it is.
+type Payload = Arc<dyn Any + Send + Sync>;
+
 struct Object {
     kind: Kind,
-    payload: Arc<dyn Any + Send + Sync>,
+    payload: Payload,
     state: Mutex<State>,
 }
 
@@ -109,7 +113,7 @@ static OBJECTS: LazyLock<RwLock<HashMap<Handle, Arc<Object>, SpreadState>>> =
 pub(crate) fn create(
     kind: Kind,
     parent: Option<Handle>,
-    payload: Arc<dyn Any + Send + Sync>,
+    payload: Payload,
 ) -> Result<Handle, NtStatus> {
     let handle = Handle::fresh();
     let object = Object {
@@ -149,6 +153,17 @@ pub(crate) fn payload<T: Any + Send + Sync>(
     handle: Handle,
     kind: Kind,
 ) -> Result<Arc<T>, BadHandle> {
+    let found = recent::payload(handle, kind).map_or_else(|| look_up(handle, kind), Ok)?;
+    Arc::downcast(found).map_err(|_| BadHandle {
+        handle,
+        expected: kind,
+        found: Some(kind),
+    })
+}
+
+/// The same from the table, which takes its lock.
+fn look_up(handle: Handle, kind: Kind) -> Result<Payload, BadHandle> {
+    let age = recent::age();
     let objects = OBJECTS.read().unwrap_or_else(PoisonError::into_inner);
     let object = objects.get(&handle);
     let bad = BadHandle {
@@ -157,7 +172,8 @@ pub(crate) fn payload<T: Any + Send + Sync>(
         found: object.map(|object| object.kind),
     };
     let object = object.filter(|object| object.kind == kind).ok_or(bad)?;
-    Arc::downcast(Arc::clone(&object.payload)).map_err(|_| bad)
+    recent::keep_payload(age, handle, kind, &object.payload);
+    Ok(Arc::clone(&object.payload))
 }
 
 /// [`payload`] for a function that C calls: a bad handle is a breach that
@@ -295,7 +311,7 @@ fn drop_tree(handle: Handle) {
 fn call_each(
     object: &Object,
     handle: Handle,
-    mut take: impl FnMut(&mut Context) -> Option<attributes::Callback>,
+    mut take: impl FnMut(&mut Context) -> Option<ObjectCallback>,
 ) {
     for index in 0.. {
         let callback = match object.state().contexts.get_mut(index) {

@@ -15,11 +15,14 @@ mod last_error;
 mod lock_api;
 mod memory;
 mod sync;
+pub(crate) mod sys;
 mod thread;
 mod trace;
 mod word_lock;
 
 use super::table::Functions;
+pub(super) use lock_api::CriticalSection;
+pub(super) use thread::GroupAffinity;
 
 /// The functions of every module of this part.
 pub(crate) const FUNCTIONS: &[Functions] = &[

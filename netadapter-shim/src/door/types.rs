@@ -1,14 +1,12 @@
 //! Base types of the C interface that more than one part of the door uses.
 
-#![allow(unsafe_code)] // promises that the structures are plain data
-
 use std::ffi::c_void;
 
-use super::foreign::Sized32;
+use super::foreign::Callback;
 use super::object::Handle;
 
 /// A client callback that takes a handle and returns nothing.
-pub(crate) type ObjectCallback = unsafe extern "C" fn(Handle);
+pub(crate) type ObjectCallback = Callback<unsafe extern "C" fn(Handle)>;
 
 /// `BOOLEAN`: zero is false, everything else true.
 pub(crate) type Boolean = u8;
@@ -71,11 +69,6 @@ pub(crate) struct WdfContextTypeInfo {
     /// `EvtDriverGetUniqueContextType`: finds that instance at run time.
     pub(crate) get_unique_type: *const c_void,
 }
-
-// SAFETY: plain data in C's order; a callback is NULL or the client's own.
-unsafe impl Sized32 for WdfObjectAttributes {}
-// SAFETY: plain data in C's order.
-unsafe impl Sized32 for WdfContextTypeInfo {}
 
 /// `GUID`
 #[repr(C)]

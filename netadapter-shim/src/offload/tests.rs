@@ -5,7 +5,8 @@ use crate::frame_layout::tests::{ethernet, ipv4_packet, ipv6_packet, tcp_segment
 use crate::test_random::Random;
 
 const ALL: Covered = Covered {
-    layer3: Flags3(0xf),
+    tcp: Flags3(0xf),
+    udp: Flags3(0xf),
     layer4: Flags4(7),
     offset_limit: 0,
 };
@@ -82,6 +83,16 @@ fn checksum_inside_a_tunnel_or_not_covered_is_completed_here() {
     };
     assert_eq!(plan(&frame, outer, tcp_only), TxPlan::Complete);
     assert_ne!(plan(&frame, outer, ALL), TxPlan::Complete);
+    let none_under_udp = Covered {
+        udp: Flags3::IPV6_NO_EXTENSIONS,
+        ..ALL
+    };
+    assert_eq!(plan(&frame, outer, none_under_udp), TxPlan::Complete);
+    let none_under_tcp = Covered {
+        tcp: Flags3::IPV6_NO_EXTENSIONS,
+        ..ALL
+    };
+    assert_ne!(plan(&frame, outer, none_under_tcp), TxPlan::Complete);
 }
 
 #[test]

@@ -47,7 +47,8 @@ fn sources() -> PathBuf {
 
 /// Compiles a client; `None`, after saying SKIP, where there is no clang.
 ///
-/// Clients stay in memory: each run of one is a file, and so a library, of its own.
+/// Clients stay in memory: each run of one is a file, and so a library, of its own. Other tests may
+/// run at the same time, in processes of their own.
 pub(crate) fn compile(source: &str, language: Language, defines: &[&str]) -> Option<PathBuf> {
     static COMPILED: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     static COPIES: AtomicU32 = AtomicU32::new(0);
@@ -61,7 +62,7 @@ pub(crate) fn compile(source: &str, language: Language, defines: &[&str]) -> Opt
             .clone(),
     };
     let copy = COPIES.fetch_add(1, Ordering::Relaxed);
-    let client = library.with_extension(format!("{copy}.so"));
+    let client = library.with_extension(format!("{}-{copy}.so", std::process::id()));
     std::fs::copy(library, &client).expect("room for a copy");
     Some(client)
 }
@@ -76,6 +77,7 @@ fn build(source: &str, language: Language, defines: &[&str]) -> Option<PathBuf> 
         defines.concat(),
         language.compiler().0
     ));
+    let mine = library.with_extension(std::process::id().to_string());
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
     let output = Command::new(compiler)
         .args(arguments)
@@ -84,7 +86,7 @@ fn build(source: &str, language: Language, defines: &[&str]) -> Option<PathBuf> 
         .args(["-Wall", "-Wextra", "-Werror", "-O1", "-I"])
         .arg(include)
         .arg("-o")
-        .arg(&library)
+        .arg(&mine)
         .arg(sources().join(source))
         .output();
     let Ok(output) = output else {
@@ -93,6 +95,7 @@ fn build(source: &str, language: Language, defines: &[&str]) -> Option<PathBuf> 
     };
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complaints}");
+    std::fs::rename(mine, &library).expect("same folder");
     Some(library)
 }
 
@@ -174,7 +177,9 @@ impl Session {
     /// Compiles a client and brings it up.
     pub(crate) fn up(source: &str, language: Language, setting: Setting) -> Option<Self> {
         let client = compile(source, language, &[])?;
-        Some(Self::host(&client, setting).unwrap_or_else(|error| panic!("{error}: {:?}", all())))
+        let session = Self::host(&client, setting);
+        std::fs::remove_file(client).expect("a copy of our own");
+        Some(session.unwrap_or_else(|error| panic!("{error}: {:?}", all())))
     }
 
     /// Brings up a client that was compiled.

@@ -3,6 +3,7 @@
 
 mod frames;
 mod host;
+mod keywords;
 mod lifecycle;
 mod offloads;
 mod power;

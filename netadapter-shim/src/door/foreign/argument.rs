@@ -11,12 +11,12 @@
 #![allow(unsafe_code)] // follows the client's pointers
 
 use std::borrow::Cow;
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::marker::PhantomData;
 
-use super::{BadStruct, Sized32, read_sized, unicode_string};
-use crate::door::object::Handle;
-use crate::door::types::{Guid, UnicodeString};
+use super::{BadStruct, Sized32, read_sized, size_of_foreign, unicode_string, wide_string};
+use crate::abi::NetExtensionQuery;
+use crate::door::types::{UnicodeString, WdfContextTypeInfo, WdfObjectAttributes};
 
 /// Whether C gave a pointer.
 pub(crate) trait Pointer {
@@ -70,15 +70,6 @@ pub(crate) unsafe trait AnyBits: Copy {}
 /// It does.
 pub(crate) unsafe trait Sized16 {}
 
-// SAFETY: an integer.
-unsafe impl AnyBits for i64 {}
-// SAFETY: integers.
-unsafe impl AnyBits for Guid {}
-// SAFETY: an address that is looked up and not followed.
-unsafe impl AnyBits for Handle {}
-// SAFETY: two integers and an address that is followed with its own argument.
-unsafe impl AnyBits for UnicodeString {}
-
 impl<'a, T> In<'a, T> {
     /// C passed NULL.
     pub(crate) fn is_null(&self) -> bool {
@@ -109,6 +100,69 @@ impl<T: Sized32> In<'_, T> {
     pub(crate) fn sized(self) -> Result<T, BadStruct> {
         // SAFETY: NULL or the client's structure, as the type says.
         unsafe { read_sized(self.0) }
+    }
+
+    /// The same for one that had but `shortest` bytes in an earlier version; what such a one does
+    /// not have is taken from `rest`.
+    ///
+    /// # Errors
+    /// See [`BadStruct`].
+    pub(crate) fn sized_since(self, shortest: u32, rest: T) -> Result<T, BadStruct> {
+        // SAFETY: NULL or the client's structure, as the type says.
+        let found = unsafe { size_of_foreign(self.0) }?;
+        let expected = size_of::<T>();
+        if found != shortest && found as usize != expected {
+            return Err(BadStruct::Size { found, expected });
+        }
+        let mut copy = rest;
+        let bytes = expected.min(found as usize);
+        // SAFETY: the client's structure has as many bytes as its `Size` says, and the copy no
+        // fewer; every bit pattern is a value of it.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.0.cast::<u8>(), (&raw mut copy).cast(), bytes);
+        }
+        Ok(copy)
+    }
+}
+
+impl In<'_, NetExtensionQuery> {
+    /// Copies a query, and the name it points to; `None` for a name that is NULL or does not end.
+    ///
+    /// # Errors
+    /// See [`BadStruct`].
+    pub(crate) fn query(self) -> Result<(NetExtensionQuery, Option<Vec<u16>>), BadStruct> {
+        let query = self.sized()?;
+        // SAFETY: NULL or a terminated text, as the structure's documentation has it.
+        let name = unsafe { wide_string(query.name) };
+        Ok((query, name))
+    }
+}
+
+impl<'a> In<'a, WdfObjectAttributes> {
+    /// Copies attributes, and where they say that the context's type information is.
+    ///
+    /// # Errors
+    /// See [`BadStruct`].
+    pub(crate) fn attributes(
+        self,
+    ) -> Result<(WdfObjectAttributes, In<'a, WdfContextTypeInfo>), BadStruct> {
+        let attributes = self.sized()?;
+        // NULL or the client's type information, as the structure's documentation has it.
+        let kind = In(attributes.context_type, PhantomData);
+        Ok((attributes, kind))
+    }
+}
+
+impl In<'_, WdfContextTypeInfo> {
+    /// Copies type information, and the name in it; an empty one for NULL.
+    ///
+    /// # Errors
+    /// See [`BadStruct`].
+    pub(crate) fn context_type(self) -> Result<(WdfContextTypeInfo, CString), BadStruct> {
+        let info = self.sized()?;
+        // SAFETY: not NULL, and a terminated text, as the structure's documentation has it.
+        let name = (!info.name.is_null()).then(|| unsafe { CStr::from_ptr(info.name) });
+        Ok((info, name.map(CStr::to_owned).unwrap_or_default()))
     }
 }
 
@@ -169,6 +223,17 @@ impl<T: Sized16> In<'_, T> {
 }
 
 impl<T: AnyBits> In<'_, T> {
+    /// Copies that many values, which the client says there are; `None` for NULL.
+    pub(crate) fn elements(self, count: usize) -> Option<Vec<T>> {
+        let one = |index| {
+            // SAFETY: not NULL, and as many as came along with it.
+            let element = unsafe { self.0.add(index) };
+            // SAFETY: as above, and one of the client's values.
+            unsafe { element.read_unaligned() }
+        };
+        (!self.0.is_null()).then(|| (0..count).map(one).collect())
+    }
+
     /// Copies the value; `None` for NULL.
     pub(crate) fn read(self) -> Option<T> {
         // SAFETY: not NULL, and the client's value, as the type says.

@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)] // calls the client's code
 
+use crate::abi::RawCallback;
+
 /// A function that the client gave for a purpose, of the type that its place in a structure or
 /// argument list has. NULL is `None` of an `Option` around it.
 #[repr(transparent)]
@@ -20,6 +22,18 @@ impl<F> Callback<F> {
 macro_rules! callable {
     ($($argument:ident: $kind:ident),*) => {
         impl<$($kind,)* R> Callback<unsafe extern "C" fn($($kind),*) -> R> {
+            /// Takes the pointer that a client put into a structure, whose member has this very
+            /// type in C.
+            #[allow(dead_code)] // not with every number of arguments
+            pub(crate) fn from_raw(raw: RawCallback) -> Option<Self> {
+                type Typed<$($kind,)* R> = unsafe extern "C" fn($($kind),*) -> R;
+                // SAFETY: both are plain function pointers, and it is called as what the client
+                // declared it to be.
+                raw.map(|raw| Self(unsafe {
+                    std::mem::transmute::<extern "C" fn(), Typed<$($kind,)* R>>(raw)
+                }))
+            }
+
             /// Calls the client.
             #[allow(clippy::too_many_arguments)] // C's
             pub(crate) fn call(self, $($argument: $kind),*) -> R {

@@ -5,14 +5,14 @@ use std::ffi::c_void;
 use crate::door::types::UnicodeString;
 
 /// `DRIVER_OBJECT` and the registry path: opaque to user-mode clients, who only hand them on.
-pub(super) struct EntryArguments {
+pub(crate) struct EntryArguments {
     object: [u64; 8],
     path: Vec<u16>,
     registry_path: UnicodeString,
 }
 
 impl EntryArguments {
-    pub(super) fn new(client: &str) -> Self {
+    pub(crate) fn new(client: &str) -> Self {
         let key = format!("\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{client}");
         let mut path: Vec<u16> = key.encode_utf16().take(MOST_UNITS).collect();
         path.push(0);
@@ -28,11 +28,11 @@ impl EntryArguments {
         }
     }
 
-    pub(super) fn object(&mut self) -> *mut c_void {
+    pub(crate) fn object(&mut self) -> *mut c_void {
         self.object.as_mut_ptr().cast()
     }
 
-    pub(super) fn registry_path(&mut self) -> *mut c_void {
+    pub(crate) fn registry_path(&mut self) -> *mut c_void {
         debug_assert!(std::ptr::eq(self.registry_path.buffer, self.path.as_ptr()));
         (&raw mut self.registry_path).cast()
     }

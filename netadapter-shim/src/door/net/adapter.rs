@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use super::callbacks::AdapterCallbacks;
 use super::guard::report;
 use super::indication::Outbox;
+use super::keywords;
 use super::power::AdapterPower;
 use crate::abi::{FailureCode, NtStatus};
 use crate::adapter::{Adapter, AdapterError, ReceiveFilter};
@@ -328,8 +329,12 @@ pub(super) fn start(adapter: &AdapterObject) -> Result<(), NtStatus> {
     }
     // Before the core starts, so that callbacks find the phase it tells of.
     adapter.started.store(true, Ordering::Release);
+    let keywords = keywords::read(adapter);
     let started = adapter
-        .with(CALL, Adapter::start)
+        .with(CALL, |core| {
+            core.set_offload_keywords(keywords)?;
+            core.start()
+        })
         .and_then(|started| started.map_err(|error| report(CALL, adapter.handle(), &error)));
     if started.is_err() {
         adapter.started.store(false, Ordering::Release);

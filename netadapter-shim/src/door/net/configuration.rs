@@ -1,18 +1,19 @@
 //! NETCONFIGURATION: a client's parameters, over the host's tables.
 
-#![allow(unsafe_code, non_snake_case)] // C's names, and the client's pointers
+#![allow(non_snake_case)] // C's names
 
-mod numbers;
+pub(super) mod numbers;
 mod objects;
 
 use std::sync::Arc;
 
+use super::adapter::AdapterObject;
 use super::guard::{self, Globals, refuse};
 use super::{device, status};
 use crate::abi::{FailureCode, NetAdapterLinkLayerAddress, NtStatus};
 use crate::door::client_host::{self, ConfigurationScope};
 use crate::door::configuration_store::{ConfigurationStore, ConfigurationValue};
-use crate::door::foreign::{store, unicode_string};
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Handle, Kind, Rules};
 use crate::door::table::{Entry, entries};
 use crate::door::types::{UnicodeString, WdfObjectAttributes};
@@ -51,34 +52,25 @@ fn configuration(call: &str, globals: Globals, handle: Handle) -> Result<Arc<Con
 }
 
 /// A name that a client passed.
-///
-/// # Safety
-/// `name` is NULL or points to a UNICODE_STRING of readable text.
-unsafe fn name(call: &str, name: *const UnicodeString) -> Result<String> {
+fn name(call: &str, name: In<'_, UnicodeString>) -> Result<String> {
     guard::given(call, "the name", name)?;
-    // SAFETY: passed on from the caller.
-    let units = unsafe { unicode_string(name) }.ok_or(NtStatus::INVALID_PARAMETER)?;
+    let units = name.text().ok_or(NtStatus::INVALID_PARAMETER)?;
     Ok(String::from_utf16_lossy(&units))
 }
 
 /// Makes a configuration object under `parent`.
-///
-/// # Safety
-/// The pointers are NULL or point to what C's prototype says.
-unsafe fn open(
+fn open(
     call: &str,
     parent: Handle,
     table: Arc<dyn ConfigurationStore>,
-    attributes: *const WdfObjectAttributes,
-    opened: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    opened: Out<'_, Handle>,
 ) -> Result {
     guard::given(call, "Configuration", opened)?;
-    // SAFETY: passed on from the caller.
-    let attributes = unsafe { object::Attributes::read(attributes, Rules::PLAIN) }?;
+    let attributes = object::Attributes::of(attributes, Rules::PLAIN)?;
     let payload = Arc::new(Configuration { table });
     let handle = object::create_with(Kind::Configuration, Some(parent), &attributes, payload)?;
-    // SAFETY: the caller vouches for the place.
-    unsafe { store(opened, handle) };
+    opened.store(handle);
     Ok(())
 }
 
@@ -91,11 +83,26 @@ fn table(call: &str, scope: ConfigurationScope) -> Result<Arc<dyn ConfigurationS
     Ok(host.configuration(scope))
 }
 
-unsafe extern "C" fn NetDeviceOpenConfiguration(
+/// What an adapter is configured with.
+///
+/// # Errors
+/// STATUS_OBJECT_NAME_NOT_FOUND without a host.
+pub(super) fn adapter_table(
+    call: &str,
+    adapter: &AdapterObject,
+) -> Result<Arc<dyn ConfigurationStore>> {
+    let scope = ConfigurationScope::Adapter {
+        device: device::number(adapter.device),
+        adapter: adapter.number,
+    };
+    table(call, scope)
+}
+
+extern "C" fn NetDeviceOpenConfiguration(
     globals: Globals,
     device: Handle,
-    attributes: *const WdfObjectAttributes,
-    opened: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    opened: Out<'_, Handle>,
 ) -> i32 {
     const CALL: &str = "NetDeviceOpenConfiguration";
     let open_it = || {
@@ -105,27 +112,22 @@ unsafe extern "C" fn NetDeviceOpenConfiguration(
             return refuse(FailureCode::ShimInvalidObjectHandle, CALL, why);
         }
         let scope = ConfigurationScope::Device(device::number(device));
-        // SAFETY: the client called with C's prototype.
-        unsafe { open(CALL, device, table(CALL, scope)?, attributes, opened) }
+        open(CALL, device, table(CALL, scope)?, attributes, opened)
     };
     status(open_it())
 }
 
-unsafe extern "C" fn NetAdapterOpenConfiguration(
+extern "C" fn NetAdapterOpenConfiguration(
     globals: Globals,
     adapter: Handle,
-    attributes: *const WdfObjectAttributes,
-    opened: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    opened: Out<'_, Handle>,
 ) -> i32 {
     const CALL: &str = "NetAdapterOpenConfiguration";
     let open_it = || {
         let object = guard::adapter(CALL, globals, adapter)?;
-        let scope = ConfigurationScope::Adapter {
-            device: device::number(object.device),
-            adapter: object.number,
-        };
-        // SAFETY: the client called with C's prototype.
-        unsafe { open(CALL, adapter, table(CALL, scope)?, attributes, opened) }
+        let table = adapter_table(CALL, &object)?;
+        open(CALL, adapter, table, attributes, opened)
     };
     status(open_it())
 }
@@ -136,32 +138,30 @@ extern "C" fn NetConfigurationClose(globals: Globals, handle: Handle) {
     }
 }
 
-unsafe extern "C" fn NetConfigurationOpenSubConfiguration(
+extern "C" fn NetConfigurationOpenSubConfiguration(
     globals: Globals,
     handle: Handle,
-    sub: *const UnicodeString,
-    attributes: *const WdfObjectAttributes,
-    opened: *mut Handle,
+    sub: In<'_, UnicodeString>,
+    attributes: In<'_, WdfObjectAttributes>,
+    opened: Out<'_, Handle>,
 ) -> i32 {
     const CALL: &str = "NetConfigurationOpenSubConfiguration";
     let open_it = || {
         let above = configuration(CALL, globals, handle)?;
-        // SAFETY: the client called with C's prototype.
-        let sub = unsafe { name(CALL, sub) }?;
+        let sub = name(CALL, sub)?;
         let table = above.table.table(&sub);
         let table = table.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
-        // SAFETY: the client called with C's prototype.
-        unsafe { open(CALL, handle, table, attributes, opened) }
+        open(CALL, handle, table, attributes, opened)
     };
     status(open_it())
 }
 
-unsafe extern "C" fn NetConfigurationQueryUlong(
+extern "C" fn NetConfigurationQueryUlong(
     globals: Globals,
     handle: Handle,
     flags: u32,
-    value_name: *const UnicodeString,
-    value: *mut u32,
+    value_name: In<'_, UnicodeString>,
+    value: Out<'_, u32>,
 ) -> i32 {
     const CALL: &str = "NetConfigurationQueryUlong";
     let query = || {
@@ -171,22 +171,20 @@ unsafe extern "C" fn NetConfigurationQueryUlong(
             let why = format_args!("flags {flags:#x}; 0, or 1 for a string of hex digits");
             return refuse(FailureCode::InvalidQueryUlongFlag, CALL, why);
         }
-        // SAFETY: the client called with C's prototype.
-        let name = unsafe { name(CALL, value_name) }?;
+        let name = name(CALL, value_name)?;
         let found = configuration.table.get(&name);
         let found = found.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
         let number = numbers::ulong(&found, flags == HEX_STRING)?;
-        // SAFETY: not NULL, so that the caller vouches for the place.
-        unsafe { store(value, number) };
+        value.store(number);
         Ok(())
     };
     status(query())
 }
 
-unsafe extern "C" fn NetConfigurationQueryLinkLayerAddress(
+extern "C" fn NetConfigurationQueryLinkLayerAddress(
     globals: Globals,
     handle: Handle,
-    address: *mut NetAdapterLinkLayerAddress,
+    address: Out<'_, NetAdapterLinkLayerAddress>,
 ) -> i32 {
     const CALL: &str = "NetConfigurationQueryLinkLayerAddress";
     let query = || {
@@ -195,56 +193,46 @@ unsafe extern "C" fn NetConfigurationQueryLinkLayerAddress(
         let found = configuration.table.get(NETWORK_ADDRESS);
         let found = found.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
         let found = numbers::address(&found)?;
-        // SAFETY: not NULL, so that the caller vouches for the place.
-        unsafe { store(address, found) };
+        address.store(found);
         Ok(())
     };
     status(query())
 }
 
-unsafe extern "C" fn NetConfigurationAssignUlong(
+extern "C" fn NetConfigurationAssignUlong(
     globals: Globals,
     handle: Handle,
-    value_name: *const UnicodeString,
+    value_name: In<'_, UnicodeString>,
     value: u32,
 ) -> i32 {
     const CALL: &str = "NetConfigurationAssignUlong";
-    // SAFETY: the client called with C's prototype.
-    let assigned = unsafe {
-        assign(CALL, globals, handle, value_name, || {
-            Ok(ConfigurationValue::Ulong(value))
-        })
-    };
+    let assigned = assign(CALL, globals, handle, value_name, || {
+        Ok(ConfigurationValue::Ulong(value))
+    });
     status(assigned)
 }
 
-unsafe extern "C" fn NetConfigurationAssignUnicodeString(
+extern "C" fn NetConfigurationAssignUnicodeString(
     globals: Globals,
     handle: Handle,
-    value_name: *const UnicodeString,
-    value: *const UnicodeString,
+    value_name: In<'_, UnicodeString>,
+    value: In<'_, UnicodeString>,
 ) -> i32 {
     const CALL: &str = "NetConfigurationAssignUnicodeString";
-    // SAFETY: the client called with C's prototype.
-    let text = || unsafe { name(CALL, value) }.map(ConfigurationValue::String);
-    // SAFETY: as above.
-    status(unsafe { assign(CALL, globals, handle, value_name, text) })
+    let text = || name(CALL, value).map(ConfigurationValue::String);
+    status(assign(CALL, globals, handle, value_name, text))
 }
 
 /// Writes a value.
-///
-/// # Safety
-/// `value_name` is NULL or points to a UNICODE_STRING of readable text.
-unsafe fn assign(
+fn assign(
     call: &str,
     globals: Globals,
     handle: Handle,
-    value_name: *const UnicodeString,
+    value_name: In<'_, UnicodeString>,
     value: impl FnOnce() -> Result<ConfigurationValue>,
 ) -> Result {
     let configuration = configuration(call, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let name = unsafe { name(call, value_name) }?;
+    let name = name(call, value_name)?;
     configuration.table.set(&name, value()?);
     Ok(())
 }

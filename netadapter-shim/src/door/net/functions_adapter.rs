@@ -1,6 +1,6 @@
 //! The adapter's functions with their C signatures.
 
-#![allow(unsafe_code, non_snake_case)] // C's names, and the client's pointers passed on
+#![allow(non_snake_case)] // C's names
 
 use std::ffi::c_void;
 
@@ -8,6 +8,7 @@ use super::guard::{self, Globals};
 use super::{adapter, indication, init, setters};
 use super::{done, status};
 use crate::abi::*;
+use crate::door::foreign::{In, Out};
 use crate::door::object::Handle;
 use crate::door::table::{Entry, entries};
 use crate::door::types::WdfObjectAttributes;
@@ -58,29 +59,26 @@ extern "C" fn NetAdapterInitFree(globals: Globals, init: usize) {
 extern "C" fn NetAdapterInitSetDatapathCallbacks(
     globals: Globals,
     init: usize,
-    callbacks: *const NetAdapterDatapathCallbacks,
+    callbacks: In<'_, NetAdapterDatapathCallbacks>,
 ) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { init::set_datapath_callbacks(globals, init, callbacks) });
+    done(init::set_datapath_callbacks(globals, init, callbacks));
 }
 
 extern "C" fn NetAdapterInitAddTxDemux(
     globals: Globals,
     init: usize,
-    demux: *const NetAdapterTxDemux,
+    demux: In<'_, NetAdapterTxDemux>,
 ) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { init::add_tx_demux(globals, init, demux) });
+    done(init::add_tx_demux(globals, init, demux));
 }
 
 extern "C" fn NetAdapterCreate(
     globals: Globals,
     init: usize,
-    attributes: *const WdfObjectAttributes,
-    adapter: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    adapter: Out<'_, Handle>,
 ) -> i32 {
-    // SAFETY: the client called with C's prototype.
-    status(unsafe { init::create(globals, init, attributes, adapter) })
+    status(init::create(globals, init, attributes, adapter))
 }
 
 extern "C" fn NetAdapterStart(globals: Globals, adapter: Handle) -> i32 {
@@ -101,103 +99,27 @@ extern "C" fn NetAdapterGetNetLuid(globals: Globals, adapter: Handle) -> u64 {
     adapter.map_or(0, |adapter| adapter.luid())
 }
 
-extern "C" fn NetAdapterSetLinkLayerCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const NetAdapterLinkLayerCapabilities,
-) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { setters::link_layer_capabilities(globals, adapter, structure) });
+/// What a client states of its adapter in one structure.
+macro_rules! statements {
+    ($($name:ident($structure:ty): $setter:ident;)+) => {$(
+        extern "C" fn $name(globals: Globals, adapter: Handle, structure: In<'_, $structure>) {
+            done(setters::$setter(globals, adapter, structure));
+        }
+    )+};
 }
 
-extern "C" fn NetAdapterSetPermanentLinkLayerAddress(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const NetAdapterLinkLayerAddress,
-) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { setters::permanent_address(globals, adapter, structure) });
-}
-
-extern "C" fn NetAdapterSetCurrentLinkLayerAddress(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const NetAdapterLinkLayerAddress,
-) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { setters::current_address(globals, adapter, structure) });
-}
-
-extern "C" fn NetAdapterSetLinkState(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const NetAdapterLinkState,
-) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { setters::link_state(globals, adapter, structure) });
-}
-
-extern "C" fn NetAdapterSetReceiveFilterCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const NetAdapterReceiveFilterCapabilities,
-) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { setters::receive_filter_capabilities(globals, adapter, structure) });
-}
-
-extern "C" fn NetAdapterOffloadSetTxChecksumCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const NetAdapterOffloadTxChecksumCapabilities,
-) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { setters::tx_checksum(globals, adapter, structure) });
-}
-
-extern "C" fn NetAdapterOffloadSetRxChecksumCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const NetAdapterOffloadRxChecksumCapabilities,
-) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { setters::rx_checksum(globals, adapter, structure) });
-}
-
-extern "C" fn NetAdapterOffloadSetGsoCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const NetAdapterOffloadGsoCapabilities,
-) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { setters::gso(globals, adapter, structure) });
-}
-
-extern "C" fn NetAdapterOffloadSetRscCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const NetAdapterOffloadRscCapabilities,
-) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { setters::rsc(globals, adapter, structure) });
-}
-
-extern "C" fn NetAdapterOffloadSetIeee8021qTagCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const NetAdapterOffloadIeee8021qTagCapabilities,
-) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { setters::ieee8021q(globals, adapter, structure) });
-}
-
-extern "C" fn NetAdapterSetReceiveScalingCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const NetAdapterReceiveScalingCapabilities,
-) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { setters::receive_scaling(globals, adapter, structure) });
+statements! {
+    NetAdapterSetLinkLayerCapabilities(NetAdapterLinkLayerCapabilities): link_layer_capabilities;
+    NetAdapterSetPermanentLinkLayerAddress(NetAdapterLinkLayerAddress): permanent_address;
+    NetAdapterSetCurrentLinkLayerAddress(NetAdapterLinkLayerAddress): current_address;
+    NetAdapterSetLinkState(NetAdapterLinkState): link_state;
+    NetAdapterSetReceiveFilterCapabilities(NetAdapterReceiveFilterCapabilities): receive_filter_capabilities;
+    NetAdapterOffloadSetTxChecksumCapabilities(NetAdapterOffloadTxChecksumCapabilities): tx_checksum;
+    NetAdapterOffloadSetRxChecksumCapabilities(NetAdapterOffloadRxChecksumCapabilities): rx_checksum;
+    NetAdapterOffloadSetGsoCapabilities(NetAdapterOffloadGsoCapabilities): gso;
+    NetAdapterOffloadSetRscCapabilities(NetAdapterOffloadRscCapabilities): rsc;
+    NetAdapterOffloadSetIeee8021qTagCapabilities(NetAdapterOffloadIeee8021qTagCapabilities): ieee8021q;
+    NetAdapterSetReceiveScalingCapabilities(NetAdapterReceiveScalingCapabilities): receive_scaling;
 }
 
 extern "C" fn NetAdapterSetLinkLayerMtuSize(globals: Globals, adapter: Handle, mtu: u32) {
@@ -207,11 +129,10 @@ extern "C" fn NetAdapterSetLinkLayerMtuSize(globals: Globals, adapter: Handle, m
 extern "C" fn NetAdapterSetDataPathCapabilities(
     globals: Globals,
     adapter: Handle,
-    tx: *const NetAdapterTxCapabilities,
-    rx: *const NetAdapterRxCapabilities,
+    tx: In<'_, NetAdapterTxCapabilities>,
+    rx: In<'_, NetAdapterRxCapabilities>,
 ) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { setters::datapath_capabilities(globals, adapter, tx, rx) });
+    done(setters::datapath_capabilities(globals, adapter, tx, rx));
 }
 
 extern "C" fn NetAdapterPauseOffloadCapabilities(globals: Globals, adapter: Handle) {

@@ -1,11 +1,12 @@
 //! The state of offloads with C signatures.
 
-#![allow(unsafe_code, non_snake_case)] // C's names, and the client's pointers passed on
+#![allow(non_snake_case)] // C's names
 
 use std::ffi::c_void;
 
 use super::guard::Globals;
 use super::{deprecated, indication};
+use crate::adapter::EnabledOffloads;
 use crate::door::object::Handle;
 use crate::door::table::{Entry, entries};
 use crate::door::types::{Boolean, FALSE};
@@ -32,149 +33,48 @@ pub(super) const FUNCTIONS: &[(&str, Entry)] = entries![
     NetAdapterOffloadSetChecksumCapabilities,
 ];
 
-extern "C" fn NetOffloadIsTxChecksumIPv4Enabled(globals: Globals, offload: usize) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsTxChecksumIPv4Enabled",
-        globals,
-        offload,
-        |enabled| enabled.tx_checksum_ipv4,
-    ))
+/// Whether an offload is in use, each under its own name.
+macro_rules! enabled {
+    ($($name:ident: $offload:ident;)+) => {$(
+        extern "C" fn $name(globals: Globals, offload: usize) -> Boolean {
+            let read = |enabled: &EnabledOffloads| enabled.$offload;
+            u8::from(indication::offload(stringify!($name), globals, offload, read))
+        }
+    )+};
 }
 
-extern "C" fn NetOffloadIsTxChecksumTcpEnabled(globals: Globals, offload: usize) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsTxChecksumTcpEnabled",
-        globals,
-        offload,
-        |enabled| enabled.tx_checksum_tcp,
-    ))
+enabled! {
+    NetOffloadIsTxChecksumIPv4Enabled: tx_checksum_ipv4;
+    NetOffloadIsTxChecksumTcpEnabled: tx_checksum_tcp;
+    NetOffloadIsTxChecksumUdpEnabled: tx_checksum_udp;
+    NetOffloadIsRxChecksumIPv4Enabled: rx_checksum_ipv4;
+    NetOffloadIsRxChecksumTcpEnabled: rx_checksum_tcp;
+    NetOffloadIsRxChecksumUdpEnabled: rx_checksum_udp;
+    NetOffloadIsLsoIPv4Enabled: lso_ipv4;
+    NetOffloadIsLsoIPv6Enabled: lso_ipv6;
+    NetOffloadIsUsoIPv4Enabled: uso_ipv4;
+    NetOffloadIsUsoIPv6Enabled: uso_ipv6;
+    NetOffloadIsTcpRscIPv4Enabled: tcp_rsc_ipv4;
+    NetOffloadIsTcpRscIPv6Enabled: tcp_rsc_ipv6;
+    NetOffloadIsRscTcpTimestampOptionEnabled: rsc_tcp_timestamp;
+    NetOffloadIsUdpRscEnabled: udp_rsc;
 }
 
-extern "C" fn NetOffloadIsTxChecksumUdpEnabled(globals: Globals, offload: usize) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsTxChecksumUdpEnabled",
-        globals,
-        offload,
-        |enabled| enabled.tx_checksum_udp,
-    ))
+/// The same before the Tx and Rx forms.
+macro_rules! withdrawn {
+    ($($name:ident),+) => {$(
+        extern "C" fn $name(globals: Globals, _offload: usize) -> Boolean {
+            deprecated(stringify!($name), globals);
+            FALSE
+        }
+    )+};
 }
 
-extern "C" fn NetOffloadIsRxChecksumIPv4Enabled(globals: Globals, offload: usize) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsRxChecksumIPv4Enabled",
-        globals,
-        offload,
-        |enabled| enabled.rx_checksum,
-    ))
-}
-
-extern "C" fn NetOffloadIsRxChecksumTcpEnabled(globals: Globals, offload: usize) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsRxChecksumTcpEnabled",
-        globals,
-        offload,
-        |enabled| enabled.rx_checksum,
-    ))
-}
-
-extern "C" fn NetOffloadIsRxChecksumUdpEnabled(globals: Globals, offload: usize) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsRxChecksumUdpEnabled",
-        globals,
-        offload,
-        |enabled| enabled.rx_checksum,
-    ))
-}
-
-extern "C" fn NetOffloadIsLsoIPv4Enabled(globals: Globals, offload: usize) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsLsoIPv4Enabled",
-        globals,
-        offload,
-        |enabled| enabled.lso_ipv4,
-    ))
-}
-
-extern "C" fn NetOffloadIsLsoIPv6Enabled(globals: Globals, offload: usize) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsLsoIPv6Enabled",
-        globals,
-        offload,
-        |enabled| enabled.lso_ipv6,
-    ))
-}
-
-extern "C" fn NetOffloadIsUsoIPv4Enabled(globals: Globals, offload: usize) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsUsoIPv4Enabled",
-        globals,
-        offload,
-        |enabled| enabled.uso_ipv4,
-    ))
-}
-
-extern "C" fn NetOffloadIsUsoIPv6Enabled(globals: Globals, offload: usize) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsUsoIPv6Enabled",
-        globals,
-        offload,
-        |enabled| enabled.uso_ipv6,
-    ))
-}
-
-extern "C" fn NetOffloadIsTcpRscIPv4Enabled(globals: Globals, offload: usize) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsTcpRscIPv4Enabled",
-        globals,
-        offload,
-        |enabled| enabled.tcp_rsc_ipv4,
-    ))
-}
-
-extern "C" fn NetOffloadIsTcpRscIPv6Enabled(globals: Globals, offload: usize) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsTcpRscIPv6Enabled",
-        globals,
-        offload,
-        |enabled| enabled.tcp_rsc_ipv6,
-    ))
-}
-
-extern "C" fn NetOffloadIsRscTcpTimestampOptionEnabled(
-    globals: Globals,
-    offload: usize,
-) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsRscTcpTimestampOptionEnabled",
-        globals,
-        offload,
-        |enabled| enabled.rsc_tcp_timestamp,
-    ))
-}
-
-extern "C" fn NetOffloadIsUdpRscEnabled(globals: Globals, offload: usize) -> Boolean {
-    u8::from(indication::offload(
-        "NetOffloadIsUdpRscEnabled",
-        globals,
-        offload,
-        |enabled| enabled.udp_rsc,
-    ))
-}
-
-extern "C" fn NetOffloadIsChecksumIPv4Enabled(globals: Globals, _offload: usize) -> Boolean {
-    deprecated("NetOffloadIsChecksumIPv4Enabled", globals);
-    FALSE
-}
-
-extern "C" fn NetOffloadIsChecksumTcpEnabled(globals: Globals, _offload: usize) -> Boolean {
-    deprecated("NetOffloadIsChecksumTcpEnabled", globals);
-    FALSE
-}
-
-extern "C" fn NetOffloadIsChecksumUdpEnabled(globals: Globals, _offload: usize) -> Boolean {
-    deprecated("NetOffloadIsChecksumUdpEnabled", globals);
-    FALSE
-}
+withdrawn!(
+    NetOffloadIsChecksumIPv4Enabled,
+    NetOffloadIsChecksumTcpEnabled,
+    NetOffloadIsChecksumUdpEnabled
+);
 
 extern "C" fn NetAdapterOffloadSetChecksumCapabilities(
     globals: Globals,

@@ -1,6 +1,6 @@
 //! Power, wake and reset with C signatures.
 
-#![allow(unsafe_code, non_snake_case)] // C's names, and the client's pointers passed on
+#![allow(non_snake_case)] // C's names
 
 use std::ffi::c_void;
 
@@ -10,6 +10,7 @@ use super::power::{
     List, MediaChangeParameters, NsParameters, PreviewCallbacks, Reason, ResetCapabilities,
 };
 use super::{done, status};
+use crate::door::foreign::{In, Out};
 use crate::door::object::Handle;
 use crate::door::table::{Entry, entries};
 
@@ -48,120 +49,46 @@ pub(super) const FUNCTIONS: &[(&str, Entry)] = entries![
 const OFFLOADS: bool = false;
 const WAKE_SOURCES: bool = true;
 
-unsafe extern "C" fn NetAdapterPowerOffloadSetArpCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const CountCapabilities,
-) {
-    let call = "NetAdapterPowerOffloadSetArpCapabilities";
-    // SAFETY: the client called with C's prototype.
-    done(unsafe {
-        power::offer(call, globals, adapter, structure, |offered, can| {
-            can.arp = offered.count();
-        })
-    });
+/// Functions with which a client says what its device does while it sleeps.
+macro_rules! offers {
+    ($($name:ident($structure:ty): $state:expr;)+) => {$(
+        extern "C" fn $name(globals: Globals, adapter: Handle, structure: In<'_, $structure>) {
+            done(power::offer(stringify!($name), globals, adapter, structure, $state));
+        }
+    )+};
 }
 
-unsafe extern "C" fn NetAdapterPowerOffloadSetNSCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const CountCapabilities,
-) {
-    let call = "NetAdapterPowerOffloadSetNSCapabilities";
-    // SAFETY: the client called with C's prototype.
-    done(unsafe {
-        power::offer(call, globals, adapter, structure, |offered, can| {
-            can.neighbors = offered.count();
-        })
-    });
+offers! {
+    NetAdapterPowerOffloadSetArpCapabilities(CountCapabilities):
+        |offered, can| can.arp = offered.count();
+    NetAdapterPowerOffloadSetNSCapabilities(CountCapabilities):
+        |offered, can| can.neighbors = offered.count();
+    NetAdapterWakeSetBitmapCapabilities(BitmapCapabilities):
+        |offered, can| (can.patterns, can.pattern_size) = (offered.count(), offered.largest);
+    NetAdapterWakeSetMediaChangeCapabilities(FlagCapabilities):
+        |offered, can| (can.connect, can.disconnect) = offered.flags();
+    NetAdapterWakeSetMagicPacketCapabilities(FlagCapabilities):
+        |offered, can| can.magic = offered.flags().0;
+    NetAdapterWakeSetEapolPacketCapabilities(FlagCapabilities):
+        |offered, can| can.eapol = offered.flags().0;
+    NetAdapterWakeSetPacketFilterCapabilities(FlagCapabilities):
+        |offered, can| can.filter = offered.flags().0;
 }
 
-unsafe extern "C" fn NetAdapterWakeSetBitmapCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const BitmapCapabilities,
-) {
-    let call = "NetAdapterWakeSetBitmapCapabilities";
-    // SAFETY: the client called with C's prototype.
-    done(unsafe {
-        power::offer(call, globals, adapter, structure, |offered, can| {
-            (can.patterns, can.pattern_size) = (offered.count(), offered.largest);
-        })
-    });
-}
-
-unsafe extern "C" fn NetAdapterWakeSetMediaChangeCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const FlagCapabilities,
-) {
-    let call = "NetAdapterWakeSetMediaChangeCapabilities";
-    // SAFETY: the client called with C's prototype.
-    done(unsafe {
-        power::offer(call, globals, adapter, structure, |offered, can| {
-            (can.connect, can.disconnect) = offered.flags();
-        })
-    });
-}
-
-unsafe extern "C" fn NetAdapterWakeSetMagicPacketCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const FlagCapabilities,
-) {
-    let call = "NetAdapterWakeSetMagicPacketCapabilities";
-    // SAFETY: the client called with C's prototype.
-    done(unsafe {
-        power::offer(call, globals, adapter, structure, |offered, can| {
-            can.magic = offered.flags().0;
-        })
-    });
-}
-
-unsafe extern "C" fn NetAdapterWakeSetEapolPacketCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const FlagCapabilities,
-) {
-    let call = "NetAdapterWakeSetEapolPacketCapabilities";
-    // SAFETY: the client called with C's prototype.
-    done(unsafe {
-        power::offer(call, globals, adapter, structure, |offered, can| {
-            can.eapol = offered.flags().0;
-        })
-    });
-}
-
-unsafe extern "C" fn NetAdapterWakeSetPacketFilterCapabilities(
-    globals: Globals,
-    adapter: Handle,
-    structure: *const FlagCapabilities,
-) {
-    let call = "NetAdapterWakeSetPacketFilterCapabilities";
-    // SAFETY: the client called with C's prototype.
-    done(unsafe {
-        power::offer(call, globals, adapter, structure, |offered, can| {
-            can.filter = offered.flags().0;
-        })
-    });
-}
-
-unsafe extern "C" fn NetDeviceInitSetPowerPolicyEventCallbacks(
+extern "C" fn NetDeviceInitSetPowerPolicyEventCallbacks(
     globals: Globals,
     init: *const c_void,
-    callbacks: *const PreviewCallbacks,
+    callbacks: In<'_, PreviewCallbacks>,
 ) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { power::set_previews(globals, init, callbacks) });
+    done(power::set_previews(globals, init, callbacks));
 }
 
-unsafe extern "C" fn NetDeviceInitSetResetCapabilities(
+extern "C" fn NetDeviceInitSetResetCapabilities(
     globals: Globals,
     init: *const c_void,
-    structure: *const ResetCapabilities,
+    structure: In<'_, ResetCapabilities>,
 ) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { power::set_reset(globals, init, structure) });
+    done(power::set_reset(globals, init, structure));
 }
 
 extern "C" fn NetDeviceRequestReset(globals: Globals, device: Handle) {
@@ -177,30 +104,23 @@ extern "C" fn NetDeviceStoreResetDiagnostics(
     status(power::store_reset_diagnostics(globals, size))
 }
 
-unsafe extern "C" fn NetDeviceGetPowerOffloadList(
-    globals: Globals,
-    device: Handle,
-    list: *mut List,
-) {
+extern "C" fn NetDeviceGetPowerOffloadList(globals: Globals, device: Handle, list: Out<'_, List>) {
     let call = "NetDeviceGetPowerOffloadList";
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { power::open_list(call, globals, device, list, OFFLOADS) });
+    done(power::open_list(call, globals, device, list, OFFLOADS));
 }
 
-unsafe extern "C" fn NetPowerOffloadListGetCount(globals: Globals, list: *const List) -> usize {
+extern "C" fn NetPowerOffloadListGetCount(globals: Globals, list: In<'_, List>) -> usize {
     let call = "NetPowerOffloadListGetCount";
-    // SAFETY: the client called with C's prototype.
-    unsafe { power::count(call, globals, list, OFFLOADS) }.unwrap_or(0)
+    power::count(call, globals, list, OFFLOADS).unwrap_or(0)
 }
 
-unsafe extern "C" fn NetPowerOffloadListGetElement(
+extern "C" fn NetPowerOffloadListGetElement(
     globals: Globals,
-    list: *const List,
+    list: In<'_, List>,
     index: usize,
 ) -> usize {
     let call = "NetPowerOffloadListGetElement";
-    // SAFETY: the client called with C's prototype.
-    unsafe { power::element(call, globals, list, index, OFFLOADS) }.unwrap_or(0)
+    power::element(call, globals, list, index, OFFLOADS).unwrap_or(0)
 }
 
 extern "C" fn NetPowerOffloadGetType(globals: Globals, element: usize) -> u32 {
@@ -212,46 +132,45 @@ extern "C" fn NetPowerOffloadGetAdapter(globals: Globals, element: usize) -> Han
     power::adapter(call, globals, element, OFFLOADS).unwrap_or(Handle::NULL)
 }
 
-unsafe extern "C" fn NetPowerOffloadGetArpParameters(
+extern "C" fn NetPowerOffloadGetArpParameters(
     globals: Globals,
     element: usize,
-    parameters: *mut ArpParameters,
+    parameters: Out<'_, ArpParameters>,
 ) {
     let call = "NetPowerOffloadGetArpParameters";
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { power::parameters(call, globals, element, parameters, OFFLOADS) });
+    done(power::parameters(
+        call, globals, element, parameters, OFFLOADS,
+    ));
 }
 
-unsafe extern "C" fn NetPowerOffloadGetNSParameters(
+extern "C" fn NetPowerOffloadGetNSParameters(
     globals: Globals,
     element: usize,
-    parameters: *mut NsParameters,
+    parameters: Out<'_, NsParameters>,
 ) {
     let call = "NetPowerOffloadGetNSParameters";
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { power::parameters(call, globals, element, parameters, OFFLOADS) });
+    done(power::parameters(
+        call, globals, element, parameters, OFFLOADS,
+    ));
 }
 
-unsafe extern "C" fn NetDeviceGetWakeSourceList(globals: Globals, device: Handle, list: *mut List) {
+extern "C" fn NetDeviceGetWakeSourceList(globals: Globals, device: Handle, list: Out<'_, List>) {
     let call = "NetDeviceGetWakeSourceList";
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { power::open_list(call, globals, device, list, WAKE_SOURCES) });
+    done(power::open_list(call, globals, device, list, WAKE_SOURCES));
 }
 
-unsafe extern "C" fn NetWakeSourceListGetCount(globals: Globals, list: *const List) -> usize {
+extern "C" fn NetWakeSourceListGetCount(globals: Globals, list: In<'_, List>) -> usize {
     let call = "NetWakeSourceListGetCount";
-    // SAFETY: the client called with C's prototype.
-    unsafe { power::count(call, globals, list, WAKE_SOURCES) }.unwrap_or(0)
+    power::count(call, globals, list, WAKE_SOURCES).unwrap_or(0)
 }
 
-unsafe extern "C" fn NetWakeSourceListGetElement(
+extern "C" fn NetWakeSourceListGetElement(
     globals: Globals,
-    list: *const List,
+    list: In<'_, List>,
     index: usize,
 ) -> usize {
     let call = "NetWakeSourceListGetElement";
-    // SAFETY: the client called with C's prototype.
-    unsafe { power::element(call, globals, list, index, WAKE_SOURCES) }.unwrap_or(0)
+    power::element(call, globals, list, index, WAKE_SOURCES).unwrap_or(0)
 }
 
 extern "C" fn NetWakeSourceGetType(globals: Globals, element: usize) -> u32 {
@@ -263,33 +182,42 @@ extern "C" fn NetWakeSourceGetAdapter(globals: Globals, element: usize) -> Handl
     power::adapter(call, globals, element, WAKE_SOURCES).unwrap_or(Handle::NULL)
 }
 
-unsafe extern "C" fn NetWakeSourceGetBitmapParameters(
+extern "C" fn NetWakeSourceGetBitmapParameters(
     globals: Globals,
     element: usize,
-    parameters: *mut BitmapParameters,
+    parameters: Out<'_, BitmapParameters>,
 ) {
     let call = "NetWakeSourceGetBitmapParameters";
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { power::parameters(call, globals, element, parameters, WAKE_SOURCES) });
+    done(power::parameters(
+        call,
+        globals,
+        element,
+        parameters,
+        WAKE_SOURCES,
+    ));
 }
 
-unsafe extern "C" fn NetWakeSourceGetMediaChangeParameters(
+extern "C" fn NetWakeSourceGetMediaChangeParameters(
     globals: Globals,
     element: usize,
-    parameters: *mut MediaChangeParameters,
+    parameters: Out<'_, MediaChangeParameters>,
 ) {
     let call = "NetWakeSourceGetMediaChangeParameters";
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { power::parameters(call, globals, element, parameters, WAKE_SOURCES) });
+    done(power::parameters(
+        call,
+        globals,
+        element,
+        parameters,
+        WAKE_SOURCES,
+    ));
 }
 
-unsafe extern "C" fn NetAdapterReportWakeReasonPacket(
+extern "C" fn NetAdapterReportWakeReasonPacket(
     globals: Globals,
     adapter: Handle,
-    reason: *const Reason,
+    reason: In<'_, Reason>,
 ) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe { power::wake_packet(globals, adapter, reason) });
+    done(power::wake_packet(globals, adapter, reason));
 }
 
 extern "C" fn NetAdapterReportWakeReasonMediaChange(

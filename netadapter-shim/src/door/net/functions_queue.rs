@@ -1,10 +1,11 @@
 //! The queues' functions with their C signatures.
 
-#![allow(unsafe_code, non_snake_case)] // C's names, and the client's pointers passed on
+#![allow(non_snake_case)] // C's names
 
 use super::guard::{self, Globals};
 use super::{done, queue, status};
 use crate::abi::{NetExtension, NetExtensionQuery, NetPacketQueueConfig};
+use crate::door::foreign::{In, Out};
 use crate::door::object::Handle;
 use crate::door::table::{Entry, entries};
 use crate::door::types::WdfObjectAttributes;
@@ -32,119 +33,63 @@ pub(super) const FUNCTIONS: &[(&str, Entry)] = entries![
     NetTxQueueGetDemuxPeerAddress,
 ];
 
-extern "C" fn NetTxQueueCreate(
-    globals: Globals,
-    init: usize,
-    attributes: *const WdfObjectAttributes,
-    config: *const NetPacketQueueConfig,
-    queue: *mut Handle,
-) -> i32 {
-    // SAFETY: the client called with C's prototype.
-    status(unsafe {
-        queue::create(
-            "NetTxQueueCreate",
-            globals,
-            Direction::Tx,
-            init,
-            attributes,
-            config,
-            queue,
-        )
-    })
+/// The functions that each direction has under names of its own.
+macro_rules! queue_functions {
+    ($direction:ident: $create:ident, $id:ident, $collection:ident, $extension:ident, $notify:ident) => {
+        extern "C" fn $create(
+            globals: Globals,
+            init: usize,
+            attributes: In<'_, WdfObjectAttributes>,
+            config: In<'_, NetPacketQueueConfig>,
+            queue: Out<'_, Handle>,
+        ) -> i32 {
+            let (call, direction) = (stringify!($create), Direction::$direction);
+            status(queue::create(
+                call, globals, direction, init, attributes, config, queue,
+            ))
+        }
+
+        extern "C" fn $id(globals: Globals, init: usize) -> u32 {
+            queue::queue_id(stringify!($id), globals, Direction::$direction, init)
+        }
+
+        extern "C" fn $collection(globals: Globals, queue: Handle) -> *const [usize; 3] {
+            let call = stringify!($collection);
+            queue::collection(call, globals, Direction::$direction, queue)
+        }
+
+        extern "C" fn $extension(
+            globals: Globals,
+            queue: Handle,
+            query: In<'_, NetExtensionQuery>,
+            extension: Out<'_, NetExtension>,
+        ) {
+            let (call, direction) = (stringify!($extension), Direction::$direction);
+            done(queue::extension(
+                call, globals, direction, queue, query, extension,
+            ));
+        }
+
+        extern "C" fn $notify(globals: Globals, queue: Handle) {
+            queue::notify(stringify!($notify), globals, Direction::$direction, queue);
+        }
+    };
 }
 
-extern "C" fn NetTxQueueInitGetQueueId(globals: Globals, init: usize) -> u32 {
-    queue::queue_id("NetTxQueueInitGetQueueId", globals, Direction::Tx, init)
-}
-
-extern "C" fn NetTxQueueGetRingCollection(globals: Globals, queue: Handle) -> *const [usize; 3] {
-    queue::collection("NetTxQueueGetRingCollection", globals, Direction::Tx, queue)
-}
-
-extern "C" fn NetTxQueueGetExtension(
-    globals: Globals,
-    queue: Handle,
-    query: *const NetExtensionQuery,
-    extension: *mut NetExtension,
-) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe {
-        queue::extension(
-            "NetTxQueueGetExtension",
-            globals,
-            Direction::Tx,
-            queue,
-            query,
-            extension,
-        )
-    });
-}
-
-extern "C" fn NetTxQueueNotifyMoreCompletedPacketsAvailable(globals: Globals, queue: Handle) {
-    queue::notify(
-        "NetTxQueueNotifyMoreCompletedPacketsAvailable",
-        globals,
-        Direction::Tx,
-        queue,
-    );
-}
-
-extern "C" fn NetRxQueueCreate(
-    globals: Globals,
-    init: usize,
-    attributes: *const WdfObjectAttributes,
-    config: *const NetPacketQueueConfig,
-    queue: *mut Handle,
-) -> i32 {
-    // SAFETY: the client called with C's prototype.
-    status(unsafe {
-        queue::create(
-            "NetRxQueueCreate",
-            globals,
-            Direction::Rx,
-            init,
-            attributes,
-            config,
-            queue,
-        )
-    })
-}
-
-extern "C" fn NetRxQueueInitGetQueueId(globals: Globals, init: usize) -> u32 {
-    queue::queue_id("NetRxQueueInitGetQueueId", globals, Direction::Rx, init)
-}
-
-extern "C" fn NetRxQueueGetRingCollection(globals: Globals, queue: Handle) -> *const [usize; 3] {
-    queue::collection("NetRxQueueGetRingCollection", globals, Direction::Rx, queue)
-}
-
-extern "C" fn NetRxQueueGetExtension(
-    globals: Globals,
-    queue: Handle,
-    query: *const NetExtensionQuery,
-    extension: *mut NetExtension,
-) {
-    // SAFETY: the client called with C's prototype.
-    done(unsafe {
-        queue::extension(
-            "NetRxQueueGetExtension",
-            globals,
-            Direction::Rx,
-            queue,
-            query,
-            extension,
-        )
-    });
-}
-
-extern "C" fn NetRxQueueNotifyMoreReceivedPacketsAvailable(globals: Globals, queue: Handle) {
-    queue::notify(
-        "NetRxQueueNotifyMoreReceivedPacketsAvailable",
-        globals,
-        Direction::Rx,
-        queue,
-    );
-}
+queue_functions!(
+    Tx: NetTxQueueCreate,
+    NetTxQueueInitGetQueueId,
+    NetTxQueueGetRingCollection,
+    NetTxQueueGetExtension,
+    NetTxQueueNotifyMoreCompletedPacketsAvailable
+);
+queue_functions!(
+    Rx: NetRxQueueCreate,
+    NetRxQueueInitGetQueueId,
+    NetRxQueueGetRingCollection,
+    NetRxQueueGetExtension,
+    NetRxQueueNotifyMoreReceivedPacketsAvailable
+);
 
 extern "C" fn NetTxQueueGetDemux8021p(globals: Globals, queue: Handle) -> u8 {
     queue::demux("NetTxQueueGetDemux8021p", globals, queue).unwrap_or(0)

@@ -1,7 +1,5 @@
 //! What every NetAdapterCx function checks first.
 
-#![allow(unsafe_code)] // declares which structures may be copied from a client
-
 use std::ffi::c_void;
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +7,8 @@ use std::sync::Arc;
 use crate::abi::*;
 use crate::adapter::AdapterError;
 use crate::door::fail::breach;
-use crate::door::foreign::{BadStruct, Sized32, read_sized};
-use crate::door::globals::{self, Client};
+use crate::door::foreign::{BadStruct, In, Pointer, Sized32};
+use crate::door::globals;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::runtime::irql;
 
@@ -20,40 +18,16 @@ use super::queue::QueueObject;
 /// The hidden first argument.
 pub(super) type Globals = *const c_void;
 
-macro_rules! sized {
-    ($($name:ty),+ $(,)?) => {$(
-        // SAFETY: `repr(C)` with a `u32` size first; integers, pointers and
-        // optional function pointers, so that every bit pattern is a value.
-        unsafe impl Sized32 for $name {}
-    )+};
-}
-sized!(
-    NetAdapterDatapathCallbacks,
-    NetAdapterLinkLayerCapabilities,
-    NetAdapterLinkState,
-    NetAdapterOffloadGsoCapabilities,
-    NetAdapterOffloadIeee8021qTagCapabilities,
-    NetAdapterOffloadRscCapabilities,
-    NetAdapterOffloadRxChecksumCapabilities,
-    NetAdapterOffloadTxChecksumCapabilities,
-    NetAdapterReceiveFilterCapabilities,
-    NetAdapterReceiveScalingCapabilities,
-    NetAdapterRxCapabilities,
-    NetAdapterTxCapabilities,
-    NetAdapterTxDemux,
-    NetExtensionQuery,
-    NetPacketQueueConfig,
-);
-
-/// The client behind a call; a pointer that is none is a breach, and so is an
-/// IRQL above the call's own.
-pub(super) fn client(call: &str, globals: Globals) -> Result<Arc<Client>, NtStatus> {
+/// Checks that a client calls; a pointer that is none of a client's is a
+/// breach, and so is an IRQL above the call's own.
+pub(super) fn client(call: &str, globals: Globals) -> Result<(), NtStatus> {
     check_irql(call, irql::current());
-    globals::client(globals).ok_or_else(|| {
-        let text = format_args!("{call}: the driver globals {globals:p} were not given out here");
-        breach(FailureCode::CorruptedPrivateGlobals, text);
-        NtStatus::INVALID_PARAMETER
-    })
+    if globals::is_known(globals) {
+        return Ok(());
+    }
+    let text = format_args!("{call}: the driver globals {globals:p} were not given out here");
+    breach(FailureCode::CorruptedPrivateGlobals, text);
+    Err(NtStatus::INVALID_PARAMETER)
 }
 
 /// Nothing goes wrong here above an IRQL: the call goes on, if the verifier is
@@ -120,12 +94,8 @@ pub(super) fn queue(
 }
 
 /// Copies a structure whose Size must be right.
-///
-/// # Safety
-/// `pointer` is NULL or points to as many readable bytes as its `Size` says.
-pub(super) unsafe fn read<T: Sized32>(call: &str, pointer: *const T) -> Result<T, NtStatus> {
-    // SAFETY: passed on from the caller.
-    unsafe { read_sized(pointer) }.map_err(|bad| bad_struct(call, bad))
+pub(super) fn read<T: Sized32>(call: &str, pointer: In<'_, T>) -> Result<T, NtStatus> {
+    pointer.sized().map_err(|bad| bad_struct(call, bad))
 }
 
 /// Reports a structure that was not read.
@@ -139,7 +109,7 @@ pub(super) fn bad_struct(call: &str, bad: BadStruct) -> NtStatus {
 }
 
 /// A pointer that must be given.
-pub(super) fn given<T>(call: &str, what: &str, pointer: *const T) -> Result<(), NtStatus> {
+pub(super) fn given(call: &str, what: &str, pointer: impl Pointer) -> Result<(), NtStatus> {
     if !pointer.is_null() {
         return Ok(());
     }

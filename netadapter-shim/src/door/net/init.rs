@@ -1,7 +1,5 @@
 //! From WDFDEVICE_INIT to a NETADAPTER.
 
-#![allow(unsafe_code)] // reads the client's structures and stores its handles
-
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +15,7 @@ use crate::abi::{FailureCode, NetAdapterDatapathCallbacks, NetAdapterTxDemux, Nt
 use crate::adapter::{Adapter, AdapterConfig, DemandHook, TxDemux};
 use crate::door::client_host;
 use crate::door::fail::{breach, verifier};
-use crate::door::foreign::store;
+use crate::door::foreign::{In, Out};
 use crate::door::numbers::Numbers;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::types::WdfObjectAttributes;
@@ -130,31 +128,24 @@ pub(super) fn free(globals: Globals, number: usize) {
 }
 
 /// `NetAdapterInitSetDatapathCallbacks`
-///
-/// # Safety
-/// `callbacks` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn set_datapath_callbacks(
+pub(super) fn set_datapath_callbacks(
     globals: Globals,
     number: usize,
-    callbacks: *const NetAdapterDatapathCallbacks,
+    callbacks: In<'_, NetAdapterDatapathCallbacks>,
 ) -> Result<(), NtStatus> {
     guard::client(SET_DATAPATH_CALLBACKS, globals)?;
-    // SAFETY: passed on from the caller.
-    let made = unsafe { keep_callbacks(number, callbacks) };
+    let made = keep_callbacks(number, callbacks);
     remembering(SET_DATAPATH_CALLBACKS, number, made)
 }
 
 const SET_DATAPATH_CALLBACKS: &str = "NetAdapterInitSetDatapathCallbacks";
 
-/// # Safety
-/// As for [`set_datapath_callbacks`].
-unsafe fn keep_callbacks(
+fn keep_callbacks(
     number: usize,
-    callbacks: *const NetAdapterDatapathCallbacks,
+    callbacks: In<'_, NetAdapterDatapathCallbacks>,
 ) -> Result<(), NtStatus> {
     const CALL: &str = SET_DATAPATH_CALLBACKS;
-    // SAFETY: passed on from the caller.
-    let raw = unsafe { guard::read(CALL, callbacks) }?;
+    let raw = guard::read(CALL, callbacks)?;
     let create_tx = CreateQueue::from_raw(raw.evt_adapter_create_tx_queue);
     let create_rx = CreateQueue::from_raw(raw.evt_adapter_create_rx_queue);
     if create_tx.is_none() || create_rx.is_none() {
@@ -170,28 +161,21 @@ unsafe fn keep_callbacks(
 }
 
 /// `NetAdapterInitAddTxDemux`
-///
-/// # Safety
-/// `demux` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn add_tx_demux(
+pub(super) fn add_tx_demux(
     globals: Globals,
     number: usize,
-    demux: *const NetAdapterTxDemux,
+    demux: In<'_, NetAdapterTxDemux>,
 ) -> Result<(), NtStatus> {
     guard::client(ADD_TX_DEMUX, globals)?;
-    // SAFETY: passed on from the caller.
-    let made = unsafe { keep_demux(number, demux) };
+    let made = keep_demux(number, demux);
     remembering(ADD_TX_DEMUX, number, made)
 }
 
 const ADD_TX_DEMUX: &str = "NetAdapterInitAddTxDemux";
 
-/// # Safety
-/// As for [`add_tx_demux`].
-unsafe fn keep_demux(number: usize, demux: *const NetAdapterTxDemux) -> Result<(), NtStatus> {
+fn keep_demux(number: usize, demux: In<'_, NetAdapterTxDemux>) -> Result<(), NtStatus> {
     const CALL: &str = ADD_TX_DEMUX;
-    // SAFETY: passed on from the caller.
-    let raw = unsafe { guard::read(CALL, demux) }?;
+    let raw = guard::read(CALL, demux)?;
     let demux = TxDemux::new(raw.kind, raw.range).map_err(|error| {
         if let Some(code) = error.failure_code() {
             breach(code, format_args!("{CALL}: {error}"));
@@ -202,20 +186,16 @@ unsafe fn keep_demux(number: usize, demux: *const NetAdapterTxDemux) -> Result<(
 }
 
 /// `NetAdapterCreate`
-///
-/// # Safety
-/// The pointers are NULL or point to what C's prototype says.
-pub(super) unsafe fn create(
+pub(super) fn create(
     globals: Globals,
     number: usize,
-    attributes: *const WdfObjectAttributes,
-    adapter: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    adapter: Out<'_, Handle>,
 ) -> Result<(), NtStatus> {
     const CALL: &str = "NetAdapterCreate";
     guard::client(CALL, globals)?;
     guard::given(CALL, "Adapter", adapter)?;
-    // SAFETY: passed on from the caller.
-    let attributes = unsafe { queue::read_attributes(CALL, attributes) }?;
+    let attributes = queue::read_attributes(CALL, attributes)?;
     let mut taken = None;
     change(CALL, number, |init| {
         init.used = true;
@@ -228,8 +208,7 @@ pub(super) unsafe fn create(
             init.used = false;
         }
     })?;
-    // SAFETY: the caller vouches for the place.
-    unsafe { store(adapter, handle) };
+    adapter.store(handle);
     Ok(())
 }
 

@@ -6,8 +6,6 @@
 //! has no power. Whoever embeds the host may: its duties are previewed, listed
 //! and answered for here.
 
-#![allow(unsafe_code)] // reads and fills the client's structures
-
 mod foreign;
 mod lists;
 mod policy;
@@ -15,7 +13,7 @@ mod policy;
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(super) use foreign::{
+pub(in crate::door) use foreign::{
     ArpParameters, BitmapCapabilities, BitmapParameters, CountCapabilities, FlagCapabilities, List,
     MediaChangeParameters, NsParameters, PreviewCallbacks, Reason, ResetCapabilities,
 };
@@ -26,7 +24,7 @@ use super::adapter::AdapterObject;
 use super::callbacks::{PreviewDuty, succeeded};
 use super::guard::{self, Globals, refuse};
 use crate::abi::{FailureCode, NtStatus};
-use crate::door::foreign::{Sized32, store};
+use crate::door::foreign::{In, Out, Sized32};
 use crate::door::object::{self, Handle, Kind};
 use crate::door::wdf::device::Device;
 use crate::door::wdf::device_init;
@@ -120,36 +118,28 @@ pub(crate) fn in_transition<T>(device: Handle, waking: bool, call: impl FnOnce()
 }
 
 /// `NetAdapterPowerOffloadSet…Capabilities`, `NetAdapterWakeSet…Capabilities`
-///
-/// # Safety
-/// `structure` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn offer<T: Sized32>(
+pub(super) fn offer<T: Sized32>(
     call: &str,
     globals: Globals,
     adapter: Handle,
-    structure: *const T,
+    structure: In<'_, T>,
     state: impl FnOnce(T, &mut Capabilities),
 ) -> Result {
     let adapter = guard::adapter(call, globals, adapter)?;
-    // SAFETY: passed on from the caller.
-    let offered = unsafe { guard::read(call, structure) }?;
+    let offered = guard::read(call, structure)?;
     state(offered, &mut adapter.power.lock().capabilities);
     Ok(())
 }
 
 /// `NetDeviceInitSetPowerPolicyEventCallbacks`
-///
-/// # Safety
-/// `callbacks` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn set_previews(
+pub(super) fn set_previews(
     globals: Globals,
     init: *const c_void,
-    callbacks: *const PreviewCallbacks,
+    callbacks: In<'_, PreviewCallbacks>,
 ) -> Result {
     const CALL: &str = "NetDeviceInitSetPowerPolicyEventCallbacks";
     let network = network(CALL, globals, init)?;
-    // SAFETY: passed on from the caller.
-    let raw = unsafe { guard::read(CALL, callbacks) }?;
+    let raw = guard::read(CALL, callbacks)?;
     let previews = Previews {
         pattern: PreviewDuty::from_raw(raw.pattern),
         arp: PreviewDuty::from_raw(raw.arp),
@@ -176,18 +166,14 @@ fn network(call: &str, globals: Globals, init: *const c_void) -> Result<Arc<Netw
 }
 
 /// `NetDeviceInitSetResetCapabilities`
-///
-/// # Safety
-/// `structure` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn set_reset(
+pub(super) fn set_reset(
     globals: Globals,
     init: *const c_void,
-    structure: *const ResetCapabilities,
+    structure: In<'_, ResetCapabilities>,
 ) -> Result {
     const CALL: &str = "NetDeviceInitSetResetCapabilities";
     network(CALL, globals, init)?;
-    // SAFETY: passed on from the caller.
-    unsafe { guard::read(CALL, structure) }?;
+    guard::read(CALL, structure)?;
     log::warn!(
         "{CALL}: resets on request are beyond the user-mode surface: \
          EvtNetDeviceCollectResetDiagnostics is never called"
@@ -196,19 +182,15 @@ pub(super) unsafe fn set_reset(
 }
 
 /// `NetDeviceGetPowerOffloadList`, `NetDeviceGetWakeSourceList`
-///
-/// # Safety
-/// `list` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn open_list(
+pub(super) fn open_list(
     call: &str,
     globals: Globals,
     device: Handle,
-    list: *mut List,
+    list: Out<'_, List>,
     wake: bool,
 ) -> Result {
     guard::client(call, globals)?;
-    // SAFETY: passed on from the caller.
-    let given = unsafe { guard::read(call, list) }?;
+    let given = guard::read(call, list.given())?;
     if !lists::is_in_transition(device) {
         let why = format_args!(
             "{device} is in no power transition: call it from EvtDeviceD0Entry or EvtDeviceD0Exit"
@@ -220,8 +202,7 @@ pub(super) unsafe fn open_list(
         adapters.filter_map(|handle| object::payload::<AdapterObject>(handle, Kind::Adapter).ok());
     let duties = adapters.flat_map(|adapter| adapter.power.lock().duties(wake).collect::<Vec<_>>());
     let number = lists::open(device, wake, duties.collect());
-    // SAFETY: as above; it was read from there.
-    unsafe { store(list, given.numbered(number)) };
+    list.store(given.numbered(number));
     Ok(())
 }
 
@@ -233,18 +214,9 @@ fn list_code(wake: bool) -> FailureCode {
 }
 
 /// `Net…ListGetCount`
-///
-/// # Safety
-/// `list` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn count(
-    call: &str,
-    globals: Globals,
-    list: *const List,
-    wake: bool,
-) -> Result<usize> {
+pub(super) fn count(call: &str, globals: Globals, list: In<'_, List>, wake: bool) -> Result<usize> {
     guard::client(call, globals)?;
-    // SAFETY: passed on from the caller.
-    let list = unsafe { guard::read(call, list) }?;
+    let list = guard::read(call, list)?;
     match lists::count(list.number(), wake) {
         Some(count) => Ok(count),
         None => refuse(list_code(wake), call, format_args!("no such list is open")),
@@ -252,19 +224,15 @@ pub(super) unsafe fn count(
 }
 
 /// `Net…ListGetElement`
-///
-/// # Safety
-/// `list` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn element(
+pub(super) fn element(
     call: &str,
     globals: Globals,
-    list: *const List,
+    list: In<'_, List>,
     index: usize,
     wake: bool,
 ) -> Result<usize> {
     guard::client(call, globals)?;
-    // SAFETY: passed on from the caller.
-    let list = unsafe { guard::read(call, list) }?;
+    let list = guard::read(call, list)?;
     match lists::element(list.number(), wake, index) {
         Some(element) => Ok(element),
         None => refuse(
@@ -298,19 +266,15 @@ pub(super) fn adapter(call: &str, globals: Globals, number: usize, wake: bool) -
 }
 
 /// `Net…Get…Parameters`: fills the structure of the element's own type.
-///
-/// # Safety
-/// `parameters` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn parameters<T: foreign::Parameters>(
+pub(super) fn parameters<T: foreign::Parameters>(
     call: &str,
     globals: Globals,
     number: usize,
-    parameters: *mut T,
+    parameters: Out<'_, T>,
     wake: bool,
 ) -> Result {
     let duty = duty(call, globals, number, wake)?;
-    // SAFETY: passed on from the caller.
-    unsafe { guard::read(call, parameters.cast_const()) }?;
+    guard::read(call, parameters.given())?;
     let Some(filled) = T::of(duty.id, &duty.what) else {
         let why = format_args!(
             "the element is of type {}; ask for that first",
@@ -318,8 +282,7 @@ pub(super) unsafe fn parameters<T: foreign::Parameters>(
         );
         return refuse(list_code(wake), call, why);
     };
-    // SAFETY: as above; it was read from there.
-    unsafe { store(parameters, filled) };
+    parameters.store(filled);
     Ok(())
 }
 
@@ -334,18 +297,10 @@ fn wake(call: &str, adapter: &AdapterObject, reason: WakeReason) -> Result {
 }
 
 /// `NetAdapterReportWakeReasonPacket`
-///
-/// # Safety
-/// `reason` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn wake_packet(
-    globals: Globals,
-    handle: Handle,
-    reason: *const Reason,
-) -> Result {
+pub(super) fn wake_packet(globals: Globals, handle: Handle, reason: In<'_, Reason>) -> Result {
     const CALL: &str = "NetAdapterReportWakeReasonPacket";
     let adapter = guard::adapter(CALL, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let reason = unsafe { guard::read(CALL, reason) }?;
+    let reason = guard::read(CALL, reason)?;
     let (pattern, size) = (reason.pattern_id, reason.original_packet_size);
     wake(CALL, &adapter, WakeReason::Packet { pattern, size })
 }

@@ -1,8 +1,6 @@
 //! NETPACKETQUEUE: a client's queue, from its creation inside the create
 //! callback to its deletion with the core's queue.
 
-#![allow(unsafe_code)] // reads the client's structures and stores its handles
-
 mod driven;
 
 use std::collections::HashMap;
@@ -16,7 +14,7 @@ use crate::abi::{
     FailureCode, NetExtension, NetExtensionQuery, NetExtensionType, NetPacketQueueConfig, NtStatus,
 };
 use crate::door::fail::{advise, breach, verifier};
-use crate::door::foreign::{BadStruct, size_of_foreign, store, wide_string};
+use crate::door::foreign::{In, Out};
 use crate::door::object::{self, Handle, Kind, ParentRule, Rules};
 use crate::door::types::WdfObjectAttributes;
 use crate::queue::{Direction, Notifier, QueueInit};
@@ -149,17 +147,14 @@ pub(super) fn queue_id(call: &str, globals: Globals, direction: Direction, init:
 }
 
 /// `Net{Tx,Rx}QueueCreate`
-///
-/// # Safety
-/// The pointers are NULL or point to what C's prototype says.
-pub(super) unsafe fn create(
+pub(super) fn create(
     call: &str,
     globals: Globals,
     direction: Direction,
     init: usize,
-    attributes: *const WdfObjectAttributes,
-    config: *const NetPacketQueueConfig,
-    queue: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    config: In<'_, NetPacketQueueConfig>,
+    queue: Out<'_, Handle>,
 ) -> Result<(), NtStatus> {
     guard::client(call, globals)?;
     guard::given(call, "PacketQueue", queue)?;
@@ -171,10 +166,8 @@ pub(super) unsafe fn create(
             format_args!("this callback has created its queue already"),
         )?;
     }
-    // SAFETY: passed on from the caller.
-    let callbacks = unsafe { read_config(call, config) }?;
-    // SAFETY: passed on from the caller.
-    let attributes = unsafe { read_attributes(call, attributes) }?;
+    let callbacks = read_config(call, config)?;
+    let attributes = read_attributes(call, attributes)?;
     let [packets, fragments] = creation.map.rings();
     let payload = QueueObject {
         direction,
@@ -190,22 +183,17 @@ pub(super) unsafe fn create(
     let parent = Some(creation.adapter);
     let handle = object::create_with(Kind::PacketQueue, parent, &attributes, Arc::new(payload))?;
     *creation.created() = Some(handle);
-    // SAFETY: the caller vouches for the place.
-    unsafe { store(queue, handle) };
+    queue.store(handle);
     Ok(())
 }
 
 /// Attributes of an adapter or a queue: the framework chooses the parent.
-///
-/// # Safety
-/// As for [`object::Attributes::read`].
-pub(super) unsafe fn read_attributes(
+pub(super) fn read_attributes(
     call: &str,
-    attributes: *const WdfObjectAttributes,
+    attributes: In<'_, WdfObjectAttributes>,
 ) -> Result<object::Attributes, NtStatus> {
     let rules = Rules::ANY.parent(ParentRule::Forbidden);
-    // SAFETY: passed on from the caller.
-    let read = unsafe { object::Attributes::read(attributes, rules) };
+    let read = object::Attributes::of(attributes, rules);
     let attributes = read.inspect_err(|status| {
         let code = match *status {
             NtStatus::WDF_PARENT_ASSIGNMENT_NOT_ALLOWED => FailureCode::ParentObjectNotNull,
@@ -232,32 +220,12 @@ pub(super) unsafe fn read_attributes(
     Ok(attributes)
 }
 
-/// # Safety
-/// `config` is NULL or points to as many bytes as its `Size` says.
-unsafe fn read_config(
+fn read_config(
     call: &str,
-    config: *const NetPacketQueueConfig,
+    config: In<'_, NetPacketQueueConfig>,
 ) -> Result<QueueCallbacks, NtStatus> {
-    // SAFETY: passed on from the caller.
-    let size = unsafe { size_of_foreign(config) }.map_err(|bad| guard::bad_struct(call, bad))?;
-    let expected = size_of::<NetPacketQueueConfig>();
-    if size != CONFIG_2_0 && size as usize != expected {
-        let bad = BadStruct::Size {
-            found: size,
-            expected,
-        };
-        return Err(guard::bad_struct(call, bad));
-    }
-    let mut raw = EMPTY_CONFIG;
-    // SAFETY: the caller vouches for `size` bytes, which is at most the size of
-    // the copy; all of its members may have any bits.
-    unsafe {
-        std::ptr::copy_nonoverlapping(
-            config.cast::<u8>(),
-            (&raw mut raw).cast::<u8>(),
-            size as usize,
-        );
-    }
+    let raw = config.sized_since(CONFIG_2_0, EMPTY_CONFIG);
+    let raw = raw.map_err(|bad| guard::bad_struct(call, bad))?;
     complete_config(call, &raw)
 }
 
@@ -351,26 +319,20 @@ pub(super) fn notify(call: &str, globals: Globals, direction: Direction, handle:
 }
 
 /// `Net{Tx,Rx}QueueGetExtension`
-///
-/// # Safety
-/// The pointers are NULL or point to what C's prototype says.
-pub(super) unsafe fn extension(
+pub(super) fn extension(
     call: &str,
     globals: Globals,
     direction: Direction,
     handle: Handle,
-    query: *const NetExtensionQuery,
-    extension: *mut NetExtension,
+    query: In<'_, NetExtensionQuery>,
+    extension: Out<'_, NetExtension>,
 ) -> Result<(), NtStatus> {
     guard::given(call, "Extension", extension)?;
     // Whatever goes wrong, the client finds an extension that is absent.
-    // SAFETY: the caller vouches for the place.
-    unsafe { store(extension, NetExtension::default()) };
+    extension.store(NetExtension::default());
     let queue = of_direction(call, globals, handle, direction)?;
-    // SAFETY: passed on from the caller.
-    let query = unsafe { guard::read(call, query) }?;
-    // SAFETY: passed on from the caller.
-    let name = unsafe { wide_string(query.name) };
+    let query = query.query();
+    let (query, name) = query.map_err(|bad| guard::bad_struct(call, bad))?;
     let Some(name) = name.filter(|name| !name.is_empty()) else {
         return refuse(
             FailureCode::InvalidNetExtensionName,
@@ -381,8 +343,7 @@ pub(super) unsafe fn extension(
     let name = String::from_utf16_lossy(&name);
     check_query(call, &name, query)?;
     let found = queue.map.extension(&name, query.version, query.kind);
-    // SAFETY: as above.
-    unsafe { store(extension, found) };
+    extension.store(found);
     Ok(())
 }
 

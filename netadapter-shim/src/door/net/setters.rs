@@ -1,7 +1,5 @@
 //! What a client states about its adapter, each statement in its window.
 
-#![allow(unsafe_code)] // reads the client's structures
-
 use super::adapter::AdapterObject;
 use super::callbacks::{
     AdapterAndNumber, AdapterCallbacks, ScalingDisable, ScalingEnable, ScalingSet,
@@ -9,6 +7,7 @@ use super::callbacks::{
 use super::guard::{self, Globals, refuse, report};
 use crate::abi::*;
 use crate::adapter::*;
+use crate::door::foreign::In;
 use crate::door::object::Handle;
 use std::sync::{Arc, PoisonError};
 
@@ -59,17 +58,14 @@ fn keep(adapter: &AdapterObject, change: impl FnOnce(&mut AdapterCallbacks)) {
     );
 }
 
-/// # Safety
-/// `capabilities` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn link_layer_capabilities(
+pub(super) fn link_layer_capabilities(
     globals: Globals,
     handle: Handle,
-    capabilities: *const NetAdapterLinkLayerCapabilities,
+    capabilities: In<'_, NetAdapterLinkLayerCapabilities>,
 ) -> Result {
     const CALL: &str = "NetAdapterSetLinkLayerCapabilities";
     stating(CALL, globals, handle, |adapter| {
-        // SAFETY: passed on from the caller.
-        let capabilities = unsafe { guard::read(CALL, capabilities) }?;
+        let capabilities = guard::read(CALL, capabilities)?;
         state(CALL, adapter, |core| {
             core.set_link_layer_capabilities(capabilities)
         })
@@ -88,16 +84,12 @@ pub(super) fn mtu(globals: Globals, handle: Handle, mtu: u32) -> Result {
 }
 
 /// Copies an address; its length is checked by the core.
-///
-/// # Safety
-/// `address` is NULL or points to a NET_ADAPTER_LINK_LAYER_ADDRESS.
-unsafe fn read_address(
+fn read_address(
     call: &str,
-    address: *const NetAdapterLinkLayerAddress,
+    address: In<'_, NetAdapterLinkLayerAddress>,
 ) -> Result<NetAdapterLinkLayerAddress> {
     guard::given(call, "LinkLayerAddress", address)?;
-    // SAFETY: not NULL, so that the caller vouches for the structure; integers.
-    let address = unsafe { address.read_unaligned() };
+    let address = address.read().ok_or(NtStatus::INVALID_PARAMETER)?;
     if address.length > 32 {
         let why = format_args!("an address has at most 32 bytes, not {}", address.length);
         return refuse(FailureCode::MacAddressLengthTooLong, call, why);
@@ -105,51 +97,42 @@ unsafe fn read_address(
     Ok(address)
 }
 
-/// # Safety
-/// `address` is NULL or points to a NET_ADAPTER_LINK_LAYER_ADDRESS.
-pub(super) unsafe fn permanent_address(
+pub(super) fn permanent_address(
     globals: Globals,
     handle: Handle,
-    address: *const NetAdapterLinkLayerAddress,
+    address: In<'_, NetAdapterLinkLayerAddress>,
 ) -> Result {
     const CALL: &str = "NetAdapterSetPermanentLinkLayerAddress";
     stating(CALL, globals, handle, |adapter| {
-        // SAFETY: passed on from the caller.
-        let address = unsafe { read_address(CALL, address) }?;
+        let address = read_address(CALL, address)?;
         state(CALL, adapter, |core| {
             core.set_permanent_link_layer_address(address)
         })
     })
 }
 
-/// # Safety
-/// `address` is NULL or points to a NET_ADAPTER_LINK_LAYER_ADDRESS.
-pub(super) unsafe fn current_address(
+pub(super) fn current_address(
     globals: Globals,
     handle: Handle,
-    address: *const NetAdapterLinkLayerAddress,
+    address: In<'_, NetAdapterLinkLayerAddress>,
 ) -> Result {
     const CALL: &str = "NetAdapterSetCurrentLinkLayerAddress";
     let adapter = guard::adapter(CALL, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let address = unsafe { read_address(CALL, address) }?;
+    let address = read_address(CALL, address)?;
     adapter.soon(CALL, move |core| {
         core.set_current_link_layer_address(address)
     });
     Ok(())
 }
 
-/// # Safety
-/// `link` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn link_state(
+pub(super) fn link_state(
     globals: Globals,
     handle: Handle,
-    link: *const NetAdapterLinkState,
+    link: In<'_, NetAdapterLinkState>,
 ) -> Result {
     const CALL: &str = "NetAdapterSetLinkState";
     let adapter = guard::adapter(CALL, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let link = unsafe { guard::read(CALL, link) }?;
+    let link = guard::read(CALL, link)?;
     if let Err(error) = check_link_state(&link) {
         return Err(report(CALL, handle, &error));
     }
@@ -158,20 +141,16 @@ pub(super) unsafe fn link_state(
     Ok(())
 }
 
-/// # Safety
-/// Both are NULL or point to as many bytes as their `Size` says.
-pub(super) unsafe fn datapath_capabilities(
+pub(super) fn datapath_capabilities(
     globals: Globals,
     handle: Handle,
-    tx: *const NetAdapterTxCapabilities,
-    rx: *const NetAdapterRxCapabilities,
+    tx: In<'_, NetAdapterTxCapabilities>,
+    rx: In<'_, NetAdapterRxCapabilities>,
 ) -> Result {
     const CALL: &str = "NetAdapterSetDataPathCapabilities";
     stating(CALL, globals, handle, |adapter| {
-        // SAFETY: passed on from the caller.
-        let tx = unsafe { guard::read(CALL, tx) }?;
-        // SAFETY: passed on from the caller.
-        let rx = unsafe { guard::read(CALL, rx) }?;
+        let tx = guard::read(CALL, tx)?;
+        let rx = guard::read(CALL, rx)?;
         let (tx, rx) = (tx_capabilities(tx), rx_capabilities(rx));
         state(CALL, adapter, |core| core.set_datapath_capabilities(tx, rx))
     })
@@ -215,17 +194,14 @@ fn dma(pointer: *const NetAdapterDmaCapabilities) -> Option<NetAdapterDmaCapabil
     })
 }
 
-/// # Safety
-/// `capabilities` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn receive_filter_capabilities(
+pub(super) fn receive_filter_capabilities(
     globals: Globals,
     handle: Handle,
-    capabilities: *const NetAdapterReceiveFilterCapabilities,
+    capabilities: In<'_, NetAdapterReceiveFilterCapabilities>,
 ) -> Result {
     const CALL: &str = "NetAdapterSetReceiveFilterCapabilities";
     stating(CALL, globals, handle, |adapter| {
-        // SAFETY: passed on from the caller.
-        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        let raw = guard::read(CALL, capabilities)?;
         let callback = AdapterAndNumber::from_raw(raw.evt_set_receive_filter);
         if raw.supported_packet_filters.0 != 0 && callback.is_none() {
             let why = format_args!("filters are supported, but EvtSetReceiveFilter is NULL");
@@ -243,17 +219,14 @@ pub(super) unsafe fn receive_filter_capabilities(
     })
 }
 
-/// # Safety
-/// `capabilities` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn tx_checksum(
+pub(super) fn tx_checksum(
     globals: Globals,
     handle: Handle,
-    capabilities: *const NetAdapterOffloadTxChecksumCapabilities,
+    capabilities: In<'_, NetAdapterOffloadTxChecksumCapabilities>,
 ) -> Result {
     const CALL: &str = "NetAdapterOffloadSetTxChecksumCapabilities";
     stating(CALL, globals, handle, |adapter| {
-        // SAFETY: passed on from the caller.
-        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        let raw = guard::read(CALL, capabilities)?;
         let stated = OffloadTxChecksumCapabilities {
             layer3: raw.layer3_flags,
             layer4: raw.layer4_flags,
@@ -268,17 +241,14 @@ pub(super) unsafe fn tx_checksum(
     })
 }
 
-/// # Safety
-/// `capabilities` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn rx_checksum(
+pub(super) fn rx_checksum(
     globals: Globals,
     handle: Handle,
-    capabilities: *const NetAdapterOffloadRxChecksumCapabilities,
+    capabilities: In<'_, NetAdapterOffloadRxChecksumCapabilities>,
 ) -> Result {
     const CALL: &str = "NetAdapterOffloadSetRxChecksumCapabilities";
     stating(CALL, globals, handle, |adapter| {
-        // SAFETY: passed on from the caller.
-        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        let raw = guard::read(CALL, capabilities)?;
         state(CALL, adapter, Adapter::offload_set_rx_checksum_capabilities)?;
         let callback = AdapterAndNumber::from_raw(raw.evt_adapter_offload_set_rx_checksum);
         keep(adapter, |callbacks| callbacks.set_rx_checksum = callback);
@@ -286,17 +256,14 @@ pub(super) unsafe fn rx_checksum(
     })
 }
 
-/// # Safety
-/// `capabilities` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn gso(
+pub(super) fn gso(
     globals: Globals,
     handle: Handle,
-    capabilities: *const NetAdapterOffloadGsoCapabilities,
+    capabilities: In<'_, NetAdapterOffloadGsoCapabilities>,
 ) -> Result {
     const CALL: &str = "NetAdapterOffloadSetGsoCapabilities";
     stating(CALL, globals, handle, |adapter| {
-        // SAFETY: passed on from the caller.
-        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        let raw = guard::read(CALL, capabilities)?;
         let stated = OffloadGsoCapabilities {
             maximum_offload_size: raw.maximum_offload_size,
             minimum_segment_count: raw.minimum_segment_count,
@@ -312,17 +279,14 @@ pub(super) unsafe fn gso(
     })
 }
 
-/// # Safety
-/// `capabilities` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn rsc(
+pub(super) fn rsc(
     globals: Globals,
     handle: Handle,
-    capabilities: *const NetAdapterOffloadRscCapabilities,
+    capabilities: In<'_, NetAdapterOffloadRscCapabilities>,
 ) -> Result {
     const CALL: &str = "NetAdapterOffloadSetRscCapabilities";
     stating(CALL, globals, handle, |adapter| {
-        // SAFETY: passed on from the caller.
-        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        let raw = guard::read(CALL, capabilities)?;
         let stated = OffloadRscCapabilities {
             layer3: raw.layer3_flags,
             layer4: raw.layer4_flags,
@@ -337,34 +301,28 @@ pub(super) unsafe fn rsc(
     })
 }
 
-/// # Safety
-/// `capabilities` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn ieee8021q(
+pub(super) fn ieee8021q(
     globals: Globals,
     handle: Handle,
-    capabilities: *const NetAdapterOffloadIeee8021qTagCapabilities,
+    capabilities: In<'_, NetAdapterOffloadIeee8021qTagCapabilities>,
 ) -> Result {
     const CALL: &str = "NetAdapterOffloadSetIeee8021qTagCapabilities";
     stating(CALL, globals, handle, |adapter| {
-        // SAFETY: passed on from the caller.
-        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        let raw = guard::read(CALL, capabilities)?;
         state(CALL, adapter, |core| {
             core.offload_set_ieee8021q_capabilities(raw.flags)
         })
     })
 }
 
-/// # Safety
-/// `capabilities` is NULL or points to as many bytes as its `Size` says.
-pub(super) unsafe fn receive_scaling(
+pub(super) fn receive_scaling(
     globals: Globals,
     handle: Handle,
-    capabilities: *const NetAdapterReceiveScalingCapabilities,
+    capabilities: In<'_, NetAdapterReceiveScalingCapabilities>,
 ) -> Result {
     const CALL: &str = "NetAdapterSetReceiveScalingCapabilities";
     stating(CALL, globals, handle, |adapter| {
-        // SAFETY: passed on from the caller.
-        let raw = unsafe { guard::read(CALL, capabilities) }?;
+        let raw = guard::read(CALL, capabilities)?;
         let callbacks = (
             ScalingEnable::from_raw(raw.evt_enable),
             ScalingDisable::from_raw(raw.evt_disable),

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::sync::{LazyLock, PoisonError, RwLock};
 
-use super::attributes::{Attributes, Callback};
+use super::attributes::Attributes;
 use super::{Handle, Stage, find, recent};
 use crate::abi::NtStatus;
 use crate::door::block::Block;
+use crate::door::types::ObjectCallback;
 
 /// The type of a context.
 #[derive(Clone, Debug)]
@@ -25,8 +26,8 @@ pub(crate) struct ContextType {
 pub(super) struct Context {
     kind: Option<ContextType>,
     memory: Block,
-    pub(super) cleanup: Option<Callback>,
-    pub(super) destroy: Option<Callback>,
+    pub(super) cleanup: Option<ObjectCallback>,
+    pub(super) destroy: Option<ObjectCallback>,
 }
 
 static OWNERS: LazyLock<RwLock<HashMap<usize, Handle>>> = LazyLock::new(RwLock::default);

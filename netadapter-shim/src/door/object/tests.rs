@@ -5,6 +5,7 @@ use std::ptr::null;
 
 use super::*;
 use crate::door::fail::recorded;
+use crate::door::foreign::{Callback, In};
 use crate::door::types::{WdfContextTypeInfo, WdfObjectAttributes};
 
 thread_local! {
@@ -26,8 +27,8 @@ fn calls() -> Vec<(&'static str, Handle)> {
 fn attributes() -> WdfObjectAttributes {
     WdfObjectAttributes {
         size: 56,
-        evt_cleanup: Some(cleanup),
-        evt_destroy: Some(destroy),
+        evt_cleanup: Some(Callback::of(cleanup)),
+        evt_destroy: Some(Callback::of(destroy)),
         execution_level: 1,
         synchronization_scope: 1,
         parent: Handle::NULL,
@@ -61,8 +62,7 @@ fn watched(parent: Option<Handle>) -> Handle {
 }
 
 fn read(attributes: &WdfObjectAttributes, rules: Rules) -> Result<Attributes, NtStatus> {
-    // SAFETY: the structure and whatever it points to outlive the call.
-    unsafe { Attributes::read(attributes, rules) }
+    Attributes::of(In::of(attributes), rules)
 }
 
 #[test]
@@ -74,6 +74,20 @@ fn a_payload_is_found_by_its_kind_only() {
     delete(handle);
     let gone = payload::<u32>(handle, Kind::Timer).unwrap_err();
     assert!(gone.to_string().contains("no object"), "{gone}");
+}
+
+#[test]
+fn a_payload_that_was_found_is_found_no_more_once_its_object_is_destroyed() {
+    let handle = create(Kind::General, None, Arc::new(7u32)).unwrap();
+    let found: Arc<u32> = payload(handle, Kind::General).unwrap();
+    let again: Arc<u32> = payload(handle, Kind::General).unwrap();
+    assert!(Arc::ptr_eq(&found, &again));
+    assert!(payload::<u32>(handle, Kind::Device).is_err());
+    drop(again);
+    delete(handle);
+    // Somebody has its Rust half still; its handle stands for nothing.
+    assert!(payload::<u32>(handle, Kind::General).is_err());
+    assert_eq!(Arc::strong_count(&found), 1, "kept by nobody else");
 }
 
 #[test]
@@ -123,7 +137,7 @@ fn deleting_twice_and_from_within_a_callback_does_nothing() {
     }
     let handle = create(Kind::General, None, Arc::new(())).unwrap();
     let mut attributes = attributes();
-    attributes.evt_cleanup = Some(again);
+    attributes.evt_cleanup = Some(Callback::of(again));
     attach(handle, &attributes);
     delete(handle);
     delete(handle);
@@ -152,7 +166,7 @@ fn a_parent_that_is_going_takes_no_children() {
     }
     let handle = create(Kind::General, None, Arc::new(())).unwrap();
     let mut attributes = attributes();
-    attributes.evt_cleanup = Some(late);
+    attributes.evt_cleanup = Some(Callback::of(late));
     attach(handle, &attributes);
     delete(handle);
     assert_eq!(STATUS.take(), Some(NtStatus::DELETE_PENDING));

@@ -1,7 +1,5 @@
 //! Time as Windows counts it: in 100 ns, since 1601 or relative.
 
-#![allow(unsafe_code)] // reads a timeout through C's pointer
-
 use crate::door::foreign::In;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,18 +19,6 @@ impl Timeout {
     /// `PLONGLONG`/`PLARGE_INTEGER` Timeout: NULL waits for ever.
     pub(crate) fn of(timeout: In<'_, i64>) -> Self {
         timeout.read().map_or(Self::Never, Self::from_nt)
-    }
-
-    /// The same for an address.
-    ///
-    /// # Safety
-    /// `pointer` is NULL or points to 64 readable bits.
-    pub(crate) unsafe fn read(pointer: *const i64) -> Self {
-        match pointer.is_null() {
-            true => Self::Never,
-            // SAFETY: not NULL, so that the caller vouches for it.
-            false => Self::from_nt(unsafe { pointer.read_unaligned() }),
-        }
     }
 
     /// Negative: relative, in 100 ns. Positive: a system time. Zero: only look.
@@ -78,12 +64,10 @@ pub(crate) fn system_time() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ptr::null;
 
     #[test]
     fn timeouts_are_read_as_windows_means_them() {
-        // SAFETY: NULL is allowed.
-        assert_eq!(unsafe { Timeout::read(null()) }, Timeout::Never);
+        assert_eq!(Timeout::of(In::NULL), Timeout::Never);
         let relative = Timeout::from_nt(-15_000);
         assert_eq!(relative, Timeout::After(Duration::from_micros(1500)));
         assert_eq!(Timeout::from_nt(0), Timeout::After(Duration::ZERO));

@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::clock::Timeout;
+use crate::door::foreign::AnyBits;
 
 /// What `HANDLE` stands for, or the address of a `KEVENT`.
 pub(super) type Key = usize;
@@ -236,7 +237,36 @@ pub(super) enum Place {
     Memory(EventInMemory),
 }
 
-/// A `KEVENT` of the client.
+/// `PRKEVENT`, `PRKMUTEX`, `PRKSEMAPHORE`, or a thread's handle: NULL, a handle, or an object of the
+/// client's that lives until the last call for it has returned.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(super) struct ObjectPointer(*mut ClientEvent);
+
+// SAFETY: an address, which is followed under its own argument.
+unsafe impl AnyBits for ObjectPointer {}
+
+impl ObjectPointer {
+    /// The handle, if it is one.
+    pub(super) fn handle(self) -> Option<Key> {
+        is_handle(self.0.addr()).then_some(self.0.addr())
+    }
+
+    /// The object in the client's memory; `None` for NULL, a handle, and an address where none can
+    /// be.
+    pub(super) fn in_memory(self) -> Option<EventInMemory> {
+        let usable = !self.0.is_null() && self.0.is_aligned() && self.handle().is_none();
+        usable.then_some(EventInMemory(self.0))
+    }
+
+    /// A unit test's.
+    #[cfg(test)]
+    pub(super) fn at(place: *mut ClientEvent) -> Self {
+        Self(place)
+    }
+}
+
+/// A `KEVENT` of the client: not NULL, aligned, and touched under the dispatcher's lock only.
 #[derive(Clone, Copy)]
 pub(super) struct EventInMemory(*mut ClientEvent);
 
@@ -250,19 +280,9 @@ impl Place {
 }
 
 impl EventInMemory {
-    /// An event of the client's. It is touched under the dispatcher's lock
-    /// only.
-    ///
-    /// # Safety
-    /// `event` points to a `KEVENT` that lives until the last call for it
-    /// has returned.
-    pub(super) unsafe fn new(event: *mut ClientEvent) -> Self {
-        Self(event)
-    }
-
     /// Its state.
     fn read(self) -> Waitable {
-        // SAFETY: alive, as `new` demands, and nobody writes meanwhile.
+        // SAFETY: alive, as [`ObjectPointer`] says, and nobody writes meanwhile.
         let event = unsafe { self.0.read() };
         match event.kind {
             MUTEX => Waitable::Mutex {
@@ -295,7 +315,7 @@ impl EventInMemory {
             reserved2: 0,
             owner,
         };
-        // SAFETY: alive, as `new` demands, and nobody reads meanwhile.
+        // SAFETY: alive, as [`ObjectPointer`] says, and nobody reads meanwhile.
         unsafe { self.0.write(event) }
     }
 

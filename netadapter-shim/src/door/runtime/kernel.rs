@@ -1,14 +1,14 @@
 //! Events of the kernel's kind, which lie in the client's memory, and waiting
 //! for what lies there.
 
-#![allow(unsafe_code)] // reads and writes the client's events
 #![allow(non_snake_case)] // C's names
 
 use super::clock::Timeout;
-use super::dispatcher::{self, ClientEvent, EventInMemory, Place, Waitable, Waited};
+use super::dispatcher::{self, EventInMemory, ObjectPointer, Place, Waitable, Waited};
 use super::thread::this_thread;
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
+use crate::door::foreign::In;
 use crate::door::table::{Functions, entries};
 use crate::door::types::Boolean;
 
@@ -25,22 +25,17 @@ pub(crate) const FUNCTIONS: Functions = entries![
 const NOTIFICATION: u32 = 0;
 
 /// The event behind a pointer; NULL is a breach.
-///
-/// # Safety
-/// As for [`EventInMemory::new`], but for NULL.
-pub(super) unsafe fn event(call: &str, event: *mut ClientEvent) -> Option<EventInMemory> {
-    if event.is_null() || !event.is_aligned() {
+pub(super) fn event(call: &str, event: ObjectPointer) -> Option<EventInMemory> {
+    let found = event.in_memory();
+    if found.is_none() {
         let text = format_args!("{call}: the object is NULL or not aligned");
         breach(WdfFault::RequiredParameterIsNull, text);
-        return None;
     }
-    // SAFETY: passed on from the caller.
-    Some(unsafe { EventInMemory::new(event) })
+    found
 }
 
-unsafe extern "C" fn KeInitializeEvent(place: *mut ClientEvent, kind: u32, set: Boolean) {
-    // SAFETY: the client's room for an event.
-    if let Some(event) = unsafe { event("KeInitializeEvent", place) } {
+extern "C" fn KeInitializeEvent(place: ObjectPointer, kind: u32, set: Boolean) {
+    if let Some(event) = event("KeInitializeEvent", place) {
         event.initialize(Waitable::Event {
             manual: kind == NOTIFICATION,
             set: set != 0,
@@ -48,62 +43,49 @@ unsafe extern "C" fn KeInitializeEvent(place: *mut ClientEvent, kind: u32, set: 
     }
 }
 
-/// # Safety
-/// As for [`event`].
-unsafe fn signal(call: &str, place: *mut ClientEvent, set: bool) -> i32 {
-    // SAFETY: passed on from the caller.
-    let event = unsafe { event(call, place) };
+fn signal(call: &str, place: ObjectPointer, set: bool) -> i32 {
+    let event = event(call, place);
     i32::from(event.is_some_and(|event| event.signal(set)))
 }
 
-unsafe extern "C" fn KeSetEvent(place: *mut ClientEvent, _increment: i32, _wait: Boolean) -> i32 {
-    // SAFETY: the client's event.
-    unsafe { signal("KeSetEvent", place, true) }
+extern "C" fn KeSetEvent(place: ObjectPointer, _increment: i32, _wait: Boolean) -> i32 {
+    signal("KeSetEvent", place, true)
 }
 
-unsafe extern "C" fn KeClearEvent(place: *mut ClientEvent) {
-    // SAFETY: the client's event.
-    unsafe { signal("KeClearEvent", place, false) };
+extern "C" fn KeClearEvent(place: ObjectPointer) {
+    signal("KeClearEvent", place, false);
 }
 
-unsafe extern "C" fn KeResetEvent(place: *mut ClientEvent) -> i32 {
-    // SAFETY: the client's event.
-    unsafe { signal("KeResetEvent", place, false) }
+extern "C" fn KeResetEvent(place: ObjectPointer) -> i32 {
+    signal("KeResetEvent", place, false)
 }
 
-unsafe extern "C" fn KeReadStateEvent(place: *mut ClientEvent) -> i32 {
-    // SAFETY: the client's event.
-    let event = unsafe { event("KeReadStateEvent", place) };
+extern "C" fn KeReadStateEvent(place: ObjectPointer) -> i32 {
+    let event = event("KeReadStateEvent", place);
     i32::from(event.is_some_and(EventInMemory::is_set))
 }
 
 /// Waits for an event in memory, or for a thread by its handle.
-unsafe extern "C" fn KeWaitForSingleObject(
-    object: *mut ClientEvent,
+extern "C" fn KeWaitForSingleObject(
+    object: ObjectPointer,
     _reason: u32,
     _mode: i8,
     _alertable: Boolean,
-    timeout: *const i64,
+    timeout: In<'_, i64>,
 ) -> NtStatus {
-    // SAFETY: the client's timeout, or NULL.
-    let timeout = unsafe { Timeout::read(timeout) };
-    // SAFETY: passed on from the client.
-    match unsafe { place("KeWaitForSingleObject", object) } {
+    let timeout = Timeout::of(timeout);
+    match place("KeWaitForSingleObject", object) {
         Some(place) => answer(dispatcher::wait(&[place], false, timeout, this_thread())),
         None => NtStatus::INVALID_PARAMETER,
     }
 }
 
 /// A thread's handle, or an object in the client's memory; NULL is a breach.
-///
-/// # Safety
-/// `object` is a handle or as for [`event`].
-pub(super) unsafe fn place(call: &str, object: *mut ClientEvent) -> Option<Place> {
-    if dispatcher::is_handle(object.addr()) {
-        return Some(Place::Handle(object.addr()));
+pub(super) fn place(call: &str, object: ObjectPointer) -> Option<Place> {
+    if let Some(handle) = object.handle() {
+        return Some(Place::Handle(handle));
     }
-    // SAFETY: no handle, so that it is the client's object.
-    unsafe { event(call, object) }.map(Place::Memory)
+    event(call, object).map(Place::Memory)
 }
 
 /// The status for how a wait ended.
@@ -116,27 +98,27 @@ pub(super) fn answer(waited: Waited) -> NtStatus {
 }
 
 #[cfg(test)]
+#[allow(unsafe_code)] // shares an event between threads
 mod tests {
     use super::*;
     use crate::door::fail::recorded;
+    use crate::door::runtime::dispatcher::ClientEvent;
     use std::mem::MaybeUninit;
-    use std::ptr::{null, null_mut};
+    use std::ptr::null_mut;
 
     /// Room for a `KEVENT`, shared between threads as C does it.
-    struct Room(*mut ClientEvent);
+    struct Room(ObjectPointer);
     // SAFETY: the event's functions may be called from any thread.
     unsafe impl Send for Room {}
 
     fn initialized(room: &mut MaybeUninit<ClientEvent>, kind: u32, set: Boolean) -> Room {
-        let place = room.as_mut_ptr();
-        // SAFETY: room for an event.
-        unsafe { KeInitializeEvent(place, kind, set) };
+        let place = ObjectPointer::at(room.as_mut_ptr());
+        KeInitializeEvent(place, kind, set);
         Room(place)
     }
 
     fn wait(event: &Room, timeout: i64) -> NtStatus {
-        // SAFETY: a live event and a live timeout.
-        unsafe { KeWaitForSingleObject(event.0, 0, 0, 0, &timeout) }
+        KeWaitForSingleObject(event.0, 0, 0, 0, In::of(&timeout))
     }
 
     #[test]
@@ -145,17 +127,12 @@ mod tests {
         let event = initialized(&mut room, NOTIFICATION, 1);
         assert_eq!(wait(&event, 0), NtStatus::SUCCESS);
         assert_eq!(wait(&event, 0), NtStatus::SUCCESS);
-        // SAFETY: a live event.
-        assert_eq!(unsafe { KeResetEvent(event.0) }, 1);
+        assert_eq!(KeResetEvent(event.0), 1);
         assert_eq!(wait(&event, -1000), NtStatus::TIMEOUT);
-        // SAFETY: a live event.
-        assert_eq!(unsafe { KeSetEvent(event.0, 0, 0) }, 0);
-        // SAFETY: a live event.
-        assert_eq!(unsafe { KeReadStateEvent(event.0) }, 1);
-        // SAFETY: a live event.
-        unsafe { KeClearEvent(event.0) };
-        // SAFETY: a live event.
-        assert_eq!(unsafe { KeReadStateEvent(event.0) }, 0);
+        assert_eq!(KeSetEvent(event.0, 0, 0), 0);
+        assert_eq!(KeReadStateEvent(event.0), 1);
+        KeClearEvent(event.0);
+        assert_eq!(KeReadStateEvent(event.0), 0);
     }
 
     #[test]
@@ -165,20 +142,17 @@ mod tests {
         let shared = Room(event.0);
         let other = std::thread::spawn(move || {
             let shared = shared;
-            // SAFETY: a live event, waited for without end.
-            unsafe { KeWaitForSingleObject(shared.0, 0, 0, 0, null()) }
+            KeWaitForSingleObject(shared.0, 0, 0, 0, In::NULL)
         });
         std::thread::sleep(std::time::Duration::from_millis(10));
-        // SAFETY: a live event.
-        unsafe { KeSetEvent(event.0, 0, 0) };
+        KeSetEvent(event.0, 0, 0);
         assert_eq!(other.join().unwrap(), NtStatus::SUCCESS);
         assert_eq!(wait(&event, 0), NtStatus::TIMEOUT);
     }
 
     #[test]
     fn no_event_is_a_breach() {
-        // SAFETY: NULL is what is tested.
-        let status = unsafe { KeWaitForSingleObject(null_mut(), 0, 0, 0, null()) };
+        let status = KeWaitForSingleObject(ObjectPointer::at(null_mut()), 0, 0, 0, In::NULL);
         assert_eq!(status, NtStatus::INVALID_PARAMETER);
         recorded::take_one(WdfFault::RequiredParameterIsNull);
     }

@@ -1,7 +1,6 @@
 //! Spin locks of the kernel's kind, which lie in the client's memory. They
 //! sleep, and raise the thread's IRQL.
 
-#![allow(unsafe_code)] // the locks lie in the client's memory
 #![allow(non_snake_case)] // C's names
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::irql::{self, DISPATCH};
 use super::lock_api::{released, word};
 use super::word_lock;
-use crate::door::foreign::store;
+use crate::door::foreign::{Out, Shared};
 use crate::door::table::{Functions, entries};
 
 pub(crate) const FUNCTIONS: Functions = entries![
@@ -29,9 +28,8 @@ extern "C" fn KeGetCurrentIrql() -> u8 {
     irql::current()
 }
 
-unsafe extern "C" fn KeRaiseIrql(irql: u8, old: *mut u8) {
-    // SAFETY: C's place for the IRQL, or NULL.
-    unsafe { store(old, irql::replace(irql)) };
+extern "C" fn KeRaiseIrql(irql: u8, old: Out<'_, u8>) {
+    old.store(irql::replace(irql));
 }
 
 extern "C" fn KeLowerIrql(irql: u8) {
@@ -39,67 +37,52 @@ extern "C" fn KeLowerIrql(irql: u8) {
 }
 
 /// Takes a lock and raises the IRQL; answers with the former one.
-///
-/// # Safety
-/// As for [`word`].
-unsafe fn acquire(call: &str, lock: *mut u32, take: fn(&AtomicU32)) -> u8 {
-    // SAFETY: passed on from the caller.
-    if let Some(lock) = unsafe { word(call, lock) } {
+fn acquire(call: &str, lock: Shared<'_, AtomicU32>, take: fn(&AtomicU32)) -> u8 {
+    if let Some(lock) = word(call, lock) {
         take(lock);
     }
     irql::replace(DISPATCH)
 }
 
-/// # Safety
-/// As for [`word`].
-unsafe fn release(call: &str, lock: *mut u32, give: fn(&AtomicU32) -> bool, irql: u8) {
-    // SAFETY: passed on from the caller.
-    if let Some(lock) = unsafe { word(call, lock) } {
+fn release(call: &str, lock: Shared<'_, AtomicU32>, give: fn(&AtomicU32) -> bool, irql: u8) {
+    if let Some(lock) = word(call, lock) {
         released(call, give(lock));
     }
     irql::replace(irql);
 }
 
-unsafe extern "C" fn KeInitializeSpinLock(lock: *mut u32) {
-    // SAFETY: the client's lock.
-    if let Some(lock) = unsafe { word("KeInitializeSpinLock", lock) } {
+extern "C" fn KeInitializeSpinLock(lock: Shared<'_, AtomicU32>) {
+    if let Some(lock) = word("KeInitializeSpinLock", lock) {
         lock.store(0, Ordering::Release);
     }
 }
 
-unsafe extern "C" fn KeAcquireSpinLock(lock: *mut u32, old: *mut u8) {
-    // SAFETY: the client's lock.
-    let irql = unsafe { acquire("KeAcquireSpinLock", lock, word_lock::exclusive) };
-    // SAFETY: C's place for the IRQL, or NULL.
-    unsafe { store(old, irql) };
+extern "C" fn KeAcquireSpinLock(lock: Shared<'_, AtomicU32>, old: Out<'_, u8>) {
+    let irql = acquire("KeAcquireSpinLock", lock, word_lock::exclusive);
+    old.store(irql);
 }
 
-unsafe extern "C" fn KeReleaseSpinLock(lock: *mut u32, irql: u8) {
+extern "C" fn KeReleaseSpinLock(lock: Shared<'_, AtomicU32>, irql: u8) {
     let give = word_lock::release_exclusive;
-    // SAFETY: the client's lock.
-    unsafe { release("KeReleaseSpinLock", lock, give, irql) }
+    release("KeReleaseSpinLock", lock, give, irql)
 }
 
-unsafe extern "C" fn ExAcquireSpinLockExclusive(lock: *mut u32) -> u8 {
-    // SAFETY: the client's lock.
-    unsafe { acquire("ExAcquireSpinLockExclusive", lock, word_lock::exclusive) }
+extern "C" fn ExAcquireSpinLockExclusive(lock: Shared<'_, AtomicU32>) -> u8 {
+    acquire("ExAcquireSpinLockExclusive", lock, word_lock::exclusive)
 }
 
-unsafe extern "C" fn ExReleaseSpinLockExclusive(lock: *mut u32, irql: u8) {
+extern "C" fn ExReleaseSpinLockExclusive(lock: Shared<'_, AtomicU32>, irql: u8) {
     let give = word_lock::release_exclusive;
-    // SAFETY: the client's lock.
-    unsafe { release("ExReleaseSpinLockExclusive", lock, give, irql) }
+    release("ExReleaseSpinLockExclusive", lock, give, irql)
 }
 
-unsafe extern "C" fn ExAcquireSpinLockShared(lock: *mut u32) -> u8 {
-    // SAFETY: the client's lock.
-    unsafe { acquire("ExAcquireSpinLockShared", lock, word_lock::shared) }
+extern "C" fn ExAcquireSpinLockShared(lock: Shared<'_, AtomicU32>) -> u8 {
+    acquire("ExAcquireSpinLockShared", lock, word_lock::shared)
 }
 
-unsafe extern "C" fn ExReleaseSpinLockShared(lock: *mut u32, irql: u8) {
+extern "C" fn ExReleaseSpinLockShared(lock: Shared<'_, AtomicU32>, irql: u8) {
     let give = word_lock::release_shared;
-    // SAFETY: the client's lock.
-    unsafe { release("ExReleaseSpinLockShared", lock, give, irql) }
+    release("ExReleaseSpinLockShared", lock, give, irql)
 }
 
 #[cfg(test)]
@@ -111,38 +94,28 @@ mod tests {
     fn a_spin_lock_raises_the_irql_and_gives_it_back() {
         let lock = AtomicU32::new(9);
         let mut old = 9;
-        // SAFETY: a live lock.
-        unsafe { KeInitializeSpinLock(lock.as_ptr()) };
-        // SAFETY: a live lock and a live IRQL.
-        unsafe { KeAcquireSpinLock(lock.as_ptr(), &raw mut old) };
+        KeInitializeSpinLock(Shared::of(&lock));
+        KeAcquireSpinLock(Shared::of(&lock), Out::of(&mut old));
         assert_eq!((old, KeGetCurrentIrql()), (0, DISPATCH));
         assert!(!word_lock::try_exclusive(&lock));
-        // SAFETY: a live lock.
-        unsafe { KeReleaseSpinLock(lock.as_ptr(), old) };
+        KeReleaseSpinLock(Shared::of(&lock), old);
         assert_eq!(KeGetCurrentIrql(), 0);
-        // SAFETY: a live lock.
-        unsafe { KeReleaseSpinLock(lock.as_ptr(), old) };
+        KeReleaseSpinLock(Shared::of(&lock), old);
         recorded::take_one(WdfFault::InvalidLockOperation);
     }
 
     #[test]
     fn an_ex_spin_lock_is_shared_or_exclusive() {
         let lock = AtomicU32::new(0);
-        // SAFETY: a live lock.
-        let outer = unsafe { ExAcquireSpinLockShared(lock.as_ptr()) };
-        // SAFETY: a live lock.
-        let inner = unsafe { ExAcquireSpinLockShared(lock.as_ptr()) };
+        let outer = ExAcquireSpinLockShared(Shared::of(&lock));
+        let inner = ExAcquireSpinLockShared(Shared::of(&lock));
         assert_eq!((outer, inner), (0, DISPATCH));
         assert!(!word_lock::try_exclusive(&lock));
-        // SAFETY: a live lock, shared twice.
-        unsafe { ExReleaseSpinLockShared(lock.as_ptr(), inner) };
-        // SAFETY: a live lock, shared once.
-        unsafe { ExReleaseSpinLockShared(lock.as_ptr(), outer) };
-        // SAFETY: a live lock.
-        let old = unsafe { ExAcquireSpinLockExclusive(lock.as_ptr()) };
+        ExReleaseSpinLockShared(Shared::of(&lock), inner);
+        ExReleaseSpinLockShared(Shared::of(&lock), outer);
+        let old = ExAcquireSpinLockExclusive(Shared::of(&lock));
         assert!(!word_lock::try_shared(&lock));
-        // SAFETY: a live lock.
-        unsafe { ExReleaseSpinLockExclusive(lock.as_ptr(), old) };
+        ExReleaseSpinLockExclusive(Shared::of(&lock), old);
         assert!(recorded::take().is_empty());
     }
 }

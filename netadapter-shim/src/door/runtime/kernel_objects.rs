@@ -1,18 +1,17 @@
 //! Mutexes and semaphores of the kernel's kind, threads as objects, and
 //! waiting for several of them.
 
-#![allow(unsafe_code)] // reads and writes the client's objects
 #![allow(non_snake_case)] // C's names
 
 use std::ffi::c_void;
 
 use super::clock::Timeout;
-use super::dispatcher::{self, ClientEvent, Key, Waitable};
+use super::dispatcher::{self, Key, ObjectPointer, Waitable};
 use super::kernel::{answer, event, place};
 use super::thread::{current_object, this_thread};
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
-use crate::door::foreign::store;
+use crate::door::foreign::{In, Out};
 use crate::door::table::{Functions, entries};
 use crate::door::types::Boolean;
 
@@ -35,18 +34,16 @@ const MOST: u32 = 64;
 /// `WaitAll`
 const ALL: u32 = 0;
 
-unsafe extern "C" fn KeInitializeMutex(mutex: *mut ClientEvent, _level: u32) {
-    // SAFETY: the client's room for a mutex.
-    if let Some(mutex) = unsafe { event("KeInitializeMutex", mutex) } {
+extern "C" fn KeInitializeMutex(mutex: ObjectPointer, _level: u32) {
+    if let Some(mutex) = event("KeInitializeMutex", mutex) {
         mutex.initialize(Waitable::Mutex { owner: 0, depth: 0 });
     }
 }
 
 /// 0 if the mutex is free afterwards, as the kernel counts.
-unsafe extern "C" fn KeReleaseMutex(mutex: *mut ClientEvent, _wait: Boolean) -> i32 {
+extern "C" fn KeReleaseMutex(mutex: ObjectPointer, _wait: Boolean) -> i32 {
     let call = "KeReleaseMutex";
-    // SAFETY: the client's mutex.
-    let Some(mutex) = (unsafe { event(call, mutex) }) else {
+    let Some(mutex) = event(call, mutex) else {
         return 0;
     };
     let me = this_thread();
@@ -68,19 +65,17 @@ unsafe extern "C" fn KeReleaseMutex(mutex: *mut ClientEvent, _wait: Boolean) -> 
 }
 
 /// 1 if it is free.
-unsafe extern "C" fn KeReadStateMutex(mutex: *mut ClientEvent) -> i32 {
-    // SAFETY: the client's mutex.
-    let mutex = unsafe { event("KeReadStateMutex", mutex) };
+extern "C" fn KeReadStateMutex(mutex: ObjectPointer) -> i32 {
+    let mutex = event("KeReadStateMutex", mutex);
     match mutex.map(|mutex| mutex.change(|_| None)) {
         Some(Waitable::Mutex { depth, .. }) => 1 - depth.cast_signed(),
         _ => 0,
     }
 }
 
-unsafe extern "C" fn KeInitializeSemaphore(place: *mut ClientEvent, count: i32, limit: i32) {
+extern "C" fn KeInitializeSemaphore(place: ObjectPointer, count: i32, limit: i32) {
     let call = "KeInitializeSemaphore";
-    // SAFETY: the client's room for a semaphore.
-    let Some(semaphore) = (unsafe { event(call, place) }) else {
+    let Some(semaphore) = event(call, place) else {
         return;
     };
     if limit <= 0 || !(0..=limit).contains(&count) {
@@ -93,15 +88,14 @@ unsafe extern "C" fn KeInitializeSemaphore(place: *mut ClientEvent, count: i32, 
 
 /// The count before; nothing changes if the limit would be passed, which the
 /// kernel raises an exception for.
-unsafe extern "C" fn KeReleaseSemaphore(
-    place: *mut ClientEvent,
+extern "C" fn KeReleaseSemaphore(
+    place: ObjectPointer,
     _increment: i32,
     adjustment: i32,
     _wait: Boolean,
 ) -> i32 {
     let call = "KeReleaseSemaphore";
-    // SAFETY: the client's semaphore.
-    let Some(semaphore) = (unsafe { event(call, place) }) else {
+    let Some(semaphore) = event(call, place) else {
         return 0;
     };
     let mut fits = false;
@@ -120,9 +114,8 @@ unsafe extern "C" fn KeReleaseSemaphore(
     count_of(before)
 }
 
-unsafe extern "C" fn KeReadStateSemaphore(place: *mut ClientEvent) -> i32 {
-    // SAFETY: the client's semaphore.
-    let semaphore = unsafe { event("KeReadStateSemaphore", place) };
+extern "C" fn KeReadStateSemaphore(place: ObjectPointer) -> i32 {
+    let semaphore = event("KeReadStateSemaphore", place);
     semaphore.map_or(0, |semaphore| count_of(semaphore.change(|_| None)))
 }
 
@@ -133,33 +126,28 @@ fn count_of(state: Waitable) -> i32 {
     }
 }
 
-unsafe extern "C" fn KeWaitForMultipleObjects(
+extern "C" fn KeWaitForMultipleObjects(
     count: u32,
-    objects: *const *mut ClientEvent,
+    objects: In<'_, ObjectPointer>,
     kind: u32,
     _reason: u32,
     _mode: i8,
     _alertable: Boolean,
-    timeout: *const i64,
+    timeout: In<'_, i64>,
     _blocks: *mut c_void,
 ) -> NtStatus {
     let call = "KeWaitForMultipleObjects";
-    if objects.is_null() || !(1..=MOST).contains(&count) {
+    let most = (1..=MOST).contains(&count).then_some(count as usize);
+    let Some(elements) = most.and_then(|count| objects.elements(count)) else {
         let text = format_args!("{call}: Object is NULL or Count {count} is not 1 to {MOST}");
         breach(WdfFault::RequiredParameterIsNull, text);
         return NtStatus::INVALID_PARAMETER;
-    }
-    // SAFETY: the client's timeout, or NULL.
-    let timeout = unsafe { Timeout::read(timeout) };
-    let found = |index: usize| {
-        // SAFETY: the client's array has `count` elements.
-        let element = unsafe { objects.add(index) };
-        // SAFETY: one of them.
-        let object = unsafe { element.read_unaligned() };
-        // SAFETY: one of the client's objects.
-        unsafe { place(call, object) }
     };
-    let places: Option<Vec<_>> = (0..count as usize).map(found).collect();
+    let timeout = Timeout::of(timeout);
+    let places: Option<Vec<_>> = elements
+        .into_iter()
+        .map(|object| place(call, object))
+        .collect();
     match places {
         Some(places) => answer(dispatcher::wait(
             &places,
@@ -188,12 +176,12 @@ extern "C" fn KeQueryActiveProcessorCountEx(group: u16) -> u32 {
 }
 
 /// A thread's object is its handle, counted once more.
-unsafe extern "C" fn ObReferenceObjectByHandle(
+extern "C" fn ObReferenceObjectByHandle(
     handle: Key,
     _access: u32,
     _kind: *const c_void,
     _mode: i8,
-    object: *mut Key,
+    object: Out<'_, Key>,
     _information: *mut c_void,
 ) -> NtStatus {
     if object.is_null() {
@@ -202,8 +190,7 @@ unsafe extern "C" fn ObReferenceObjectByHandle(
     if !dispatcher::lock().reference(handle) {
         return NtStatus::INVALID_HANDLE;
     }
-    // SAFETY: not NULL, and C's place for a pointer.
-    unsafe { store(object, handle) };
+    object.store(handle);
     NtStatus::SUCCESS
 }
 

@@ -1,6 +1,5 @@
 //! SRW locks, condition variables and critical sections.
 
-#![allow(unsafe_code)] // the locks lie in the client's memory
 #![allow(non_snake_case)] // C's names
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -10,6 +9,7 @@ use super::last_error::{self, refuse};
 use super::thread::this_thread;
 use super::word_lock;
 use crate::door::fail::{WdfFault, breach};
+use crate::door::foreign::{Atomics, Shared};
 use crate::door::table::{Functions, entries};
 use crate::door::types::Boolean;
 
@@ -37,11 +37,13 @@ pub(crate) const FUNCTIONS: Functions = entries![
 const LOCKMODE_SHARED: u32 = 1;
 
 /// `SRWLOCK` or `CONDITION_VARIABLE`: the first word of a pointer's room.
-type Word = *mut u32;
+type Word<'a> = Shared<'a, AtomicU32>;
+/// `LPCRITICAL_SECTION`
+type Section<'a> = Shared<'a, CriticalSection>;
 
 /// `RTL_CRITICAL_SECTION`, used in its own way.
 #[repr(C)]
-struct CriticalSection {
+pub(in crate::door) struct CriticalSection {
     debug: usize,
     lock: AtomicU32,
     depth: AtomicU32,
@@ -51,18 +53,22 @@ struct CriticalSection {
 }
 
 /// The word behind a pointer; NULL is a breach.
-///
-/// # Safety
-/// `word` is NULL or points to a lock that lives for the call and that only
-/// these functions touch.
-pub(super) unsafe fn word<'a>(call: &str, word: Word) -> Option<&'a AtomicU32> {
-    if word.is_null() || !word.is_aligned() {
-        let text = format_args!("{call}: the lock is NULL or not aligned");
+pub(super) fn word<'a>(call: &str, word: Word<'a>) -> Option<&'a AtomicU32> {
+    there(call, "lock", word)
+}
+
+/// The section behind a pointer; NULL is a breach.
+fn section<'a>(call: &str, section: Section<'a>) -> Option<&'a CriticalSection> {
+    there(call, "section", section)
+}
+
+fn there<'a, T: Atomics>(call: &str, what: &str, object: Shared<'a, T>) -> Option<&'a T> {
+    let found = object.get();
+    if found.is_none() {
+        let text = format_args!("{call}: the {what} is NULL or not aligned");
         breach(WdfFault::RequiredParameterIsNull, text);
-        return None;
     }
-    // SAFETY: not NULL, aligned, alive, and touched as an atomic only.
-    Some(unsafe { AtomicU32::from_ptr(word) })
+    found
 }
 
 /// A release of what is not held is a breach.
@@ -73,75 +79,65 @@ pub(super) fn released(call: &str, was_held: bool) {
     }
 }
 
-unsafe extern "C" fn InitializeSRWLock(lock: Word) {
-    // SAFETY: the client's lock.
-    if let Some(lock) = unsafe { word("InitializeSRWLock", lock) } {
+extern "C" fn InitializeSRWLock(lock: Word<'_>) {
+    if let Some(lock) = word("InitializeSRWLock", lock) {
         lock.store(0, Ordering::Release);
     }
 }
 
-unsafe extern "C" fn AcquireSRWLockExclusive(lock: Word) {
-    // SAFETY: the client's lock.
-    if let Some(lock) = unsafe { word("AcquireSRWLockExclusive", lock) } {
+extern "C" fn AcquireSRWLockExclusive(lock: Word<'_>) {
+    if let Some(lock) = word("AcquireSRWLockExclusive", lock) {
         word_lock::exclusive(lock);
     }
 }
 
-unsafe extern "C" fn ReleaseSRWLockExclusive(lock: Word) {
+extern "C" fn ReleaseSRWLockExclusive(lock: Word<'_>) {
     let call = "ReleaseSRWLockExclusive";
-    // SAFETY: the client's lock.
-    if let Some(lock) = unsafe { word(call, lock) } {
+    if let Some(lock) = word(call, lock) {
         released(call, word_lock::release_exclusive(lock));
     }
 }
 
-unsafe extern "C" fn AcquireSRWLockShared(lock: Word) {
-    // SAFETY: the client's lock.
-    if let Some(lock) = unsafe { word("AcquireSRWLockShared", lock) } {
+extern "C" fn AcquireSRWLockShared(lock: Word<'_>) {
+    if let Some(lock) = word("AcquireSRWLockShared", lock) {
         word_lock::shared(lock);
     }
 }
 
-unsafe extern "C" fn ReleaseSRWLockShared(lock: Word) {
+extern "C" fn ReleaseSRWLockShared(lock: Word<'_>) {
     let call = "ReleaseSRWLockShared";
-    // SAFETY: the client's lock.
-    if let Some(lock) = unsafe { word(call, lock) } {
+    if let Some(lock) = word(call, lock) {
         released(call, word_lock::release_shared(lock));
     }
 }
 
-unsafe extern "C" fn TryAcquireSRWLockExclusive(lock: Word) -> Boolean {
-    // SAFETY: the client's lock.
-    let lock = unsafe { word("TryAcquireSRWLockExclusive", lock) };
+extern "C" fn TryAcquireSRWLockExclusive(lock: Word<'_>) -> Boolean {
+    let lock = word("TryAcquireSRWLockExclusive", lock);
     Boolean::from(lock.is_some_and(word_lock::try_exclusive))
 }
 
-unsafe extern "C" fn TryAcquireSRWLockShared(lock: Word) -> Boolean {
-    // SAFETY: the client's lock.
-    let lock = unsafe { word("TryAcquireSRWLockShared", lock) };
+extern "C" fn TryAcquireSRWLockShared(lock: Word<'_>) -> Boolean {
+    let lock = word("TryAcquireSRWLockShared", lock);
     Boolean::from(lock.is_some_and(word_lock::try_shared))
 }
 
-unsafe extern "C" fn InitializeConditionVariable(variable: Word) {
-    // SAFETY: the client's variable.
-    if let Some(variable) = unsafe { word("InitializeConditionVariable", variable) } {
+extern "C" fn InitializeConditionVariable(variable: Word<'_>) {
+    if let Some(variable) = word("InitializeConditionVariable", variable) {
         variable.store(0, Ordering::Release);
     }
 }
 
 /// The variable counts wake-ups: a sleeper that saw an older count than the
 /// one there is does not sleep.
-unsafe extern "C" fn SleepConditionVariableSRW(
-    variable: Word,
-    lock: Word,
+extern "C" fn SleepConditionVariableSRW(
+    variable: Word<'_>,
+    lock: Word<'_>,
     milliseconds: u32,
     flags: u32,
 ) -> i32 {
     let call = "SleepConditionVariableSRW";
-    // SAFETY: the client's variable.
-    let variable = unsafe { word(call, variable) };
-    // SAFETY: the client's lock.
-    let lock = unsafe { word(call, lock) };
+    let variable = word(call, variable);
+    let lock = word(call, lock);
     let (Some(variable), Some(lock)) = (variable, lock) else {
         return refuse(last_error::INVALID_PARAMETER);
     };
@@ -158,16 +154,14 @@ unsafe extern "C" fn SleepConditionVariableSRW(
 }
 
 /// A section is left however often it was entered, and entered as often.
-unsafe extern "C" fn SleepConditionVariableCS(
-    variable: Word,
-    section_pointer: *mut CriticalSection,
+extern "C" fn SleepConditionVariableCS(
+    variable: Word<'_>,
+    section_pointer: Section<'_>,
     milliseconds: u32,
 ) -> i32 {
     let call = "SleepConditionVariableCS";
-    // SAFETY: the client's variable.
-    let variable = unsafe { word(call, variable) };
-    // SAFETY: the client's section.
-    let section = unsafe { section(call, section_pointer) };
+    let variable = word(call, variable);
+    let section = section(call, section_pointer);
     let (Some(variable), Some(section)) = (variable, section) else {
         return refuse(last_error::INVALID_PARAMETER);
     };
@@ -208,58 +202,31 @@ fn sleep(
     }
 }
 
-/// # Safety
-/// As for [`word`].
-unsafe fn wake(call: &str, variable: Word, sleepers: i32) {
-    // SAFETY: passed on from the caller.
-    if let Some(variable) = unsafe { word(call, variable) } {
+fn wake(call: &str, variable: Word<'_>, sleepers: i32) {
+    if let Some(variable) = word(call, variable) {
         variable.fetch_add(1, Ordering::Release);
         word_lock::wake(variable, sleepers);
     }
 }
 
-unsafe extern "C" fn WakeConditionVariable(variable: Word) {
-    // SAFETY: the client's variable.
-    unsafe { wake("WakeConditionVariable", variable, 1) }
+extern "C" fn WakeConditionVariable(variable: Word<'_>) {
+    wake("WakeConditionVariable", variable, 1)
 }
 
-unsafe extern "C" fn WakeAllConditionVariable(variable: Word) {
-    // SAFETY: the client's variable.
-    unsafe { wake("WakeAllConditionVariable", variable, i32::MAX) }
+extern "C" fn WakeAllConditionVariable(variable: Word<'_>) {
+    wake("WakeAllConditionVariable", variable, i32::MAX)
 }
 
-/// The section behind a pointer; NULL is a breach.
-///
-/// # Safety
-/// `section` is NULL or points to a section that lives for the call and that
-/// only these functions touch.
-unsafe fn section<'a>(call: &str, section: *mut CriticalSection) -> Option<&'a CriticalSection> {
-    if section.is_null() || !section.is_aligned() {
-        let text = format_args!("{call}: the section is NULL or not aligned");
-        breach(WdfFault::RequiredParameterIsNull, text);
-        return None;
-    }
-    // SAFETY: not NULL, aligned, alive; its fields are atomics or never used.
-    Some(unsafe { &*section })
-}
-
-unsafe extern "C" fn InitializeCriticalSection(section: *mut CriticalSection) {
-    if section.is_null() {
+extern "C" fn InitializeCriticalSection(section: Section<'_>) {
+    if !section.clear() {
         let text = format_args!("InitializeCriticalSection: the section is NULL");
-        return breach(WdfFault::RequiredParameterIsNull, text);
+        breach(WdfFault::RequiredParameterIsNull, text);
     }
-    // SAFETY: not NULL, and the client's room for a section.
-    unsafe {
-        section
-            .cast::<[u8; size_of::<CriticalSection>()]>()
-            .write([0; size_of::<CriticalSection>()])
-    };
 }
 
-unsafe extern "C" fn DeleteCriticalSection(pointer: *mut CriticalSection) {
+extern "C" fn DeleteCriticalSection(pointer: Section<'_>) {
     let call = "DeleteCriticalSection";
-    // SAFETY: the client's section.
-    if let Some(section) = unsafe { section(call, pointer) }
+    if let Some(section) = section(call, pointer)
         && section.owner.load(Ordering::Relaxed) != 0
     {
         let text = format_args!("{call}: the section is held");
@@ -283,9 +250,8 @@ impl CriticalSection {
     }
 }
 
-unsafe extern "C" fn EnterCriticalSection(pointer: *mut CriticalSection) {
-    // SAFETY: the client's section.
-    if let Some(section) = unsafe { section("EnterCriticalSection", pointer) }
+extern "C" fn EnterCriticalSection(pointer: Section<'_>) {
+    if let Some(section) = section("EnterCriticalSection", pointer)
         && !section.reenter()
     {
         word_lock::exclusive(&section.lock);
@@ -293,9 +259,8 @@ unsafe extern "C" fn EnterCriticalSection(pointer: *mut CriticalSection) {
     }
 }
 
-unsafe extern "C" fn TryEnterCriticalSection(pointer: *mut CriticalSection) -> i32 {
-    // SAFETY: the client's section.
-    let Some(section) = (unsafe { section("TryEnterCriticalSection", pointer) }) else {
+extern "C" fn TryEnterCriticalSection(pointer: Section<'_>) -> i32 {
+    let Some(section) = section("TryEnterCriticalSection", pointer) else {
         return 0;
     };
     if section.reenter() {
@@ -308,10 +273,9 @@ unsafe extern "C" fn TryEnterCriticalSection(pointer: *mut CriticalSection) -> i
     i32::from(entered)
 }
 
-unsafe extern "C" fn LeaveCriticalSection(pointer: *mut CriticalSection) {
+extern "C" fn LeaveCriticalSection(pointer: Section<'_>) {
     let call = "LeaveCriticalSection";
-    // SAFETY: the client's section.
-    let Some(section) = (unsafe { section(call, pointer) }) else {
+    let Some(section) = section(call, pointer) else {
         return;
     };
     if section.owner.load(Ordering::Relaxed) != this_thread() {

@@ -1,6 +1,5 @@
 //! Events, mutexes, semaphores, and the calls that wait for them.
 
-#![allow(unsafe_code)] // reads arrays of handles and stores counts for C
 #![allow(non_snake_case)] // C's names
 
 use std::ffi::c_void;
@@ -9,7 +8,7 @@ use super::clock::Timeout;
 use super::dispatcher::{self, Key, Place, Waitable, Waited};
 use super::last_error::{self, refuse};
 use super::thread::this_thread;
-use crate::door::foreign::store;
+use crate::door::foreign::{In, Out};
 use crate::door::table::{Functions, entries};
 
 pub(crate) const FUNCTIONS: Functions = entries![
@@ -95,7 +94,7 @@ extern "C" fn CreateSemaphoreW(
     dispatcher::lock().create(Waitable::Semaphore { count, maximum })
 }
 
-unsafe extern "C" fn ReleaseSemaphore(semaphore: Key, released: i32, previous: *mut i32) -> i32 {
+extern "C" fn ReleaseSemaphore(semaphore: Key, released: i32, previous: Out<'_, i32>) -> i32 {
     let mut dispatcher = dispatcher::lock();
     let Some(Waitable::Semaphore { count, maximum }) = dispatcher.get(semaphore) else {
         return refuse(last_error::INVALID_HANDLE);
@@ -115,8 +114,7 @@ unsafe extern "C" fn ReleaseSemaphore(semaphore: Key, released: i32, previous: *
         },
     );
     drop(dispatcher);
-    // SAFETY: C's place for the count, or NULL.
-    unsafe { store(previous, count_before) };
+    previous.store(count_before);
     1
 }
 
@@ -138,23 +136,20 @@ extern "C" fn WaitForSingleObject(handle: Key, milliseconds: u32) -> u32 {
     answer(dispatcher::wait(&places, false, timeout, this_thread()))
 }
 
-unsafe extern "C" fn WaitForMultipleObjects(
+extern "C" fn WaitForMultipleObjects(
     count: u32,
-    handles: *const Key,
+    handles: In<'_, Key>,
     all: i32,
     milliseconds: u32,
 ) -> u32 {
-    if count == 0 || count > MAXIMUM_WAIT_OBJECTS || handles.is_null() {
+    let count = (1..=MAXIMUM_WAIT_OBJECTS)
+        .contains(&count)
+        .then_some(count as usize);
+    let Some(handles) = count.and_then(|count| handles.elements(count)) else {
         last_error::set(last_error::INVALID_PARAMETER);
         return WAIT_FAILED;
-    }
-    let place = |index| {
-        // SAFETY: the client says that there are `count` handles.
-        let handle = unsafe { handles.add(index) };
-        // SAFETY: as above.
-        Place::Handle(unsafe { handle.read_unaligned() })
     };
-    let places: Vec<_> = (0..count as usize).map(place).collect();
+    let places: Vec<_> = handles.into_iter().map(Place::Handle).collect();
     let timeout = Timeout::from_milliseconds(milliseconds);
     answer(dispatcher::wait(&places, all != 0, timeout, this_thread()))
 }

@@ -1,24 +1,23 @@
 //! Threads of the client.
 
-#![allow(unsafe_code)] // starts threads on the client's functions
 #![allow(non_snake_case)] // C's names
 
 mod schedule;
 
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::mem::MaybeUninit;
-use std::ptr::null_mut;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub(in crate::door) use self::schedule::GroupAffinity;
 use self::schedule::{
     GetThreadGroupAffinity, GetThreadPriority, SetThreadGroupAffinity, SetThreadPriority,
 };
 use super::dispatcher::{self, Key, Waitable};
 use super::last_error::{self, refuse};
+use super::sys::{self, Argument, Begin, StartRoutine};
 use crate::abi::NtStatus;
-use crate::door::foreign::store;
+use crate::door::foreign::Out;
 use crate::door::table::{Functions, entries};
 
 pub(crate) const FUNCTIONS: Functions = entries![
@@ -47,13 +46,11 @@ const CREATE_SUSPENDED: u32 = 4;
 const STILL_ACTIVE: u32 = 259;
 const SMALLEST_STACK: usize = 1 << 20;
 
-/// `PTHREAD_START_ROUTINE`, or `KSTART_ROUTINE`, whose result is not read.
-type StartRoutine = unsafe extern "C-unwind" fn(*mut c_void) -> u32;
-
 /// What a new thread is given.
 struct Start {
     routine: StartRoutine,
-    argument: *mut c_void,
+    /// The client's, for its function.
+    argument: Argument,
     handle: Key,
     /// Set when a suspended thread may begin.
     gate: Key,
@@ -80,15 +77,9 @@ fn threads() -> MutexGuard<'static, HashMap<Key, Thread>> {
     THREADS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The kernel's number of the calling thread.
-fn kernel_id() -> libc::pid_t {
-    // SAFETY: takes nothing and cannot fail.
-    unsafe { libc::gettid() }
-}
-
 /// A number for the calling thread, never 0.
 pub(super) fn this_thread() -> u64 {
-    u64::from(kernel_id().unsigned_abs())
+    u64::from(sys::thread_id().unsigned_abs())
 }
 
 /// Starts a thread; `None` if the system has no room for one.
@@ -112,13 +103,13 @@ fn spawn(
         ..Thread::default()
     };
     threads().insert(handle, thread);
-    let start = Box::new(Start {
+    let start = Start {
         routine,
-        argument,
+        argument: Argument::of(argument),
         handle,
         gate,
-    });
-    if start_detached(start, stack.max(SMALLEST_STACK)) {
+    };
+    if sys::start_detached(start, stack.max(SMALLEST_STACK)) {
         return Some(handle);
     }
     threads().remove(&handle);
@@ -128,67 +119,27 @@ fn spawn(
     None
 }
 
-/// The system's thread. Not the standard library's, because ExitThread ends
-/// it from within the client's function.
-fn start_detached(start: Box<Start>, stack: usize) -> bool {
-    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    let attributes = attributes.as_mut_ptr();
-    // SAFETY: room for attributes.
-    if unsafe { libc::pthread_attr_init(attributes) } != 0 {
-        return false;
+impl Begin for Start {
+    /// Tells the thread who it is and waits at the gate.
+    fn prepare(self) -> (StartRoutine, *mut c_void) {
+        HANDLE.set(self.handle);
+        let priority = threads().get_mut(&self.handle).map(|thread| {
+            thread.id = sys::thread_id();
+            thread.priority
+        });
+        if let Some(priority) = priority.filter(|priority| *priority != 0) {
+            schedule::apply(0, priority);
+        }
+        let places = [dispatcher::Place::Handle(self.gate)];
+        let never = super::clock::Timeout::Never;
+        dispatcher::wait(&places, false, never, this_thread());
+        dispatcher::lock().close(self.gate);
+        (self.routine, self.argument.pointer())
     }
-    // SAFETY: initialised; a size that is refused leaves the default.
-    unsafe { libc::pthread_attr_setstacksize(attributes, stack.next_multiple_of(1 << 16)) };
-    // SAFETY: initialised.
-    unsafe { libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED) };
-    let mut id = MaybeUninit::<libc::pthread_t>::uninit();
-    let argument = Box::into_raw(start);
-    // SAFETY: `begin` has the signature of a start routine but for how it may
-    // unwind, which is no part of how it is called.
-    let routine = unsafe {
-        std::mem::transmute::<BeginRoutine, extern "C" fn(*mut c_void) -> *mut c_void>(begin)
-    };
-    // SAFETY: valid attributes, and an argument that `begin` takes over.
-    let made =
-        unsafe { libc::pthread_create(id.as_mut_ptr(), attributes, routine, argument.cast()) } == 0;
-    // SAFETY: initialised above, and not used again.
-    unsafe { libc::pthread_attr_destroy(attributes) };
-    if !made {
-        // SAFETY: from `into_raw` above, and no thread took it over.
-        drop(unsafe { Box::from_raw(argument) });
+
+    fn end(exit_code: u32) {
+        end(exit_code);
     }
-    made
-}
-
-type BeginRoutine = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
-
-/// Where a new thread begins. Nothing here needs dropping while the client's
-/// function runs, so that ExitThread may unwind through it.
-extern "C-unwind" fn begin(argument: *mut c_void) -> *mut c_void {
-    let (routine, argument) = prepare(argument.cast());
-    // SAFETY: the client asked for this function to be run with this argument.
-    let exit_code = unsafe { routine(argument) };
-    end(exit_code);
-    null_mut()
-}
-
-/// Tells the thread who it is and waits at the gate.
-fn prepare(start: *mut Start) -> (StartRoutine, *mut c_void) {
-    // SAFETY: from `into_raw` in `start_detached`, given to this thread alone.
-    let start = unsafe { Box::from_raw(start) };
-    HANDLE.set(start.handle);
-    let priority = threads().get_mut(&start.handle).map(|thread| {
-        thread.id = kernel_id();
-        thread.priority
-    });
-    if let Some(priority) = priority.filter(|priority| *priority != 0) {
-        schedule::apply(0, priority);
-    }
-    let places = [dispatcher::Place::Handle(start.gate)];
-    let never = super::clock::Timeout::Never;
-    dispatcher::wait(&places, false, never, this_thread());
-    dispatcher::lock().close(start.gate);
-    (start.routine, start.argument)
 }
 
 /// Marks the calling thread as over.
@@ -204,13 +155,13 @@ fn end(exit_code: u32) {
     }
 }
 
-unsafe extern "C" fn CreateThread(
+extern "C" fn CreateThread(
     _security: *const c_void,
     stack: usize,
     routine: Option<StartRoutine>,
     argument: *mut c_void,
     flags: u32,
-    id: *mut u32,
+    id: Out<'_, u32>,
 ) -> Key {
     let Some(routine) = routine else {
         last_error::set(last_error::INVALID_PARAMETER);
@@ -222,25 +173,21 @@ unsafe extern "C" fn CreateThread(
         return 0;
     };
     let number = u32::try_from(handle & 0xffff_ffff).unwrap_or(0);
-    // SAFETY: C's place for the number, or NULL.
-    unsafe { store(id, number) };
+    id.store(number);
     handle
 }
 
 extern "C-unwind" fn ExitThread(exit_code: u32) {
     end(exit_code);
-    // SAFETY: only the client's frames and `begin` are unwound, which has
-    // nothing to drop.
-    unsafe { libc::pthread_exit(null_mut()) }
+    sys::exit_thread()
 }
 
-unsafe extern "C" fn GetExitCodeThread(thread: Key, exit_code: *mut u32) -> i32 {
+extern "C" fn GetExitCodeThread(thread: Key, exit_code: Out<'_, u32>) -> i32 {
     let found = dispatcher::lock().get(thread);
     let Some(Waitable::Thread { exit_code: code }) = found else {
         return refuse(last_error::INVALID_HANDLE);
     };
-    // SAFETY: C's place for the code, or NULL.
-    unsafe { store(exit_code, code.unwrap_or(STILL_ACTIVE)) };
+    exit_code.store(code.unwrap_or(STILL_ACTIVE));
     1
 }
 
@@ -269,7 +216,7 @@ extern "C" fn GetCurrentThread() -> Key {
 }
 
 extern "C" fn GetCurrentThreadId() -> u32 {
-    kernel_id().unsigned_abs()
+    sys::thread_id().unsigned_abs()
 }
 
 extern "C" fn GetCurrentProcessId() -> u32 {
@@ -277,9 +224,7 @@ extern "C" fn GetCurrentProcessId() -> u32 {
 }
 
 extern "C" fn GetCurrentProcessorNumber() -> u32 {
-    // SAFETY: takes nothing.
-    let number = unsafe { libc::sched_getcpu() };
-    u32::try_from(number).unwrap_or(0)
+    sys::processor()
 }
 
 /// The object of the calling thread: its handle, or for a thread of the host
@@ -314,8 +259,8 @@ extern "C" fn Sleep(milliseconds: u32) {
     }
 }
 
-unsafe extern "C" fn PsCreateSystemThread(
-    handle: *mut Key,
+extern "C" fn PsCreateSystemThread(
+    handle: Out<'_, Key>,
     _access: u32,
     _attributes: *const c_void,
     _process: Key,
@@ -328,8 +273,7 @@ unsafe extern "C" fn PsCreateSystemThread(
     };
     match spawn(routine, argument, 0, false) {
         Some(made) => {
-            // SAFETY: not NULL, and C's place for a handle.
-            unsafe { store(handle, made) };
+            handle.store(made);
             NtStatus::SUCCESS
         }
         None => NtStatus::INSUFFICIENT_RESOURCES,

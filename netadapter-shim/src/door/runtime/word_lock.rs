@@ -1,11 +1,11 @@
 //! A lock of one 32-bit word in the client's memory, for one writer or many
 //! readers. All zeros is free, so that it needs no initialisation.
 
-#![allow(unsafe_code)] // sleeps in the kernel
-
-use std::ptr::null;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
+
+use super::sys;
+pub(super) use super::sys::wake;
 
 /// Held by a writer.
 const EXCLUSIVE: u32 = 1 << 31;
@@ -87,23 +87,8 @@ fn release(word: &AtomicU32, new: impl Fn(u32) -> Option<u32>) -> bool {
 /// whether there is time left.
 pub(super) fn sleep_while(word: &AtomicU32, seen: u32, deadline: Option<Instant>) -> bool {
     let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-    let time = left.map(|left| libc::timespec {
-        tv_sec: libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: left.subsec_nanos().into(),
-    });
-    let time = time.as_ref().map_or(null(), |time| &raw const *time);
-    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: the word is borrowed for the call, and the time is NULL or lives
-    // in this frame.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, seen, time) };
+    sys::sleep_on(word, seen, left);
     deadline.is_none_or(|end| Instant::now() < end)
-}
-
-/// Wakes that many sleepers.
-pub(super) fn wake(word: &AtomicU32, sleepers: i32) {
-    let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: the word's address is only compared.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, sleepers) };
 }
 
 #[cfg(test)]

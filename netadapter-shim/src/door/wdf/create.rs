@@ -83,7 +83,7 @@ pub(crate) fn read_or_breach<T: Sized32>(call: &str, name: &str, pointer: In<'_,
 /// the parent they name or else the driver, with the client's context.
 ///
 /// # Errors
-/// Those of [`Attributes::read`] and [`object::create_with`].
+/// Those of [`Attributes::of`] and [`object::create_with`].
 pub(crate) fn create(
     call: &'static str,
     globals: Globals,

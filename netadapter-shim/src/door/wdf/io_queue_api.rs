@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::create::{Globals, create_object, read, required, status};
 use super::device;
 use super::io_queue::{self, DispatchType, IoQueue, QueueConfig, StateCallback};
-use super::request::{self, RequestType};
+use super::request::{self, Request, RequestType};
 use super::serialize::{self, Scope};
 use super::uncalled;
 use crate::abi::NtStatus;
@@ -134,19 +134,26 @@ extern "C" fn WdfIoQueueGetState(
         | bit(state.held.is_empty(), bits::DRIVER_NO_REQUESTS)
 }
 
+/// Hands out the first request that is wanted.
+fn hand_out(
+    call: &str,
+    queue: Handle,
+    place: Out<'_, Handle>,
+    wanted: impl Fn(&Request) -> bool,
+) -> Result<(), NtStatus> {
+    required(call, "OutRequest", place)?;
+    let found = io_queue::checked(call, queue)?;
+    place.store(io_queue::retrieve(&found, wanted)?);
+    Ok(())
+}
+
 extern "C" fn WdfIoQueueRetrieveNextRequest(
     _: Globals,
     queue: Handle,
     place: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfIoQueueRetrieveNextRequest";
-    status((|| {
-        required(call, "OutRequest", place)?;
-        let found = io_queue::checked(call, queue)?;
-        let next = io_queue::retrieve(&found, |_| true)?;
-        place.store(next);
-        Ok(())
-    })())
+    status(hand_out(call, queue, place, |_| true))
 }
 
 extern "C" fn WdfIoQueueRetrieveRequestByFileObject(
@@ -156,13 +163,9 @@ extern "C" fn WdfIoQueueRetrieveRequestByFileObject(
     place: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfIoQueueRetrieveRequestByFileObject";
-    status((|| {
-        required(call, "OutRequest", place)?;
-        let found = io_queue::checked(call, queue)?;
-        let next = io_queue::retrieve(&found, |request| request.file == Some(file))?;
-        place.store(next);
-        Ok(())
-    })())
+    status(hand_out(call, queue, place, |request| {
+        request.file == Some(file)
+    }))
 }
 
 /// Has the client told when a request comes into an empty queue.
@@ -243,7 +246,7 @@ fn bring_to(call: &str, queue: Handle, rest: Rest) -> Option<Arc<IoQueue>> {
 
 /// Whether a request came out of that queue.
 fn is_of(queue: Handle, request: Handle) -> bool {
-    let found = object::payload::<request::Request>(request, Kind::Request);
+    let found = object::payload::<Request>(request, Kind::Request);
     found.is_ok_and(|found| found.state().queue == Some(queue))
 }
 
@@ -268,44 +271,28 @@ fn rest_now(call: &str, queue: Handle, rest: Rest) {
     }
 }
 
-extern "C" fn WdfIoQueueStop(
-    _: Globals,
-    queue: Handle,
-    callback: Option<StateCallback>,
-    context: usize,
-) {
-    rest_later("WdfIoQueueStop", queue, STOP, (callback, context));
+/// The two functions that bring a queue to the same rest: one tells when it is
+/// there, one waits.
+macro_rules! rest {
+    ($rest:ident: $later:ident, $now:ident) => {
+        extern "C" fn $later(
+            _: Globals,
+            queue: Handle,
+            callback: Option<StateCallback>,
+            context: usize,
+        ) {
+            rest_later(stringify!($later), queue, $rest, (callback, context));
+        }
+
+        extern "C" fn $now(_: Globals, queue: Handle) {
+            rest_now(stringify!($now), queue, $rest);
+        }
+    };
 }
 
-extern "C" fn WdfIoQueueStopSynchronously(_: Globals, queue: Handle) {
-    rest_now("WdfIoQueueStopSynchronously", queue, STOP);
-}
-
-extern "C" fn WdfIoQueueDrain(
-    _: Globals,
-    queue: Handle,
-    callback: Option<StateCallback>,
-    context: usize,
-) {
-    rest_later("WdfIoQueueDrain", queue, DRAIN, (callback, context));
-}
-
-extern "C" fn WdfIoQueueDrainSynchronously(_: Globals, queue: Handle) {
-    rest_now("WdfIoQueueDrainSynchronously", queue, DRAIN);
-}
-
-extern "C" fn WdfIoQueuePurge(
-    _: Globals,
-    queue: Handle,
-    callback: Option<StateCallback>,
-    context: usize,
-) {
-    rest_later("WdfIoQueuePurge", queue, PURGE, (callback, context));
-}
-
-extern "C" fn WdfIoQueuePurgeSynchronously(_: Globals, queue: Handle) {
-    rest_now("WdfIoQueuePurgeSynchronously", queue, PURGE);
-}
+rest!(STOP: WdfIoQueueStop, WdfIoQueueStopSynchronously);
+rest!(DRAIN: WdfIoQueueDrain, WdfIoQueueDrainSynchronously);
+rest!(PURGE: WdfIoQueuePurge, WdfIoQueuePurgeSynchronously);
 
 extern "C" fn WdfDeviceConfigureRequestDispatching(
     _: Globals,

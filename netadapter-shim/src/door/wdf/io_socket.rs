@@ -12,6 +12,7 @@
 //! A connection that ends cancels what is under way and closes the file.
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,6 +24,7 @@ use super::request::{Completion, IoRequest, RequestType, cancel};
 use super::{file, io_queue};
 use crate::abi::NtStatus;
 use crate::door::object::Handle;
+use crate::door::runtime::sys::has_hung_up;
 
 /// Most bytes a request may bring or ask for.
 const LARGEST: u32 = 1 << 20;
@@ -183,27 +185,13 @@ fn ask(stream: &UnixStream, shared: &Shared, asked: IoRequest) -> Completion {
             Err(mpsc::RecvTimeoutError::Disconnected) => return refused,
             Err(mpsc::RecvTimeoutError::Timeout) if canceled => {}
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                canceled = shared.over.load(Ordering::Acquire) || is_gone(stream);
+                canceled = shared.over.load(Ordering::Acquire) || has_hung_up(stream.as_fd());
                 if canceled {
                     cancel(request);
                 }
             }
         }
     }
-}
-
-/// Whether the program has hung up.
-#[allow(unsafe_code)] // asks the kernel
-fn is_gone(stream: &UnixStream) -> bool {
-    use std::os::fd::AsRawFd;
-    let mut poll = libc::pollfd {
-        fd: stream.as_raw_fd(),
-        events: libc::POLLRDHUP,
-        revents: 0,
-    };
-    // SAFETY: one structure, and no waiting.
-    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
-    ready > 0 && poll.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
 }
 
 fn answer(completion: &Completion) -> Vec<u8> {

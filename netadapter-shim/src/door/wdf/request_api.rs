@@ -7,7 +7,7 @@ use std::ffi::c_void;
 use super::create::{Globals, create, read_or_breach, required, status};
 use super::io_queue;
 use super::memory::Buffer;
-use super::request::{self, Cancel, Request, RequestType};
+use super::request::{self, Cancel, Request, RequestType, State};
 use crate::abi::NtStatus;
 use crate::door::fail::{WdfFault, breach};
 use crate::door::foreign::{In, Out};
@@ -168,20 +168,53 @@ extern "C" fn WdfRequestGetInformation(_: Globals, handle: Handle) -> usize {
     found.map_or(0, |found| found.state().information)
 }
 
+/// One of a request's two buffers: what it reads from, and what it writes to.
+#[derive(Clone, Copy)]
+struct Side {
+    buffer: fn(&Request) -> Result<&Buffer, NtStatus>,
+    /// Where its memory object is kept.
+    memory: fn(&mut State) -> &mut Option<Handle>,
+}
+
+const INPUT: Side = Side {
+    buffer: Request::readable,
+    memory: |state| &mut state.input_memory,
+};
+const OUTPUT: Side = Side {
+    buffer: Request::writable,
+    memory: |state| &mut state.output_memory,
+};
+
 /// Hands a buffer out, if it has as much as the client needs.
-fn hand_out(
+fn retrieve_buffer(
     call: &str,
-    buffer: Result<&Buffer, NtStatus>,
+    handle: Handle,
+    side: Side,
     minimum: usize,
     (place, length): (Out<'_, *mut c_void>, Out<'_, usize>),
 ) -> Result<(), NtStatus> {
+    let found = request::checked_open(call, handle)?;
     required(call, "Buffer", place)?;
-    let buffer = buffer?;
+    let buffer = (side.buffer)(&found)?;
     if buffer.len() == 0 || buffer.len() < minimum {
         return Err(NtStatus::BUFFER_TOO_SMALL);
     }
     place.store(buffer.pointer());
     length.store(buffer.len());
+    Ok(())
+}
+
+/// Hands out a buffer's memory object.
+fn retrieve_memory(
+    call: &str,
+    handle: Handle,
+    side: Side,
+    memory: Out<'_, Handle>,
+) -> Result<(), NtStatus> {
+    let found = request::checked_open(call, handle)?;
+    required(call, "Memory", memory)?;
+    let buffer = (side.buffer)(&found)?;
+    memory.store(request::memory_of(handle, &found, buffer, side.memory)?);
     Ok(())
 }
 
@@ -193,10 +226,13 @@ extern "C" fn WdfRequestRetrieveInputBuffer(
     length: Out<'_, usize>,
 ) -> NtStatus {
     let call = "WdfRequestRetrieveInputBuffer";
-    status(
-        request::checked_open(call, handle)
-            .and_then(|found| hand_out(call, found.readable(), minimum, (buffer, length))),
-    )
+    status(retrieve_buffer(
+        call,
+        handle,
+        INPUT,
+        minimum,
+        (buffer, length),
+    ))
 }
 
 extern "C" fn WdfRequestRetrieveOutputBuffer(
@@ -207,10 +243,13 @@ extern "C" fn WdfRequestRetrieveOutputBuffer(
     length: Out<'_, usize>,
 ) -> NtStatus {
     let call = "WdfRequestRetrieveOutputBuffer";
-    status(
-        request::checked_open(call, handle)
-            .and_then(|found| hand_out(call, found.writable(), minimum, (buffer, length))),
-    )
+    status(retrieve_buffer(
+        call,
+        handle,
+        OUTPUT,
+        minimum,
+        (buffer, length),
+    ))
 }
 
 extern "C" fn WdfRequestRetrieveInputMemory(
@@ -219,14 +258,7 @@ extern "C" fn WdfRequestRetrieveInputMemory(
     memory: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfRequestRetrieveInputMemory";
-    status(request::checked_open(call, handle).and_then(|found| {
-        required(call, "Memory", memory)?;
-        let made = request::memory_of(handle, &found, found.readable()?, |state| {
-            &mut state.input_memory
-        })?;
-        memory.store(made);
-        Ok(())
-    }))
+    status(retrieve_memory(call, handle, INPUT, memory))
 }
 
 extern "C" fn WdfRequestRetrieveOutputMemory(
@@ -235,14 +267,7 @@ extern "C" fn WdfRequestRetrieveOutputMemory(
     memory: Out<'_, Handle>,
 ) -> NtStatus {
     let call = "WdfRequestRetrieveOutputMemory";
-    status(request::checked_open(call, handle).and_then(|found| {
-        required(call, "Memory", memory)?;
-        let made = request::memory_of(handle, &found, found.writable()?, |state| {
-            &mut state.output_memory
-        })?;
-        memory.store(made);
-        Ok(())
-    }))
+    status(retrieve_memory(call, handle, OUTPUT, memory))
 }
 
 /// Marks a request, unless it is cancelled already.

@@ -4,7 +4,7 @@ use crate::abi::{NetAdapterLinkLayerAddress, NtStatus};
 use crate::door::configuration_store::ConfigurationValue as Value;
 
 /// A number, or text that is one: decimal, or hexadecimal if `hex`.
-pub(super) fn ulong(value: &Value, hex: bool) -> Result<u32, NtStatus> {
+pub(in crate::door::net) fn ulong(value: &Value, hex: bool) -> Result<u32, NtStatus> {
     let text = match value {
         Value::Ulong(number) => return Ok(*number),
         Value::String(text) => text.trim(),

@@ -3,12 +3,10 @@
 //! What is answered is a child of the configuration unless the attributes name
 //! a parent; strings of a list go into the collection that is given.
 
-use std::ffi::c_void;
-
 use super::{Result, assign, configuration, name};
 use crate::abi::NtStatus;
 use crate::door::configuration_store::ConfigurationValue as Value;
-use crate::door::foreign::store;
+use crate::door::foreign::{In, Out};
 use crate::door::net::guard::{self, Globals};
 use crate::door::net::status;
 use crate::door::object::{Attributes, Handle, Rules};
@@ -29,18 +27,14 @@ pub(super) const FUNCTIONS: &[(&str, Entry)] = entries![
 const LARGEST_BINARY: u32 = 1 << 20;
 
 /// The value of that name.
-///
-/// # Safety
-/// `value_name` is NULL or points to a UNICODE_STRING of readable text.
-unsafe fn value(
+fn value(
     call: &str,
     globals: Globals,
     handle: Handle,
-    value_name: *const UnicodeString,
+    value_name: In<'_, UnicodeString>,
 ) -> Result<Value> {
     let configuration = configuration(call, globals, handle)?;
-    // SAFETY: passed on from the caller.
-    let name = unsafe { name(call, value_name) }?;
+    let name = name(call, value_name)?;
     let found = configuration.table.get(&name);
     found.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)
 }
@@ -54,45 +48,40 @@ fn parent(attributes: &Attributes, configuration: Handle) -> Handle {
     attributes.parent.unwrap_or(configuration)
 }
 
-unsafe extern "C" fn NetConfigurationQueryString(
+extern "C" fn NetConfigurationQueryString(
     globals: Globals,
     handle: Handle,
-    value_name: *const UnicodeString,
-    attributes: *const WdfObjectAttributes,
-    answer: *mut Handle,
+    value_name: In<'_, UnicodeString>,
+    attributes: In<'_, WdfObjectAttributes>,
+    answer: Out<'_, Handle>,
 ) -> i32 {
     const CALL: &str = "NetConfigurationQueryString";
     let query = || {
         guard::given(CALL, "WdfString", answer)?;
-        // SAFETY: the client called with C's prototype.
-        let found = unsafe { value(CALL, globals, handle, value_name) }?;
-        // SAFETY: as above.
-        let attributes = unsafe { Attributes::read(attributes, Rules::PLAIN) }?;
+        let found = value(CALL, globals, handle, value_name)?;
+        let attributes = Attributes::of(attributes, Rules::PLAIN)?;
         let Value::String(text) = found else {
             return Err(NtStatus::OBJECT_TYPE_MISMATCH);
         };
         let parent = parent(&attributes, handle);
         let made = string::create_with_units(parent, &attributes, &units(&text))?;
-        // SAFETY: not NULL, so that the client vouches for the place.
-        unsafe { store(answer, made) };
+        answer.store(made);
         Ok(())
     };
     status(query())
 }
 
-unsafe extern "C" fn NetConfigurationQueryMultiString(
+extern "C" fn NetConfigurationQueryMultiString(
     globals: Globals,
     handle: Handle,
-    value_name: *const UnicodeString,
-    attributes: *const WdfObjectAttributes,
+    value_name: In<'_, UnicodeString>,
+    attributes: In<'_, WdfObjectAttributes>,
     into: Handle,
 ) -> i32 {
     const CALL: &str = "NetConfigurationQueryMultiString";
     let query = || {
-        // SAFETY: the client called with C's prototype.
-        let found = unsafe { value(CALL, globals, handle, value_name) }?;
-        // SAFETY: as above.
-        let attributes = unsafe { Attributes::read(attributes, Rules::PLAIN) }?;
+        let found = value(CALL, globals, handle, value_name)?;
+        let attributes = Attributes::of(attributes, Rules::PLAIN)?;
         let into = collection::checked(CALL, into)?;
         let Value::MultiString(texts) = found else {
             return Err(NtStatus::OBJECT_TYPE_MISMATCH);
@@ -110,37 +99,34 @@ unsafe extern "C" fn NetConfigurationQueryMultiString(
     status(query())
 }
 
-unsafe extern "C" fn NetConfigurationQueryBinary(
+extern "C" fn NetConfigurationQueryBinary(
     globals: Globals,
     handle: Handle,
-    value_name: *const UnicodeString,
+    value_name: In<'_, UnicodeString>,
     _pool: u32,
-    attributes: *const WdfObjectAttributes,
-    answer: *mut Handle,
+    attributes: In<'_, WdfObjectAttributes>,
+    answer: Out<'_, Handle>,
 ) -> i32 {
     const CALL: &str = "NetConfigurationQueryBinary";
     let query = || {
         guard::given(CALL, "WdfMemory", answer)?;
-        // SAFETY: the client called with C's prototype.
-        let found = unsafe { value(CALL, globals, handle, value_name) }?;
-        // SAFETY: as above.
-        let attributes = unsafe { Attributes::read(attributes, Rules::PLAIN) }?;
+        let found = value(CALL, globals, handle, value_name)?;
+        let attributes = Attributes::of(attributes, Rules::PLAIN)?;
         let Value::Binary(bytes) = found else {
             return Err(NtStatus::NOT_FOUND);
         };
         let parent = parent(&attributes, handle);
         let made = memory::create_with_bytes(parent, &attributes, &bytes)?;
-        // SAFETY: not NULL, so that the client vouches for the place.
-        unsafe { store(answer, made) };
+        answer.store(made);
         Ok(())
     };
     status(query())
 }
 
-unsafe extern "C" fn NetConfigurationAssignMultiString(
+extern "C" fn NetConfigurationAssignMultiString(
     globals: Globals,
     handle: Handle,
-    value_name: *const UnicodeString,
+    value_name: In<'_, UnicodeString>,
     from: Handle,
 ) -> i32 {
     const CALL: &str = "NetConfigurationAssignMultiString";
@@ -152,15 +138,14 @@ unsafe extern "C" fn NetConfigurationAssignMultiString(
         });
         texts.collect::<Result<Vec<_>>>().map(Value::MultiString)
     };
-    // SAFETY: the client called with C's prototype.
-    status(unsafe { assign(CALL, globals, handle, value_name, texts) })
+    status(assign(CALL, globals, handle, value_name, texts))
 }
 
-unsafe extern "C" fn NetConfigurationAssignBinary(
+extern "C" fn NetConfigurationAssignBinary(
     globals: Globals,
     handle: Handle,
-    value_name: *const UnicodeString,
-    buffer: *const c_void,
+    value_name: In<'_, UnicodeString>,
+    buffer: In<'_, u8>,
     length: u32,
 ) -> i32 {
     const CALL: &str = "NetConfigurationAssignBinary";
@@ -168,16 +153,11 @@ unsafe extern "C" fn NetConfigurationAssignBinary(
         if length > LARGEST_BINARY {
             return Err(NtStatus::INVALID_PARAMETER);
         }
-        let mut bytes = vec![0; length as usize];
         if length > 0 {
             guard::given(CALL, "Buffer", buffer)?;
-            // SAFETY: the client vouches for `length` bytes; the copy has them.
-            unsafe {
-                std::ptr::copy_nonoverlapping(buffer.cast(), bytes.as_mut_ptr(), bytes.len());
-            }
         }
+        let bytes = buffer.bytes(length as usize).unwrap_or_default();
         Ok(Value::Binary(bytes))
     };
-    // SAFETY: the client called with C's prototype.
-    status(unsafe { assign(CALL, globals, handle, value_name, bytes) })
+    status(assign(CALL, globals, handle, value_name, bytes))
 }

@@ -1,7 +1,5 @@
 //! The structures of power and wake as C has them.
 
-#![allow(unsafe_code)] // declares which structures may be copied from a client
-
 use super::policy::SleepDuty;
 use crate::abi::{NetAdapterLinkLayerAddress, RawCallback};
 use crate::door::foreign::Sized32;
@@ -9,7 +7,7 @@ use crate::door::foreign::Sized32;
 /// NET_POWER_OFFLOAD_LIST, NET_WAKE_SOURCE_LIST: the first word is our number.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(in super::super) struct List {
+pub(in crate::door) struct List {
     size: u32,
     reserved: [usize; 4],
 }
@@ -28,7 +26,7 @@ impl List {
 /// NET_ADAPTER_POWER_OFFLOAD_ARP_CAPABILITIES, …_NS_…
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(in super::super) struct CountCapabilities {
+pub(in crate::door) struct CountCapabilities {
     size: u32,
     offered: u8,
     most: usize,
@@ -44,7 +42,7 @@ impl CountCapabilities {
 /// NET_ADAPTER_WAKE_BITMAP_CAPABILITIES
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(in super::super) struct BitmapCapabilities {
+pub(in crate::door) struct BitmapCapabilities {
     size: u32,
     offered: u8,
     most: usize,
@@ -61,7 +59,7 @@ impl BitmapCapabilities {
 /// The other NET_ADAPTER_WAKE_…_CAPABILITIES: one BOOLEAN, or two.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(in super::super) struct FlagCapabilities {
+pub(in crate::door) struct FlagCapabilities {
     size: u32,
     first: u8,
     second: u8,
@@ -77,7 +75,7 @@ impl FlagCapabilities {
 /// NET_DEVICE_POWER_POLICY_EVENT_CALLBACKS
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(in super::super) struct PreviewCallbacks {
+pub(in crate::door) struct PreviewCallbacks {
     size: u32,
     pub(super) pattern: RawCallback,
     pub(super) arp: RawCallback,
@@ -87,7 +85,7 @@ pub(in super::super) struct PreviewCallbacks {
 /// NET_DEVICE_RESET_CAPABILITIES
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(in super::super) struct ResetCapabilities {
+pub(in crate::door) struct ResetCapabilities {
     size: u32,
     guid: [u32; 4],
     collect: RawCallback,
@@ -96,7 +94,7 @@ pub(in super::super) struct ResetCapabilities {
 /// NET_ADAPTER_WAKE_REASON_PACKET
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(in super::super) struct Reason {
+pub(in crate::door) struct Reason {
     size: u32,
     pub(super) pattern_id: u32,
     pub(super) original_packet_size: u32,
@@ -106,7 +104,7 @@ pub(in super::super) struct Reason {
 /// NET_POWER_OFFLOAD_ARP_PARAMETERS
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(in super::super) struct ArpParameters {
+pub(in crate::door) struct ArpParameters {
     size: u32,
     id: u32,
     remote: [u8; 4],
@@ -117,7 +115,7 @@ pub(in super::super) struct ArpParameters {
 /// NET_POWER_OFFLOAD_NS_PARAMETERS; an address there can be read as two numbers.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
-pub(in super::super) struct NsParameters {
+pub(in crate::door) struct NsParameters {
     size: u32,
     id: u32,
     remote: [u8; 16],
@@ -129,7 +127,7 @@ pub(in super::super) struct NsParameters {
 /// NET_WAKE_SOURCE_BITMAP_PARAMETERS
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(in super::super) struct BitmapParameters {
+pub(in crate::door) struct BitmapParameters {
     size: u32,
     id: u32,
     pattern: *const u8,
@@ -141,21 +139,18 @@ pub(in super::super) struct BitmapParameters {
 /// NET_WAKE_SOURCE_MEDIA_CHANGE_PARAMETERS
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(in super::super) struct MediaChangeParameters {
+pub(in crate::door) struct MediaChangeParameters {
     size: u32,
     connect: u8,
     disconnect: u8,
 }
 
-macro_rules! sized {
+macro_rules! of_size {
     ($($name:ty = $size:literal),+ $(,)?) => {$(
-        // SAFETY: `repr(C)` with a `u32` size first; integers, pointers and
-        // optional function pointers, so that every bit pattern is a value.
-        unsafe impl Sized32 for $name {}
         const _: () = assert!(size_of::<$name>() == $size);
     )+};
 }
-sized!(
+of_size!(
     List = 40,
     CountCapabilities = 16,
     BitmapCapabilities = 24,

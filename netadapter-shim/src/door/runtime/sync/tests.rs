@@ -1,4 +1,4 @@
-use std::ptr::{null, null_mut};
+use std::ptr::null;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,7 @@ fn event(manual: bool, set: bool) -> Key {
 
 fn wait_any(handles: &[Key], all: bool, milliseconds: u32) -> u32 {
     let count = u32::try_from(handles.len()).unwrap();
-    // SAFETY: a live array.
-    unsafe { WaitForMultipleObjects(count, handles.as_ptr(), all.into(), milliseconds) }
+    WaitForMultipleObjects(count, handles.as_ptr().into(), all.into(), milliseconds)
 }
 
 #[test]
@@ -88,8 +87,7 @@ fn a_wait_for_none_or_too_many_is_refused() {
     assert_eq!(wait_any(&[], false, 0), WAIT_FAILED);
     assert_eq!(wait_any(&[1; 65], false, 0), WAIT_FAILED);
     assert_eq!(last_error::last(), last_error::INVALID_PARAMETER);
-    // SAFETY: NULL is what is tested.
-    let null = unsafe { WaitForMultipleObjects(1, null(), 0, 0) };
+    let null = WaitForMultipleObjects(1, In::NULL, 0, 0);
     assert_eq!(null, WAIT_FAILED);
 }
 
@@ -112,11 +110,9 @@ fn a_semaphore_counts_up_to_its_maximum() {
     assert_eq!(WaitForSingleObject(semaphore, 0), 0);
     assert_eq!(WaitForSingleObject(semaphore, 0), WAIT_TIMEOUT);
     let mut before = -1;
-    // SAFETY: a live integer.
-    let released = unsafe { ReleaseSemaphore(semaphore, 2, &raw mut before) };
+    let released = ReleaseSemaphore(semaphore, 2, Out::of(&mut before));
     assert_eq!((released, before), (1, 0));
-    // SAFETY: NULL is allowed.
-    assert_eq!(unsafe { ReleaseSemaphore(semaphore, 1, null_mut()) }, 0);
+    assert_eq!(ReleaseSemaphore(semaphore, 1, Out::NULL), 0);
     assert_eq!(last_error::last(), last_error::TOO_MANY_POSTS);
     assert_eq!(CreateSemaphoreW(null(), 3, 2, null()), 0);
 }

@@ -4,22 +4,20 @@
 //! privilege; without it the priority is kept, told to who asks, and has no
 //! effect, which is said once.
 
-#![allow(unsafe_code)] // asks the kernel
-
-use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{CURRENT, real, threads};
-use crate::door::foreign::store;
+use crate::door::foreign::{In, Out};
 use crate::door::runtime::dispatcher::Key;
 use crate::door::runtime::last_error::{self, refuse};
+use crate::door::runtime::sys::{self, affinity, set_affinity};
 
 const PRIORITY_ERROR: i32 = i32::MAX;
 
 /// `GROUP_AFFINITY`
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct GroupAffinity {
+pub(in crate::door) struct GroupAffinity {
     pub(super) mask: u64,
     pub(super) group: u16,
     pub(super) reserved: [u16; 3],
@@ -38,8 +36,7 @@ pub(super) fn nice_of(priority: i32) -> Option<i32> {
 /// Has the kernel share the processor out that way; 0 is the calling thread.
 pub(super) fn apply(id: libc::pid_t, priority: i32) -> bool {
     let nice = nice_of(priority).unwrap_or(0);
-    // SAFETY: numbers only; Linux takes a thread's where it says process.
-    let done = unsafe { libc::setpriority(libc::PRIO_PROCESS, id.unsigned_abs(), nice) } == 0;
+    let done = sys::set_nice(id, nice);
     static SAID: AtomicBool = AtomicBool::new(false);
     if !done && !SAID.swap(true, Ordering::Relaxed) {
         log::warn!(
@@ -88,51 +85,22 @@ fn id_of(thread: Key) -> Option<libc::pid_t> {
     }
 }
 
-fn affinity(id: libc::pid_t) -> Option<u64> {
-    let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
-    // SAFETY: room for a set of that size.
-    let got =
-        unsafe { libc::sched_getaffinity(id, size_of::<libc::cpu_set_t>(), set.as_mut_ptr()) };
-    // SAFETY: all zeros is a set, and the call filled it if it succeeded.
-    let set = unsafe { set.assume_init() };
-    // SAFETY: 64 is fewer than a set holds.
-    let has = |cpu: usize| unsafe { libc::CPU_ISSET(cpu, &set) };
-    let mask = (0..64)
-        .filter(|cpu| has(*cpu))
-        .fold(0, |mask, cpu| mask | 1 << cpu);
-    (got == 0).then_some(mask)
-}
-
-fn set_affinity(id: libc::pid_t, mask: u64) -> bool {
-    // SAFETY: all zeros is an empty set.
-    let mut set = unsafe { MaybeUninit::<libc::cpu_set_t>::zeroed().assume_init() };
-    for cpu in (0..64).filter(|cpu| mask & 1 << cpu != 0) {
-        // SAFETY: 64 is fewer than a set holds.
-        unsafe { libc::CPU_SET(cpu, &mut set) };
-    }
-    // SAFETY: a set of that size.
-    unsafe { libc::sched_setaffinity(id, size_of::<libc::cpu_set_t>(), &set) == 0 }
-}
-
-pub(super) unsafe extern "C" fn SetThreadGroupAffinity(
+pub(super) extern "C" fn SetThreadGroupAffinity(
     thread: Key,
-    wanted: *const GroupAffinity,
-    previous: *mut GroupAffinity,
+    wanted: In<'_, GroupAffinity>,
+    previous: Out<'_, GroupAffinity>,
 ) -> i32 {
     let Some(id) = id_of(thread) else {
         return refuse(last_error::INVALID_HANDLE);
     };
-    if wanted.is_null() {
+    let Some(wanted) = wanted.read() else {
         return refuse(last_error::INVALID_PARAMETER);
-    }
-    // SAFETY: not NULL, and the client's structure.
-    let wanted = unsafe { wanted.read_unaligned() };
+    };
     let before = affinity(id);
     if wanted.group != 0 || wanted.mask == 0 || !set_affinity(id, wanted.mask) {
         return refuse(last_error::INVALID_PARAMETER);
     }
-    // SAFETY: C's place for the structure, or NULL.
-    unsafe { store(previous, in_group_0(before.unwrap_or(wanted.mask))) };
+    previous.store(in_group_0(before.unwrap_or(wanted.mask)));
     1
 }
 
@@ -144,14 +112,10 @@ fn in_group_0(mask: u64) -> GroupAffinity {
     }
 }
 
-pub(super) unsafe extern "C" fn GetThreadGroupAffinity(
-    thread: Key,
-    found: *mut GroupAffinity,
-) -> i32 {
+pub(super) extern "C" fn GetThreadGroupAffinity(thread: Key, found: Out<'_, GroupAffinity>) -> i32 {
     match id_of(thread).and_then(affinity) {
         Some(mask) => {
-            // SAFETY: C's place for the structure, or NULL.
-            unsafe { store(found, in_group_0(mask)) };
+            found.store(in_group_0(mask));
             1
         }
         None => refuse(last_error::INVALID_HANDLE),
@@ -162,7 +126,6 @@ pub(super) unsafe extern "C" fn GetThreadGroupAffinity(
 mod tests {
     use super::*;
     use crate::door::runtime::thread::GetCurrentThread;
-    use std::ptr::null_mut;
 
     #[test]
     fn priorities_in_the_middle_are_even_steps_of_nice() {
@@ -175,19 +138,16 @@ mod tests {
     fn the_calling_thread_can_be_bound_to_a_processor() {
         std::thread::spawn(|| {
             let mut before = in_group_0(0);
-            // SAFETY: a live structure.
-            let got = unsafe { GetThreadGroupAffinity(GetCurrentThread(), &raw mut before) };
+            let got = GetThreadGroupAffinity(GetCurrentThread(), Out::of(&mut before));
             assert!(got == 1 && before.mask != 0);
             let one = in_group_0(1 << before.mask.trailing_zeros());
             let mut old = in_group_0(0);
-            // SAFETY: live structures.
-            let set = unsafe { SetThreadGroupAffinity(GetCurrentThread(), &one, &raw mut old) };
+            let set = SetThreadGroupAffinity(GetCurrentThread(), In::of(&one), Out::of(&mut old));
             assert_eq!((set, old), (1, before));
             assert_eq!(affinity(0), Some(one.mask));
             let other_group = GroupAffinity { group: 1, ..one };
-            // SAFETY: a live structure.
             let refused =
-                unsafe { SetThreadGroupAffinity(GetCurrentThread(), &other_group, null_mut()) };
+                SetThreadGroupAffinity(GetCurrentThread(), In::of(&other_group), Out::NULL);
             assert_eq!(refused, 0);
         })
         .join()

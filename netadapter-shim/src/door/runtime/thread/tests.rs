@@ -1,4 +1,6 @@
-use std::ptr::null;
+#![allow(unsafe_code)] // counts through what a thread is given
+
+use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
@@ -25,8 +27,7 @@ extern "C-unwind" fn terminate(_: *mut c_void) -> u32 {
 fn start(routine: StartRoutine, counter: &AtomicU32, flags: u32) -> Key {
     let argument = (&raw const *counter).cast_mut().cast();
     let mut id = 0;
-    // SAFETY: the counter outlives the thread, which the test waits for.
-    let thread = unsafe { CreateThread(null(), 0, Some(routine), argument, flags, &raw mut id) };
+    let thread = CreateThread(null(), 0, Some(routine), argument, flags, Out::of(&mut id));
     assert!(thread != 0 && id != 0);
     thread
 }
@@ -40,8 +41,7 @@ fn join(thread: Key) -> u32 {
 
 fn exit_code(thread: Key) -> u32 {
     let mut code = 0;
-    // SAFETY: a live integer.
-    assert_eq!(unsafe { GetExitCodeThread(thread, &raw mut code) }, 1);
+    assert_eq!(GetExitCodeThread(thread, Out::of(&mut code)), 1);
     code
 }
 
@@ -75,12 +75,10 @@ fn a_suspended_thread_waits_until_it_is_resumed() {
 
 #[test]
 fn a_thread_without_a_function_is_refused() {
-    // SAFETY: NULL is what is tested.
-    let thread = unsafe { CreateThread(null(), 0, None, null_mut(), 0, null_mut()) };
+    let thread = CreateThread(null(), 0, None, null_mut(), 0, Out::NULL);
     assert_eq!(thread, 0);
     assert_eq!(last_error::last(), last_error::INVALID_PARAMETER);
-    // SAFETY: NULL is allowed.
-    assert_eq!(unsafe { GetExitCodeThread(12, null_mut()) }, 0);
+    assert_eq!(GetExitCodeThread(12, Out::NULL), 0);
 }
 
 /// The nice value of the calling thread, added to a counter.
@@ -120,18 +118,15 @@ fn priorities_are_given_back() {
 #[test]
 fn a_system_thread_ends_itself_with_a_status() {
     let mut thread = 0;
-    // SAFETY: a live place for the handle; the routine takes no argument.
-    let status = unsafe {
-        PsCreateSystemThread(
-            &raw mut thread,
-            0,
-            null(),
-            0,
-            null(),
-            Some(terminate),
-            null_mut(),
-        )
-    };
+    let status = PsCreateSystemThread(
+        Out::of(&mut thread),
+        0,
+        null(),
+        0,
+        null(),
+        Some(terminate),
+        null_mut(),
+    );
     assert_eq!(status, NtStatus::SUCCESS);
     assert_eq!(join(thread), 0xC000_0001);
     let here = PsTerminateSystemThread(NtStatus::SUCCESS);

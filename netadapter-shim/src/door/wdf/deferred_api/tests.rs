@@ -25,6 +25,14 @@ extern "C" fn dawdle(handle: Handle) {
     tell(handle);
 }
 
+/// Keeps [`gated`] from going on.
+static GATE: Mutex<()> = Mutex::new(());
+
+extern "C" fn gated(handle: Handle) {
+    drop(GATE.lock().unwrap());
+    tell(handle);
+}
+
 extern "C" fn delete_itself(handle: Handle) {
     object::delete(handle);
     tell(handle);
@@ -196,13 +204,23 @@ fn a_work_item_may_delete_itself() {
 #[test]
 fn a_dpc_can_be_cancelled_before_it_runs() {
     let client = TestClient::new();
-    let dpc = made(&client, WdfDpcCreate, dawdle);
+    let dpc = made(&client, WdfDpcCreate, gated);
     let heard = hear(dpc);
+    let closed = GATE.lock().unwrap();
     assert_eq!(WdfDpcEnqueue(null(), dpc), 1);
-    std::thread::sleep(Duration::from_millis(10));
-    assert_eq!(WdfDpcEnqueue(null(), dpc), 1, "the first one runs already");
+    // Once the first one runs there is room for a second.
+    let end = Instant::now() + Duration::from_secs(10);
+    while WdfDpcEnqueue(null(), dpc) == 0 {
+        assert!(Instant::now() < end, "it does not run");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     assert_eq!(WdfDpcEnqueue(null(), dpc), 0);
-    assert_eq!(WdfDpcCancel(null(), dpc, 1), 1);
+    std::thread::scope(|scope| {
+        let cancelled = scope.spawn(|| WdfDpcCancel(null(), dpc, 1));
+        std::thread::sleep(Duration::from_millis(100));
+        drop(closed);
+        assert_eq!(cancelled.join().unwrap(), 1);
+    });
     assert_eq!(heard.try_iter().count(), 1);
     assert_eq!(WdfDpcCancel(null(), dpc, 1), 0);
     let parent = WdfDpcGetParentObject(null(), dpc);

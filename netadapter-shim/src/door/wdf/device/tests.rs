@@ -4,6 +4,7 @@ use std::sync::mpsc;
 
 use super::*;
 use crate::door::fail::recorded;
+use crate::door::foreign::Callback;
 use crate::door::wdf::device_init::DeviceInit;
 use crate::door::wdf::driver::add_device;
 use crate::door::wdf::test_client::{TestClient, attributes};
@@ -31,7 +32,7 @@ extern "C" fn device_add(_: Handle, init: Handle) -> NtStatus {
 
 fn with_device(mut init: Handle) -> NtStatus {
     let (mut device, mut wanted) = (Handle::NULL, attributes());
-    wanted.evt_cleanup = Some(cleaned);
+    wanted.evt_cleanup = Some(Callback::of(cleaned));
     let status = WdfDeviceCreate(
         null(),
         Out::of(&mut init),

@@ -130,7 +130,7 @@ fn file_and_request_statements_are_kept() {
     };
     assert_eq!(size_of::<FileCallbacks>(), 40);
     let mut attributes = attributes();
-    attributes.evt_cleanup = Some(close);
+    attributes.evt_cleanup = Some(Callback::of(close));
     WdfDeviceInitSetFileObjectConfig(null(), handle, In::of(&files), In::of(&attributes));
     WdfDeviceInitSetRequestAttributes(null(), handle, In::of(&attributes));
     WdfDeviceInitSetIoInCallerContextCallback(null(), handle, Some(Callback::of(caller)));

@@ -3,6 +3,7 @@ use std::ptr::null;
 
 use super::*;
 use crate::door::fail::recorded;
+use crate::door::foreign::Callback;
 use crate::door::wdf::test_client::{TestClient, attributes};
 
 thread_local! {
@@ -29,8 +30,8 @@ fn kind(name: &'static std::ffi::CStr) -> WdfContextTypeInfo {
 
 fn watched() -> WdfObjectAttributes {
     WdfObjectAttributes {
-        evt_cleanup: Some(cleanup),
-        evt_destroy: Some(destroy),
+        evt_cleanup: Some(Callback::of(cleanup)),
+        evt_destroy: Some(Callback::of(destroy)),
         ..attributes()
     }
 }
@@ -125,7 +126,16 @@ fn a_custom_type_marks_an_object() {
     let mark = kind(c"MARK");
     let is = |mark: &WdfContextTypeInfo| WdfObjectIsCustomType(null(), handle, In::from(mark));
     assert_eq!(is(&mark), 0);
-    let add = || WdfObjectAddCustomType(null(), handle, In::of(&mark), 0, Some(cleanup), None);
+    let add = || {
+        WdfObjectAddCustomType(
+            null(),
+            handle,
+            In::of(&mark),
+            0,
+            Some(Callback::of(cleanup)),
+            None,
+        )
+    };
     assert_eq!(add(), NtStatus::SUCCESS);
     assert_eq!(is(&mark), 1);
     assert_eq!(add(), NtStatus::OBJECT_NAME_EXISTS);
