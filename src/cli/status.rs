@@ -221,6 +221,13 @@ fn device_text(status: &Status) -> String {
             status.restarts, status.hangs, status.resets
         ),
     );
+    line(
+        "at stake",
+        format!(
+            "at most {} frames received and {} sent when the driver host dies",
+            status.loss_bound.rx_frames, status.loss_bound.tx_frames
+        ),
+    );
     match (&status.host, &status.down) {
         (Some(host), _) => line(
             "driver host",

@@ -119,12 +119,25 @@ pub struct Status {
     /// The process that drives the device; nothing while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostStatus>,
+    /// What is lost at most when the driver host dies.
+    #[serde(default)]
+    pub loss_bound: LossBound,
     /// Why the interface is without a driver for now, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down: Option<String>,
     /// The client driver that is hosted, if it is not umnet's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientStatus>,
+}
+
+/// Frames that are lost at most when a driver host dies: those in the device's ring and in the
+/// system's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossBound {
+    /// Of those received.
+    pub rx_frames: u32,
+    /// Of those sent.
+    pub tx_frames: u32,
 }
 
 /// The process that drives a device.

@@ -9,7 +9,8 @@ use virtio::spec::net::feature::*;
 use super::board::SharedBoard;
 use super::orders::Orders;
 use crate::control::{
-    Counters, HostStatus, Iommu, Memory, QueueStats, Stats, Status, StatusSource, UpdateRequest,
+    Counters, HostStatus, Iommu, LossBound, Memory, QueueStats, Stats, Status, StatusSource,
+    UpdateRequest,
 };
 use crate::host::binding::Binding;
 use crate::host::interface::{Interfaces, Link};
@@ -110,6 +111,10 @@ impl StatusSource for Reporter {
             iommu: self.iommu(report.pinned_bytes),
             host,
             down: board.down,
+            loss_bound: LossBound {
+                rx_frames: report.rx_at_stake,
+                tx_frames: report.tx_at_stake,
+            },
             client: None,
         }
     }
