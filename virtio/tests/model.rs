@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use common::part;
 use common::random::{Random, repeatable, seed_to_repeat};
 use virtio::queue::{Arming, QueueSize, RingFeatures, RingLayout, SlotId, SlotLayout, Used};
-use virtio::spec::ring::used;
+use virtio::spec::ring::{packed, used};
 use virtio::transport::Doorbell;
 use virtio::{DeviceFault, DmaRegion, DmaSlice, Iova, Virtqueue};
 use virtio_queue::{DescriptorChain, Queue, QueueT};
@@ -475,6 +475,7 @@ struct Hostile {
     queue: Virtqueue,
     ring: DmaSlice,
     size: u16,
+    packed: bool,
     places: Vec<Place>,
     broken: Option<DeviceFault>,
 }
@@ -483,7 +484,11 @@ impl Hostile {
     fn new(memory: &DmaSlice, random: &mut Random) -> Self {
         let size = QueueSize::new(1 << random.below(7)).unwrap();
         let two_parts = size.get() > 1 && random.one_in(3);
-        let at = RingLayout::new(size, split(false));
+        let features = RingFeatures {
+            packed: random.one_in(2),
+            event_idx: random.one_in(2),
+        };
+        let at = RingLayout::new(size, features);
         let ring = memory.slice(0, at.len).unwrap();
         ring.clear();
         let slots = memory
@@ -498,12 +503,13 @@ impl Hostile {
             stride: STRIDE,
             parts,
         };
-        let queue = Virtqueue::new(&ring, size, split(random.one_in(2)), &slots, layout).unwrap();
+        let queue = Virtqueue::new(&ring, size, features, &slots, layout).unwrap();
         let places = vec![Place::Driver; usize::from(queue.slot_count())];
         Self {
             queue,
             ring,
             size: size.get(),
+            packed: features.packed,
             places,
             broken: None,
         }
@@ -555,8 +561,45 @@ impl Hostile {
         panic!("more buffers came back than were given");
     }
 
+    /// An id that is right, or nearly, or not at all.
+    fn some_id(&self, random: &mut Random) -> u32 {
+        match random.below(8) {
+            0 => random.next() as u32,
+            1 => u32::from(self.size) + random.below(2) as u32,
+            _ => random.below(self.size.into()) as u32,
+        }
+    }
+
+    /// Descriptors that look used, on either lap, and words of anything.
+    fn scribble_packed(&self, random: &mut Random) {
+        for _ in 0..random.below(8) {
+            let at = random.below(self.size.into()) * packed::desc::SIZE;
+            let flags = match random.below(8) {
+                0 => random.next() as u16,
+                1..5 => packed::desc::F_AVAIL | packed::desc::F_USED,
+                _ => 0,
+            };
+            let id = self.some_id(random) as u16;
+            let len = random.next() as u32 >> random.below(32);
+            self.ring
+                .store_u32(at + packed::desc::LEN, len, Ordering::Relaxed);
+            self.ring
+                .store_u16(at + packed::desc::ID, id, Ordering::Relaxed);
+            self.ring
+                .store_u16(at + packed::desc::FLAGS, flags, Ordering::Release);
+        }
+        if random.one_in(4) {
+            let anywhere = random.below(self.ring.len() / 2) * 2;
+            self.ring
+                .store_u16(anywhere, random.next() as u16, Ordering::Relaxed);
+        }
+    }
+
     /// Mostly values that are nearly right, because those come furthest.
     fn scribble(&self, random: &mut Random) {
+        if self.packed {
+            return self.scribble_packed(random);
+        }
         let size = QueueSize::new(self.size).unwrap();
         let used = self
             .ring
@@ -567,11 +610,7 @@ impl Hostile {
             .unwrap();
         for _ in 0..random.below(8) {
             let entry = used::RING + random.below(size.get().into()) * used::ENTRY_SIZE;
-            let id = match random.below(8) {
-                0 => random.next() as u32,
-                1 => u32::from(self.size) + random.below(2) as u32,
-                _ => random.below(self.size.into()) as u32,
-            };
+            let id = self.some_id(random);
             used.store_u32(entry, id, Ordering::Relaxed);
             used.store_u32(
                 entry + 4,
