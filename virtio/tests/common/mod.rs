@@ -1,6 +1,7 @@
 //! A driver small enough to be read at a glance: registers by hand, three queues, plain slots.
 #![allow(dead_code, unreachable_pub)] // each test file uses another part
 
+pub mod packed_device;
 pub mod random;
 
 use std::sync::Arc;
