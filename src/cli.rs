@@ -1,5 +1,6 @@
 //! The command line: what `umnet` understands, and who carries it out.
 
+mod bench;
 mod bind;
 mod client_flags;
 mod doctor;
@@ -18,6 +19,7 @@ use log::LevelFilter;
 pub use crate::config::RunConfig;
 use crate::exit::{Exit, Explain};
 use crate::host::{DeviceSpec, Host};
+pub(crate) use output::columns;
 
 /// Any error a verb ends with.
 type Failure = Box<dyn Explain>;
@@ -97,6 +99,9 @@ enum Verb {
         after_help = "Needs no root and no card, and takes seconds.\n\nExample:\n  umnet selftest"
     )]
     Selftest,
+    /// Measure the driver against a plain copy of the same frames
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::BenchArgs),
     /// Print the flags a NetAdapterCx client driver is compiled with
     #[command(after_help = client_flags::EXAMPLES)]
     ClientFlags(client_flags::ClientFlagsArgs),
@@ -167,6 +172,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Verb::Status(what) => status::status(&host, what.device, what.reading.json),
         Verb::Stats(what) => status::stats(&host, what.device, what.reading.json),
         Verb::ClientFlags(args) => client_flags::client_flags(&args),
+        Verb::Bench(args) => bench::bench(args),
         Verb::Selftest => {
             crate::selftest::run()?;
             Ok(Exit::Done)
