@@ -1,5 +1,7 @@
 //! The DMA frame slots of one queue: where header and frame lie, and which slots are free.
 
+use std::sync::atomic::Ordering;
+
 use virtio::DmaSlice;
 use virtio::mem::OutOfRegion;
 use virtio::net::VirtioNetHdr;
@@ -71,20 +73,26 @@ impl FrameSlots {
         &self.shape
     }
 
-    /// A private copy of the header that the device wrote, read once.
+    /// A private copy of the header that the device wrote, each word read once.
     #[inline]
     pub fn read_header(&self, slot: SlotId) -> VirtioNetHdr {
         let mut bytes = [0u8; VirtioNetHdr::SIZE];
-        self.at(slot, HEADER_OFFSET, VirtioNetHdr::SIZE)
-            .copy_to(&mut bytes);
+        for (at, word) in bytes.chunks_exact_mut(4).enumerate() {
+            let offset = self.offset_of(slot) + HEADER_OFFSET + at * 4;
+            let value = self.memory.load_u32(offset, Ordering::Relaxed);
+            word.copy_from_slice(&value.to_le_bytes());
+        }
         VirtioNetHdr::from_bytes(&bytes)
     }
 
     /// Writes the header that the device will read.
     #[inline]
     pub fn write_header(&self, slot: SlotId, header: VirtioNetHdr) {
-        self.at(slot, HEADER_OFFSET, VirtioNetHdr::SIZE)
-            .copy_from(&header.to_bytes());
+        for (at, word) in header.to_bytes().as_chunks().0.iter().enumerate() {
+            let offset = self.offset_of(slot) + HEADER_OFFSET + at * 4;
+            let value = u32::from_le_bytes(*word);
+            self.memory.store_u32(offset, value, Ordering::Relaxed);
+        }
     }
 
     /// The bytes `offset..offset + len` of the frame behind the header.
@@ -104,8 +112,12 @@ impl FrameSlots {
 
     #[inline]
     fn at(&self, slot: SlotId, offset: usize, len: usize) -> VolatileSlice<'_> {
-        self.memory
-            .range(usize::from(slot.0) * self.shape.stride + offset, len)
+        self.memory.range(self.offset_of(slot) + offset, len)
+    }
+
+    #[inline]
+    fn offset_of(&self, slot: SlotId) -> usize {
+        usize::from(slot.0) * self.shape.stride
     }
 }
 
