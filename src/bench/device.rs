@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use virtio::mem::OutOfRegion;
 use virtio::net::{FeatureSet, VirtioNetHdr, receive_queue, transmit_queue};
+use virtio::spec::feature::VIRTIO_F_INDIRECT_DESC;
 use virtio::spec::net::feature::VIRTIO_NET_F_CTRL_VQ;
 use virtio::transport::in_process::{DeviceConfig, InProcess, Sink, all_offered};
 use virtio::transport::{Doorbell, QueueSetup};
@@ -24,8 +25,11 @@ use super::tally::Tally;
 /// and the frame's own headers.
 const HEAD: usize = VirtioNetHdr::SIZE + 54;
 
+/// What the data path here does not have.
+const NOT_OFFERED: &[u32] = &[VIRTIO_F_INDIRECT_DESC, VIRTIO_NET_F_CTRL_VQ];
+
 /// The driver's way to the device.
-pub(super) struct IndexOnly {
+pub struct IndexOnly {
     registers: InProcess,
     device: Device,
     memory: Option<DmaSlice>,
@@ -33,7 +37,7 @@ pub(super) struct IndexOnly {
 
 /// A handle on the device.
 #[derive(Clone)]
-pub(super) struct Device(Arc<Sides>);
+pub struct Device(Arc<Sides>);
 
 struct Sides {
     frame: Frame,
@@ -47,10 +51,13 @@ impl IndexOnly {
     ///
     /// # Errors
     /// [`TransportError::Io`] when the process has no more descriptors.
-    pub(super) fn new(frame: Frame, sent: Arc<Tally>) -> Result<(Self, Device), TransportError> {
+    pub(super) fn counting(
+        frame: Frame,
+        sent: Arc<Tally>,
+    ) -> Result<(Self, Device), TransportError> {
         let config = DeviceConfig {
             name: "index-only".to_owned(),
-            offered: all_offered().without(FeatureSet::of(&[VIRTIO_NET_F_CTRL_VQ])),
+            offered: all_offered().without(FeatureSet::of(NOT_OFFERED)),
             ..DeviceConfig::default()
         };
         let (registers, _) = InProcess::new(config, Sink)?;
@@ -66,6 +73,14 @@ impl IndexOnly {
             memory: None,
         };
         Ok((transport, device))
+    }
+
+    /// The same, for whoever counts frames without its help.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn new(frame: Frame) -> Result<(Self, Device), TransportError> {
+        Self::counting(frame, Arc::default())
     }
 
     fn connect(&mut self, setup: &QueueSetup) -> Result<(), TransportError> {
@@ -84,8 +99,7 @@ impl IndexOnly {
         let outside = |e: OutOfRegion| unusable(e.to_string());
         let ring = Ring::new(setup, &memory, interrupt).map_err(outside)?;
         if setup.index == receive_queue(0) {
-            let receive = Receive::new(ring, memory, &sides.frame).map_err(unusable)?;
-            *locked(&sides.receive) = Some(receive);
+            *locked(&sides.receive) = Some(Receive::new(ring, memory, sides.frame.clone()));
         } else if setup.index == transmit_queue(0) {
             let check = None;
             *locked(&sides.transmit) = Some(Transmit {
@@ -104,7 +118,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Device {
     /// Lets `count` more frames arrive at the driver.
-    pub(super) fn give(&self, count: u64) {
+    pub fn give(&self, count: u64) {
         if let Some(receive) = locked(&self.0.receive).as_mut() {
             receive.due += count;
             receive.serve();
@@ -144,49 +158,92 @@ enum Holds {
 struct Receive {
     ring: Ring,
     memory: DmaSlice,
+    frame: Frame,
     /// Frames still to be given.
     due: u64,
+    /// Made when the first buffer is there.
+    layout: Option<Layout>,
+}
+
+/// How the frame lies in buffers.
+struct Layout {
     /// Bytes that each buffer of a frame is said to hold.
     lens: Box<[u32]>,
-    /// The first buffer of a frame, and the start of a further one.
+    /// The first buffer of a frame, and a further one.
     first: Vec<u8>,
     further: Vec<u8>,
     holds: Box<[Holds]>,
 }
 
-impl Receive {
-    fn new(ring: Ring, memory: DmaSlice, frame: &Frame) -> Result<Self, String> {
-        let buffer = ring.buffer_len();
+impl Layout {
+    /// `None` if the frame does not fit into one buffer and these are not those of a large frame.
+    fn new(frame: &Frame, buffer: usize, ring_size: usize) -> Option<Self> {
         let whole = VirtioNetHdr::SIZE + frame.len();
-        if whole > buffer && buffer != STRETCH {
-            return Err(format!(
-                "buffers of {buffer} bytes where {STRETCH} are expected"
-            ));
+        let count = whole.div_ceil(buffer.max(1));
+        if count > 1 && buffer != STRETCH {
+            return None;
         }
-        let count = whole.div_ceil(buffer);
         let mut first = frame.header(count as u16).to_bytes().to_vec();
         first.extend(frame.bytes());
         first.truncate(buffer);
-        Ok(Self {
+        Some(Self {
             lens: (0..count)
                 .map(|i| buffer.min(whole - i * buffer) as u32)
                 .collect(),
-            holds: vec![Holds::Nothing; ring.size()].into(),
-            further: (0..buffer).map(stretch_at).collect(),
+            further: match count {
+                1 => first.clone(),
+                _ => (0..buffer).map(stretch_at).collect(),
+            },
             first,
+            holds: vec![Holds::Nothing; ring_size].into(),
+        })
+    }
+
+    /// Makes a buffer what it is to be; all of it only the first time.
+    #[cold]
+    fn write(&mut self, ring: &Ring, memory: &DmaSlice, head: u16, role: Holds) {
+        let buffer = ring.buffer(head, memory);
+        let before = std::mem::replace(&mut self.holds[usize::from(head)], role);
+        if before == Holds::Nothing {
+            // What a further buffer has beyond its head, the first one has too.
+            let all = &self.further;
+            buffer.range(0, all.len()).copy_from(all);
+        }
+        let now = match role {
+            Holds::First => &self.first,
+            _ => &self.further,
+        };
+        let len = HEAD.min(now.len());
+        buffer.range(0, len).copy_from(&now[..len]);
+    }
+}
+
+impl Receive {
+    fn new(ring: Ring, memory: DmaSlice, frame: Frame) -> Self {
+        Self {
             ring,
             memory,
+            frame,
             due: 0,
-        })
+            layout: None,
+        }
     }
 
     /// Hands buffers back for as long as frames are due and buffers are there.
     fn serve(&mut self) {
+        if self.due > 0 && self.layout.is_none() && self.ring.available() > 0 {
+            self.layout = Layout::new(&self.frame, self.ring.buffer_len(), self.ring.size());
+        }
+        let Some(layout) = &mut self.layout else {
+            self.ring.available();
+            self.ring.ask_for_doorbell(1);
+            return;
+        };
         loop {
-            let buffers = self.lens.len();
+            let buffers = layout.lens.len();
             let frames = (self.ring.available() / buffers).min(self.due as usize);
             for _ in 0..frames {
-                self.hand_over();
+                hand_over(&mut self.ring, layout, &self.memory);
             }
             self.due -= frames as u64;
             self.ring.publish();
@@ -195,38 +252,18 @@ impl Receive {
             }
         }
     }
+}
 
-    fn hand_over(&mut self) {
-        for i in 0..self.lens.len() {
-            let head = self.ring.take();
-            let role = if i == 0 { Holds::First } else { Holds::Further };
-            if self.holds[usize::from(head)] != role {
-                self.write(head, role);
-            }
-            self.ring.put(head, self.lens[i]);
+/// Hands the buffers of one frame back.
+#[inline]
+fn hand_over(ring: &mut Ring, layout: &mut Layout, memory: &DmaSlice) {
+    for i in 0..layout.lens.len() {
+        let head = ring.take();
+        let role = if i == 0 { Holds::First } else { Holds::Further };
+        if layout.holds[usize::from(head)] != role {
+            layout.write(ring, memory, head, role);
         }
-    }
-
-    /// Makes a buffer what it is to be; all of it only the first time.
-    #[cold]
-    fn write(&mut self, head: u16, role: Holds) {
-        let now = match role {
-            Holds::First => &self.first,
-            _ => &self.further,
-        };
-        let buffer = self.ring.buffer(head, &self.memory);
-        let before = std::mem::replace(&mut self.holds[usize::from(head)], role);
-        if before == Holds::Nothing {
-            // What a further buffer has beyond its head, the first one has too.
-            let rest = if self.lens.len() > 1 {
-                &self.further
-            } else {
-                now
-            };
-            buffer.range(0, rest.len()).copy_from(rest);
-        }
-        let len = HEAD.min(now.len());
-        buffer.range(0, len).copy_from(&now[..len]);
+        ring.put(head, layout.lens[i]);
     }
 }
 

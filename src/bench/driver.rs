@@ -33,7 +33,7 @@ impl DriverLeg {
         let frame = Frame::new(case.len);
         let (sent, received) = <(Arc<Tally>, Arc<Tally>)>::default();
         let seat = Seat::new(frame.clone(), Arc::clone(&received))?;
-        let (transport, device) = IndexOnly::new(frame, Arc::clone(&sent))?;
+        let (transport, device) = IndexOnly::counting(frame, Arc::clone(&sent))?;
         let config = DriverConfig::default();
         let driver = Driver::start(Box::new(transport), config, seat.port())?;
         Ok(Self {

@@ -48,7 +48,7 @@ impl QueueLeg {
     /// # Errors
     /// What the driver says.
     pub(super) fn new(case: Case) -> Result<Self, BenchError> {
-        let (transport, device) = IndexOnly::new(Frame::new(case.len), Arc::default())?;
+        let (transport, device) = IndexOnly::new(Frame::new(case.len))?;
         let mut card = Card::new(Box::new(transport), CardConfig::default())?;
         let started = card.start()?;
         let buffer = started.rx.slots.shape().layout().parts[0].len as usize;
