@@ -8,11 +8,11 @@ use virtio::net::VirtioNetHdr;
 use virtio::queue::{Part, SlotId, SlotLayout};
 use vm_memory::VolatileSlice;
 
-/// Where the header starts in a slot: such that the frame after it starts on a 16-byte boundary
-/// and is copied with aligned accesses.
-const HEADER_OFFSET: usize = 4;
-const FRAME_OFFSET: usize = HEADER_OFFSET + VirtioNetHdr::SIZE;
 const CACHE_LINE: usize = 64;
+/// Where the header starts in a slot: such that the frame after it starts on a cache line and is
+/// copied with aligned accesses.
+const HEADER_OFFSET: usize = CACHE_LINE - VirtioNetHdr::SIZE;
+const FRAME_OFFSET: usize = HEADER_OFFSET + VirtioNetHdr::SIZE;
 
 /// The shape of all slots of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +23,12 @@ pub struct SlotShape {
 
 impl SlotShape {
     /// Slots whose first buffer holds a header and `frame_len` bytes of frame.
+    ///
+    /// Where frames span several slots, a `frame_len` that makes header and frame a multiple of
+    /// cache lines keeps source and target of all copies equally aligned.
     pub fn for_frames_of(frame_len: usize, device_writes: bool) -> Self {
         let stride = (FRAME_OFFSET + frame_len).next_multiple_of(CACHE_LINE);
-        let len = (stride - HEADER_OFFSET) as u32;
+        let len = (VirtioNetHdr::SIZE + frame_len) as u32;
         Self {
             stride,
             part: Part {
@@ -43,7 +46,7 @@ impl SlotShape {
 
     /// The longest frame that fits behind a header.
     pub fn frame_capacity(&self) -> usize {
-        self.stride - FRAME_OFFSET
+        self.part.len as usize - VirtioNetHdr::SIZE
     }
 
     /// The shape as the virtqueue takes it.
@@ -199,9 +202,9 @@ mod tests {
     }
 
     #[test]
-    fn frames_start_on_sixteen_byte_boundaries_right_after_their_header() {
+    fn frames_start_on_cache_lines_right_after_their_header() {
         let shape = SlotShape::for_frames_of(1518, true);
-        assert_eq!(FRAME_OFFSET % 16, 0);
+        assert_eq!(FRAME_OFFSET % CACHE_LINE, 0);
         assert_eq!(shape.stride() % CACHE_LINE, 0);
         assert!(shape.frame_capacity() >= 1518);
         assert_eq!(

@@ -20,7 +20,7 @@ const LONGEST_PLAIN: usize = 1518;
 
 /// The bytes of the driver's mergeable buffers. Each buffer of a large frame but the first looks
 /// the same, so that a device need not write it again.
-pub const STRETCH: usize = 4092;
+pub const STRETCH: usize = 4032;
 
 /// What stands at byte `at` of a buffer inside a large frame.
 pub fn stretch_at(at: usize) -> u8 {
