@@ -95,8 +95,9 @@ impl Ring {
         let position = usize::from(self.put % self.size);
         self.put = self.put.wrapping_add(1);
         let entry = used::RING + position * used::ENTRY_SIZE;
-        let id = u64::from(head) | u64::from(len) << 32;
-        self.used.store_u64(entry, id, Ordering::Relaxed);
+        let (id, at) = (entry + used::ENTRY_ID, entry + used::ENTRY_LEN);
+        self.used.store_u32(id, head.into(), Ordering::Relaxed);
+        self.used.store_u32(at, len, Ordering::Relaxed);
     }
 
     #[inline]
