@@ -7,7 +7,7 @@ use super::contender::{MEMCPY, UMNET};
 use super::report::{CaseReport, Figure, Report};
 use super::table::rivals;
 
-const WIDTH: f64 = 900.0;
+const WIDTH: f64 = 950.0;
 const LEFT: f64 = 170.0;
 const BARS: f64 = 430.0;
 const TOP: f64 = 132.0;
