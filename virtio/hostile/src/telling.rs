@@ -37,7 +37,7 @@ impl Telling {
                 told.planted.push_back(frame);
             }
             Act::Flicker => {
-                let frame = Delivery::new(segmented(), &tcp4(4000));
+                let frame = Delivery::new(segmented(), &tcp4(3900));
                 told.planted.push_back(frame);
             }
             _ => {}

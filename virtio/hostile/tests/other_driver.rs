@@ -4,6 +4,8 @@
 mod adapter;
 #[path = "../examples/virtio_drivers/machine.rs"]
 mod machine;
+#[path = "../examples/virtio_drivers/registers.rs"]
+mod registers;
 
 use std::time::Duration;
 
