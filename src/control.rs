@@ -10,7 +10,7 @@ mod server;
 pub use client::{running, stats, status, update};
 pub use message::{
     AdapterStats, AdapterStatus, ClientStatus, Counters, DeviceEvent, HostStatus, Iommu, LossBound,
-    Memory, QueueStats, Stats, Status, UpdateRequest,
+    Memory, PolicyStatus, QueueStats, Stats, Status, UpdateRequest,
 };
 pub use server::Server;
 

@@ -369,7 +369,14 @@ impl Session {
             watched.map_err(events("watch a descriptor"))?;
         }
         let shared = (board, orders);
-        let reporter = Reporter::new(hosts.name(), shared, binding, &link, ifname.clone());
+        let reporter = Reporter::new(
+            hosts.name(),
+            shared,
+            binding,
+            &link,
+            ifname.clone(),
+            config.restart,
+        );
         let server = Server::start(&config.host, &reporter.stem(), Arc::new(reporter))?;
         let mut session = Self {
             config: config.clone(),

@@ -238,6 +238,11 @@ fn hosts_that_die_one_after_the_other_end_in_the_fallback_and_come_back() {
         }
         let status = run.wait_until(|status| status["down"].is_string());
         assert_eq!(status["link_up"], false);
+        let policy = &status["policy"];
+        assert_eq!(
+            (&policy["young_deaths"], &policy["give_up_after"]),
+            (&4.into(), &3.into())
+        );
         assert!(!carrier());
         run.wait_until(|status| status["host"].is_object() && status["link_up"] == true);
         assert!(carrier());

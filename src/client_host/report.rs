@@ -85,6 +85,7 @@ impl StatusSource for Reporter {
             supervisor_restarts: 0,
             host: None,
             down: None,
+            policy: None,
             loss_bound: LossBound::default(),
             client: Some(ClientStatus {
                 file: self.file.clone(),
