@@ -13,6 +13,9 @@
 #   make models       the races of queues and contexts in every order of steps
 #   make asan         the tests under AddressSanitizer; make tsan: ThreadSanitizer; both nightly
 #   make hostile      another driver against every lie of virtio/hostile, as a table
+#   make crash-demo   a transfer for a minute while the driver is killed sixty times; no guest, root
+#   make kills        the driver host killed KILLS=n times (1000) and hung HANGS=n times (100) in each
+#                     of two ways under load, then a crash loop; tables in target/report; root
 #   make bench        the driver against memcpy and another driver, no guest (ROUNDS=n)
 #   make instructions counts the instructions of a frame and writes them down for make test
 #   make doc          the API documentation
@@ -29,11 +32,15 @@ TARGET := x86_64-unknown-linux-gnu
 STATIC := RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(TARGET)
 ROUNDS ?= 5
 MINUTES ?= 9
+KILLS ?= 1000
+HANGS ?= 100
+# Namespaces and interfaces are root's to make.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 ifdef ACCEL
 export ACCEL
 endif
 
-.PHONY: help run test test-host test-vm build static clients check images fuzz models asan tsan hostile bench instructions doc clean prepare ci
+.PHONY: help run test test-host test-vm build static clients check images fuzz models asan tsan hostile kills crash-demo bench instructions doc clean prepare ci
 
 help:
 	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
@@ -124,6 +131,16 @@ tsan:
 
 hostile:
 	$(CARGO) run --locked -p virtio-hostile --example virtio_drivers
+
+.PHONY: kills-programs
+kills-programs:
+	@$(CARGO) build --release --locked -p umnet -p vhost-user-net-device -p kills
+
+kills: kills-programs
+	$(AS_ROOT) target/release/kills all --kills $(KILLS) --hangs $(HANGS)
+
+crash-demo: kills-programs
+	@$(AS_ROOT) target/release/kills demo
 
 bench:
 	$(CARGO) bench --locked -p umnet --bench native -- $(ROUNDS)
