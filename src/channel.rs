@@ -5,10 +5,10 @@
 
 mod message;
 
-pub(crate) use message::checked;
 pub use message::{
     Answer, Ask, DeviceSetup, FromHost, Interface, PortSetup, Report, Setup, StartFailure, ToHost,
 };
+pub(crate) use message::{MAX_COUNTERS, MAX_QUEUES, checked};
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;

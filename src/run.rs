@@ -11,6 +11,7 @@
 
 mod board;
 mod handover;
+pub mod hearing;
 mod holding;
 mod host_process;
 mod hosts;
@@ -37,6 +38,7 @@ use virtio::spec::feature::*;
 use virtio::spec::net::feature::*;
 use virtio::transport::TransportError;
 
+pub use self::board::Board;
 use self::board::SharedBoard;
 pub(crate) use self::handover::{CHECK, answer};
 use self::handover::{Inheritance, State};

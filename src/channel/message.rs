@@ -264,9 +264,9 @@ pub struct StartFailure {
 }
 
 /// Most queues a host can have counters of.
-const MAX_QUEUES: usize = 256;
+pub(crate) const MAX_QUEUES: usize = 256;
 /// Most counters of a queue.
-const MAX_COUNTERS: usize = 64;
+pub(crate) const MAX_COUNTERS: usize = 64;
 /// Longest name of a queue or counter.
 const MAX_NAME: usize = 40;
 

@@ -19,6 +19,7 @@ use netadapter_shim::os::tap::Tap;
 
 use super::board::{HostInfo, SharedBoard};
 use super::handover::{HostsState, port_setup};
+use super::hearing::{Lead, Speaker, weigh};
 use super::holding::{Holding, Lending};
 use super::host_process::{HostId, HostProcess, Program};
 use super::policy::{Policy, Verdict};
@@ -26,9 +27,10 @@ use super::pulse::{Look, Pulse};
 use super::update::Update;
 use super::{Event, RunError};
 use crate::channel::{
-    Answer, Ask, FromHost, Interface, PROTOCOL, Report, Setup, StartFailure, ToHost, checked,
+    Answer, Ask, FromHost, Interface, PROTOCOL, Report, Setup, StartFailure, ToHost,
 };
 use crate::config::{Fallback, RestartConfig};
+use crate::control::QueueStats;
 use crate::poller::Poller;
 
 /// How long a host may take to build itself.
@@ -39,8 +41,6 @@ const TO_START: Duration = Duration::from_secs(15);
 const TO_STOP: Duration = Duration::from_secs(5);
 /// How long a host may take to stop that another one waits to replace.
 const TO_REPLACE: Duration = Duration::from_secs(1);
-/// The longest excuse that is taken.
-const LONGEST_EXCUSE: Duration = Duration::from_secs(10);
 /// A new spare is started when the host before it has run for so long: first things first.
 const SPARE_AFTER: Duration = Duration::from_millis(100);
 /// Messages of one host that are handled before anything else has its turn.
@@ -429,51 +429,46 @@ impl Hosts {
 
     fn handle(&mut self, id: HostId, message: FromHost) {
         let is_active = self.active.as_ref().is_some_and(|a| a.process.id == id);
-        match message {
-            FromHost::Ready {
-                protocol,
-                version,
-                cage,
-            } if !is_active => self.ready(protocol, version, cage),
-            FromHost::Ask(ask) if is_active => self.answer(ask),
-            FromHost::Started(report) if is_active => self.started(*report),
-            FromHost::Failed(failure) if is_active => self.failed(failure),
-            FromHost::Changed(report) if is_active => {
-                self.board.lock().report = Some(*report);
-            }
-            FromHost::Alive {
+        let speaker = match is_active {
+            true => Speaker::Active,
+            false => Speaker::Spare,
+        };
+        match weigh(message, speaker) {
+            Lead::Ready { version, cage } => self.ready(id, version, cage),
+            Lead::Answer(ask) => self.answer(ask),
+            Lead::Started(report) => self.started(id, *report),
+            Lead::Failed(failure) => self.failed(failure),
+            Lead::Changed(report) => self.board.lock().report = Some(*report),
+            Lead::Alive {
                 challenge,
                 counters,
-            } if is_active => match checked(counters) {
-                Some(counters) => {
-                    self.board.lock().count(counters);
-                    if let Some(pulse) = self.pulse() {
-                        pulse.answered(challenge);
-                    }
+            } => {
+                if self.count(id, counters)
+                    && let Some(pulse) = self.pulse()
+                {
+                    pulse.answered(challenge);
                 }
-                None => self.refuse("counters with names that are none"),
-            },
-            FromHost::Busy(milliseconds) if is_active => {
-                let asked = Duration::from_millis(milliseconds.into());
-                let until = Instant::now() + asked.min(LONGEST_EXCUSE);
+            }
+            Lead::Excused(time) => {
                 if let Some(pulse) = self.pulse() {
-                    pulse.excuse(until);
+                    pulse.excuse(Instant::now() + time);
                 }
             }
-            FromHost::GivenUp(why) if is_active => self.given_up_by_host(&why),
-            FromHost::Stopped { counters } if is_active => {
-                if let Some(counters) = checked(counters) {
-                    self.board.lock().count(counters);
-                }
+            Lead::GivenUp(why) => self.given_up_by_host(&why),
+            Lead::Stopped(counters) => {
+                self.count(id, counters);
             }
-            other => {
-                let text = format!("{other:?}");
-                warn!("{}: a driver host says out of turn {text:.80}", self.name());
-                if let Some(member) = self.member(id) {
-                    member.process.kill();
-                }
-            }
+            Lead::Refused(what) => self.refuse(id, &what),
         }
+    }
+
+    /// Takes a host's counters; whether they could be taken.
+    fn count(&mut self, id: HostId, counters: Vec<QueueStats>) -> bool {
+        let counted = self.board.lock().count(counters);
+        if !counted {
+            self.refuse(id, "more counters than there can be");
+        }
+        counted
     }
 
     fn pulse(&mut self) -> Option<&mut Pulse> {
@@ -483,24 +478,21 @@ impl Hosts {
         }
     }
 
-    fn refuse(&mut self, what: &str) {
-        warn!("{}: the driver host sends {what}, killed", self.name());
-        if let Some(active) = &self.active {
-            active.process.kill();
+    fn refuse(&mut self, id: HostId, what: &str) {
+        warn!("{}: a driver host says {what}, killed", self.name());
+        if let Some(member) = self.member(id) {
+            member.process.kill();
         }
     }
 
-    fn ready(&mut self, protocol: u32, version: String, cage: String) {
+    fn ready(&mut self, id: HostId, version: String, cage: String) {
         let name = self.name().to_owned();
         let Some(spare) = &mut self.spare else { return };
-        if protocol != PROTOCOL {
-            warn!("{name}: the driver host speaks version {protocol}, not {PROTOCOL}");
-            spare.process.kill();
-            return;
+        if !matches!(spare.state, State::Preparing { .. }) {
+            return self.refuse(id, "that it is ready twice");
         }
-        let printable = |text: String| text.chars().filter(|c| !c.is_control()).take(400).collect();
-        spare.info.version = printable(version);
-        spare.info.cage = printable(cage);
+        spare.info.version = version;
+        spare.info.cage = cage;
         spare.state = State::Ready;
         debug!("{name}: driver host {} is ready", spare.info.pid);
         if let Some(update) = &mut self.update {
@@ -566,14 +558,14 @@ impl Hosts {
         self.has_run && matches!(state, Some(State::Starting { .. }))
     }
 
-    fn started(&mut self, report: Report) {
+    fn started(&mut self, id: HostId, report: Report) {
         let now = Instant::now();
         let pulse = Pulse::new(now, self.settings.restart.hang_after);
         let Some(active) = &mut self.active else {
             return;
         };
         if !matches!(active.state, State::Starting { .. }) {
-            return self.refuse("that it started twice");
+            return self.refuse(id, "that it started twice");
         }
         active.state = State::Running { since: now, pulse };
         let info = active.info.clone();
@@ -619,8 +611,7 @@ impl Hosts {
     }
 
     fn given_up_by_host(&mut self, why: &str) {
-        let why: String = why.chars().filter(|c| !c.is_control()).take(200).collect();
-        self.fall_back(&why, Instant::now());
+        self.fall_back(why, Instant::now());
         if let Some(active) = &self.active {
             active.process.kill();
         }

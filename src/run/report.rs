@@ -10,8 +10,7 @@ use super::board::SharedBoard;
 use super::orders::Orders;
 use crate::config::RestartConfig;
 use crate::control::{
-    Counters, HostStatus, Iommu, LossBound, Memory, PolicyStatus, QueueStats, Stats, Status,
-    StatusSource, UpdateRequest,
+    HostStatus, Iommu, LossBound, Memory, PolicyStatus, Stats, Status, StatusSource, UpdateRequest,
 };
 use crate::host::binding::Binding;
 use crate::host::interface::{Interfaces, Link};
@@ -143,11 +142,7 @@ impl StatusSource for Reporter {
         let ifname = self.ifname().to_string();
         let board = self.board.lock();
         let queues = board.queues();
-        let is_device = |queue: &&QueueStats| !queue.queue.starts_with("port");
-        let mut total = Counters::new();
-        for (name, value) in queues.iter().filter(is_device).flat_map(|q| &q.counters) {
-            *total.entry(name.clone()).or_default() += value;
-        }
+        let mut total = board.total();
         let own = [
             ("resets", board.resets()),
             ("restarts", board.restarts),

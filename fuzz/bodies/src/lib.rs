@@ -17,6 +17,7 @@ mod input;
 pub mod offload;
 pub mod ring;
 pub mod state_file;
+pub mod supervisor;
 
 /// A body by the name of its target.
 pub type Target = (&'static str, fn(&[u8]));
@@ -32,4 +33,5 @@ pub const TARGETS: &[Target] = &[
     ("offload", offload::run),
     ("ring", ring::run),
     ("state_file", state_file::run),
+    ("supervisor", supervisor::run),
 ];
