@@ -12,6 +12,7 @@
 #   make fuzz         all fuzz targets, MINUTES=n in all (default 9), one line each at the end; nightly
 #   make models       the races of queues and contexts in every order of steps
 #   make asan         the tests under AddressSanitizer; make tsan: ThreadSanitizer; both nightly
+#   make inject       the supervisor's system calls failed one at a time; needs strace
 #   make hostile      another driver against every lie of virtio/hostile, as a table
 #   make bench        the driver against memcpy and another driver, no guest (ROUNDS=n)
 #   make instructions counts the instructions of a frame and writes them down for make test
@@ -33,7 +34,7 @@ ifdef ACCEL
 export ACCEL
 endif
 
-.PHONY: help run test test-host test-vm build static clients check images fuzz models asan tsan hostile bench instructions doc clean prepare ci
+.PHONY: help run test test-host test-vm build static clients check images fuzz models asan tsan inject hostile bench instructions doc clean prepare ci
 
 help:
 	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
@@ -121,6 +122,10 @@ asan:
 tsan:
 	RUSTFLAGS="-Zsanitizer=thread" $(call SANITIZED,tsan,-Zbuild-std -p virtio --lib --test in_process)
 	RUSTFLAGS="-Zsanitizer=thread" $(call SANITIZED,tsan,-Zbuild-std -p virtio-hostile --lib --tests)
+
+inject: prepare
+	UMNET_INJECT_ALL=1 $(CARGO) test --locked -p umnet --test injection
+	@cat target/tmp/injections
 
 hostile:
 	$(CARGO) run --locked -p virtio-hostile --example virtio_drivers
