@@ -12,6 +12,7 @@
 #   make fuzz         all fuzz targets, MINUTES=n in all (default 9), one line each at the end; nightly
 #   make models       the races of queues and contexts in every order of steps
 #   make asan         the tests under AddressSanitizer; make tsan: ThreadSanitizer; both nightly
+#   make inject       the supervisor's system calls failed one at a time; needs strace
 #   make hostile      another driver against every lie of virtio/hostile, as a table
 #   make crash-demo   a transfer for a minute while the driver is killed sixty times; no guest, root
 #   make kills        the driver host killed KILLS=n times (1000) and hung HANGS=n times (100) in each
@@ -40,7 +41,7 @@ ifdef ACCEL
 export ACCEL
 endif
 
-.PHONY: help run test test-host test-vm build static clients check images fuzz models asan tsan hostile kills crash-demo bench instructions doc clean prepare ci
+.PHONY: help run test test-host test-vm build static clients check images fuzz models asan tsan hostile kills crash-demo inject bench instructions doc clean prepare ci
 
 help:
 	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
@@ -128,6 +129,10 @@ asan:
 tsan:
 	RUSTFLAGS="-Zsanitizer=thread" $(call SANITIZED,tsan,-Zbuild-std -p virtio --lib --test in_process)
 	RUSTFLAGS="-Zsanitizer=thread" $(call SANITIZED,tsan,-Zbuild-std -p virtio-hostile --lib --tests)
+
+inject: prepare
+	UMNET_INJECT_ALL=1 $(CARGO) test --locked -p umnet --test injection
+	@cat target/tmp/injections
 
 hostile:
 	$(CARGO) run --locked -p virtio-hostile --example virtio_drivers
