@@ -8,4 +8,5 @@ pub(crate) mod namespace;
 pub(crate) mod packet;
 pub(crate) mod rig;
 pub(crate) mod rules;
+pub(crate) mod service_manager;
 pub(crate) mod wire;

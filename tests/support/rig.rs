@@ -75,6 +75,16 @@ pub(crate) struct Rig {
 impl Rig {
     /// Both interfaces up, with addresses; `options` go to every `umnet run`.
     pub(crate) fn start(options: &'static [&'static str]) -> Self {
+        let mut rig = Self::without_umnet(options);
+        rig.start_umnet();
+        rig.give_address();
+        // For the next run, which is to find what this one kept.
+        rig.machine.file("sys/class/net/near0/tun_flags", "0x5002");
+        rig
+    }
+
+    /// All but umnet, and so without `near0`.
+    pub(crate) fn without_umnet(options: &'static [&'static str]) -> Self {
         let mut holder = Command::new("unshare");
         let near = Process::start(holder.args(["--net", "sleep", "600"]));
         let mut rig = Self {
@@ -94,12 +104,12 @@ impl Rig {
                 .is_ok_and(|links| !links.contains("far0"))
         });
         rig.start_device();
-        rig.start_umnet();
-        rig.on_near(&format!("ip addr add {NEAR}/24 dev near0"))
-            .expect("near0 is there");
-        // For the next run, which is to find what this one kept.
-        rig.machine.file("sys/class/net/near0/tun_flags", "0x5002");
         rig
+    }
+
+    pub(crate) fn give_address(&self) {
+        self.on_near(&format!("ip addr add {NEAR}/24 dev near0"))
+            .expect("near0 is there");
     }
 
     pub(crate) fn socket(&self) -> String {
@@ -124,19 +134,36 @@ impl Rig {
 
     /// Starts umnet and waits until frames pass.
     pub(crate) fn start_umnet(&mut self) {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.near_path()));
-        command.arg(env!("CARGO_BIN_EXE_umnet"));
-        command.arg("--root").arg(self.machine.path(""));
-        command.args(["run", &format!("vhost-user:{}", self.socket())]);
-        command.args(["--ifname", "near0"]).args(self.options);
+        let [program, arguments @ ..] = &self.umnet_command()[..] else {
+            unreachable!("a command has a program")
+        };
+        self.start_umnet_as(Command::new(program).args(arguments));
+    }
+
+    /// A command that comes down to [`Rig::umnet_command`].
+    pub(crate) fn start_umnet_as(&mut self, command: &mut Command) {
         command.stdout(Stdio::null()).stderr(self.log("umnet.log"));
-        let mut umnet = Process::start(&mut command);
+        let mut umnet = Process::start(command);
         wait_until("umnet does not answer", || {
             assert_eq!(umnet.has_ended(), None, "{}", self.said("umnet.log"));
             self.umnet_status().is_ok()
         });
         self.umnet = Some(umnet);
+    }
+
+    /// Program and arguments. They run in one process from the first to the last.
+    pub(crate) fn umnet_command(&self) -> Vec<String> {
+        let mut words = vec!["nsenter".to_owned(), format!("--net={}", self.near_path())];
+        words.push(env!("CARGO_BIN_EXE_umnet").to_owned());
+        let root = self.machine.path("").display().to_string();
+        let device = format!("vhost-user:{}", self.socket());
+        let run = ["--root", &root, "run", &device, "--ifname", "near0"];
+        words.extend(
+            run.into_iter()
+                .chain(self.options.iter().copied())
+                .map(str::to_owned),
+        );
+        words
     }
 
     pub(crate) fn umnet_status(&self) -> Result<serde_json::Value, String> {
