@@ -13,7 +13,8 @@
 #   make models       the races of queues and contexts in every order of steps
 #   make asan         the tests under AddressSanitizer; make tsan: ThreadSanitizer; both nightly
 #   make hostile      another driver against every lie of virtio/hostile, as a table
-#   make bench        the driver over the in-process device, no guest
+#   make bench        the driver against memcpy and another driver, no guest (ROUNDS=n)
+#   make instructions counts the instructions of a frame and writes them down for make test
 #   make doc          the API documentation
 #   make clean        removes what was built (not what was downloaded)
 #
@@ -32,7 +33,7 @@ ifdef ACCEL
 export ACCEL
 endif
 
-.PHONY: help run test test-host test-vm build static clients check images fuzz models asan tsan hostile bench doc clean prepare ci
+.PHONY: help run test test-host test-vm build static clients check images fuzz models asan tsan hostile bench instructions doc clean prepare ci
 
 help:
 	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
@@ -125,7 +126,10 @@ hostile:
 	$(CARGO) run --locked -p virtio-hostile --example virtio_drivers
 
 bench:
-	$(CARGO) bench --locked -p umnet
+	$(CARGO) bench --locked -p umnet --bench native -- $(ROUNDS)
+
+instructions: prepare
+	UMNET_WRITE_INSTRUCTIONS=1 $(CARGO) test --release --locked -p umnet --test instructions -- --nocapture
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps

@@ -1,5 +1,6 @@
 //! The command line: what `umnet` understands, and who carries it out.
 
+mod bench;
 mod bind;
 mod client_flags;
 mod doctor;
@@ -19,6 +20,7 @@ use log::LevelFilter;
 pub use crate::config::RunConfig;
 use crate::exit::{Exit, Explain};
 use crate::host::{DeviceSpec, Host};
+pub(crate) use output::columns;
 
 /// Any error a verb ends with.
 type Failure = Box<dyn Explain>;
@@ -121,6 +123,9 @@ enum Verb {
         after_help = "Needs no root and no card, and takes seconds.\n\nExample:\n  umnet selftest"
     )]
     Selftest,
+    /// Measure the driver against a plain copy of the same frames
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::BenchArgs),
     /// Print the flags a NetAdapterCx client driver is compiled with
     #[command(after_help = client_flags::EXAMPLES)]
     ClientFlags(client_flags::ClientFlagsArgs),
@@ -205,6 +210,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         },
         Verb::Update(args) => update::update(&host, args),
         Verb::ClientFlags(args) => client_flags::client_flags(&args),
+        Verb::Bench(args) => bench::bench(args),
         Verb::Selftest => {
             crate::selftest::run()?;
             Ok(Exit::Done)

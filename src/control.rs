@@ -9,8 +9,8 @@ mod server;
 
 pub use client::{running, stats, status, update};
 pub use message::{
-    AdapterStats, AdapterStatus, ClientStatus, Counters, DeviceEvent, HostStatus, Iommu, Memory,
-    QueueStats, Stats, Status, UpdateRequest,
+    AdapterStats, AdapterStatus, ClientStatus, Counters, DeviceEvent, HostStatus, Iommu, LossBound,
+    Memory, PolicyStatus, QueueStats, Stats, Status, UpdateRequest,
 };
 pub use server::Server;
 

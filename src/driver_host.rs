@@ -274,6 +274,9 @@ fn in_process(name: &str, line: &SharedLine, threads: &mut Threads) -> Result<Pr
 /// so few buffers do; many would only push each other out of caches and translation buffers.
 const SYSTEM_RX_RING: u32 = 16;
 
+/// Packets in the system's transmit ring.
+const SYSTEM_TX_RING: u32 = 64;
+
 /// How the threads that move frames are scheduled: see docs/decisions/0004.
 fn scheduling() -> ExecutionConfig {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -300,6 +303,7 @@ fn driver_config(setup: &Setup, execution: ExecutionConfig) -> DriverConfig {
     let adapter = AdapterConfig {
         execution,
         rx_ring: SYSTEM_RX_RING,
+        tx_ring: SYSTEM_TX_RING,
         ..AdapterConfig::default()
     };
     DriverConfig { card, adapter }

@@ -8,6 +8,7 @@
 //! One frame, one copy, one direction. `virtio` knows devices and rings, `netadapter-shim`
 //! knows packets and the system; this crate is the only place where both meet.
 
+pub mod bench;
 pub mod cage;
 pub mod card;
 pub mod channel;

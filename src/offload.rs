@@ -49,6 +49,12 @@ pub enum BadHeader {
     OtherProtocol,
 }
 
+/// Whether a received `header` says nothing of its frame.
+#[inline]
+pub fn is_plain(header: VirtioNetHdr) -> bool {
+    header.flags & (F_NEEDS_CSUM | F_DATA_VALID) == 0 && header.gso_type == GSO_NONE
+}
+
 /// Checks a received `header` against the agreed `features` and the `frame`, a copy.
 ///
 /// # Errors
@@ -59,7 +65,7 @@ pub fn received(
     frame: &VolatileSlice<'_>,
     features: FeatureSet,
 ) -> Result<Received, BadHeader> {
-    if header.flags & (F_NEEDS_CSUM | F_DATA_VALID) == 0 && header.gso_type == GSO_NONE {
+    if is_plain(header) {
         return Ok(Received::default());
     }
     if !features.has(VIRTIO_NET_F_GUEST_CSUM) {

@@ -31,7 +31,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{error, info, warn};
+use log::{debug, error, info, warn};
 use netadapter_shim::os::tap::{Tap, TapError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use thiserror::Error;
@@ -54,6 +54,7 @@ use self::report::Reporter;
 use self::store::Store;
 pub use self::store::Stored;
 use self::update::Reply;
+use crate::cage::{self, CageError, Profile, SelfTest};
 use crate::channel::{Interface, Report, StartFailure};
 use crate::config::RunConfig;
 use crate::control::{ControlError, Server};
@@ -102,6 +103,12 @@ pub enum RunError {
         /// What the kernel answered.
         source: io::Error,
     },
+    /// The cage could not be tried.
+    #[error(transparent)]
+    Cage(#[from] CageError),
+    /// A driver host could not live in its cage.
+    #[error("{0}")]
+    CageTooNarrow(SelfTest),
     /// Somebody wanted the run to end before it had begun.
     #[error("stopped before the device was started")]
     Interrupted,
@@ -125,6 +132,7 @@ impl Explain for RunError {
             } => Exit::EnvironmentLacks,
             Self::Tap(error) => tap_exit(error),
             Self::Interrupted => Exit::Done,
+            Self::CageTooNarrow(_) => Exit::EnvironmentLacks,
             _ => Exit::Failed,
         }
     }
@@ -140,6 +148,11 @@ impl Explain for RunError {
             Self::GivenUp { device } => Some(format!(
                 "look at the log for why they died, then: umnet run {device}"
             )),
+            Self::CageTooNarrow(_) => Some(
+                "report this line with the C library's version; --uncaged runs without the cage, \
+                 and without its protection"
+                    .to_owned(),
+            ),
             Self::Removed { .. } => Some("plug it in again, then the same command".to_owned()),
             _ => None,
         }
@@ -198,7 +211,28 @@ fn events(action: &'static str) -> impl Fn(io::Error) -> RunError {
 pub fn run(config: RunConfig) -> Result<(), RunError> {
     // First of all, so that a signal at any later point ends the run in good order.
     let signals = signals().map_err(events("register for signals"))?;
+    if config.caged {
+        rehearse_cage()?;
+    }
     Session::open(&config, signals)?.live()
+}
+
+/// Whether a host can live in its cage on this machine: found out before anything is changed.
+fn rehearse_cage() -> Result<(), RunError> {
+    let program = Program::own().map_err(events("open the program of driver hosts"))?;
+    let rehearsal = || {
+        let mut command = program.command();
+        command.arg(REHEARSAL);
+        command
+    };
+    let test = cage::selftest(&Profile::driver(), rehearsal)?;
+    match test.passed() {
+        true => {
+            debug!("{test}");
+            Ok(())
+        }
+        false => Err(RunError::CageTooNarrow(test)),
+    }
 }
 
 /// Goes on where another program in this process has left off.
@@ -370,7 +404,14 @@ impl Session {
             watched.map_err(events("watch a descriptor"))?;
         }
         let shared = (board, orders);
-        let reporter = Reporter::new(hosts.name(), shared, binding, &link, ifname.clone());
+        let reporter = Reporter::new(
+            hosts.name(),
+            shared,
+            binding,
+            &link,
+            ifname.clone(),
+            config.restart,
+        );
         let server = Server::start(&config.host, &reporter.stem(), Arc::new(reporter))?;
         let mut session = Self {
             config: config.clone(),

@@ -70,7 +70,8 @@ type Drop = fn(&RxStats) -> &Counter;
 /// A frame in a system buffer.
 struct Frame<'a> {
     bytes: VolatileSlice<'a>,
-    facts: Received,
+    /// What is known of it, if the device said anything.
+    facts: Option<Received>,
 }
 
 impl RxQueue {
@@ -239,8 +240,13 @@ impl RxQueue {
         if header.gso_type == GSO_NONE && len > self.parts.frame_limit {
             return Err(over_error);
         }
-        let facts = offload::received(header, &bytes, self.parts.features)
-            .map_err(|_| header_error as Drop)?;
+        let facts = match offload::is_plain(header) {
+            true => None,
+            false => {
+                let facts = offload::received(header, &bytes, self.parts.features);
+                Some(facts.map_err(|_| header_error as Drop)?)
+            }
+        };
         Ok(Frame { bytes, facts })
     }
 
@@ -252,20 +258,19 @@ impl RxQueue {
             .with_offset(0)
             .with_valid_length(len);
         rings.set_fragment(fragment, filled);
-        rings.set_packet(
-            packet,
-            NetPacket::new(fragment, 1).with_layout(frame.facts.layout),
-        );
         let stats = &self.parts.stats;
-        if frame.facts != Received::default() {
-            rings.set_checksum(packet, frame.facts.checksum);
-            rings.set_partial(packet, frame.facts.partial);
-            rings.set_rsc(packet, frame.facts.rsc);
+        let mut described = NetPacket::new(fragment, 1);
+        if let Some(facts) = &frame.facts {
+            described = described.with_layout(facts.layout);
+            rings.set_checksum(packet, facts.checksum);
+            rings.set_partial(packet, facts.partial);
+            rings.set_rsc(packet, facts.rsc);
             stats.rx_csum_offload.add(1);
             stats
                 .rx_gso_packets
-                .add(u64::from(frame.facts.partial.is_segmented()));
+                .add(u64::from(facts.partial.is_segmented()));
         }
+        rings.set_packet(packet, described);
         stats.rx_packets.add(1);
         stats.rx_bytes.add(u64::from(len));
     }

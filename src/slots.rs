@@ -1,16 +1,18 @@
 //! The DMA frame slots of one queue: where header and frame lie, and which slots are free.
 
+use std::sync::atomic::Ordering;
+
 use virtio::DmaSlice;
 use virtio::mem::OutOfRegion;
 use virtio::net::VirtioNetHdr;
 use virtio::queue::{Part, SlotId, SlotLayout};
 use vm_memory::VolatileSlice;
 
-/// Where the header starts in a slot: such that the frame after it starts on a 16-byte boundary
-/// and is copied with aligned accesses.
-const HEADER_OFFSET: usize = 4;
-const FRAME_OFFSET: usize = HEADER_OFFSET + VirtioNetHdr::SIZE;
 const CACHE_LINE: usize = 64;
+/// Where the header starts in a slot: such that the frame after it starts on a cache line and is
+/// copied with aligned accesses.
+const HEADER_OFFSET: usize = CACHE_LINE - VirtioNetHdr::SIZE;
+const FRAME_OFFSET: usize = HEADER_OFFSET + VirtioNetHdr::SIZE;
 
 /// The shape of all slots of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +23,12 @@ pub struct SlotShape {
 
 impl SlotShape {
     /// Slots whose first buffer holds a header and `frame_len` bytes of frame.
+    ///
+    /// Where frames span several slots, a `frame_len` that makes header and frame a multiple of
+    /// cache lines keeps source and target of all copies equally aligned.
     pub fn for_frames_of(frame_len: usize, device_writes: bool) -> Self {
         let stride = (FRAME_OFFSET + frame_len).next_multiple_of(CACHE_LINE);
-        let len = (stride - HEADER_OFFSET) as u32;
+        let len = (VirtioNetHdr::SIZE + frame_len) as u32;
         Self {
             stride,
             part: Part {
@@ -41,7 +46,7 @@ impl SlotShape {
 
     /// The longest frame that fits behind a header.
     pub fn frame_capacity(&self) -> usize {
-        self.stride - FRAME_OFFSET
+        self.part.len as usize - VirtioNetHdr::SIZE
     }
 
     /// The shape as the virtqueue takes it.
@@ -71,20 +76,26 @@ impl FrameSlots {
         &self.shape
     }
 
-    /// A private copy of the header that the device wrote, read once.
+    /// A private copy of the header that the device wrote, each word read once.
     #[inline]
     pub fn read_header(&self, slot: SlotId) -> VirtioNetHdr {
         let mut bytes = [0u8; VirtioNetHdr::SIZE];
-        self.at(slot, HEADER_OFFSET, VirtioNetHdr::SIZE)
-            .copy_to(&mut bytes);
+        for (at, word) in bytes.chunks_exact_mut(4).enumerate() {
+            let offset = self.offset_of(slot) + HEADER_OFFSET + at * 4;
+            let value = self.memory.load_u32(offset, Ordering::Relaxed);
+            word.copy_from_slice(&value.to_le_bytes());
+        }
         VirtioNetHdr::from_bytes(&bytes)
     }
 
     /// Writes the header that the device will read.
     #[inline]
     pub fn write_header(&self, slot: SlotId, header: VirtioNetHdr) {
-        self.at(slot, HEADER_OFFSET, VirtioNetHdr::SIZE)
-            .copy_from(&header.to_bytes());
+        for (at, word) in header.to_bytes().as_chunks().0.iter().enumerate() {
+            let offset = self.offset_of(slot) + HEADER_OFFSET + at * 4;
+            let value = u32::from_le_bytes(*word);
+            self.memory.store_u32(offset, value, Ordering::Relaxed);
+        }
     }
 
     /// The bytes `offset..offset + len` of the frame behind the header.
@@ -104,8 +115,12 @@ impl FrameSlots {
 
     #[inline]
     fn at(&self, slot: SlotId, offset: usize, len: usize) -> VolatileSlice<'_> {
-        self.memory
-            .range(usize::from(slot.0) * self.shape.stride + offset, len)
+        self.memory.range(self.offset_of(slot) + offset, len)
+    }
+
+    #[inline]
+    fn offset_of(&self, slot: SlotId) -> usize {
+        usize::from(slot.0) * self.shape.stride
     }
 }
 
@@ -187,9 +202,9 @@ mod tests {
     }
 
     #[test]
-    fn frames_start_on_sixteen_byte_boundaries_right_after_their_header() {
+    fn frames_start_on_cache_lines_right_after_their_header() {
         let shape = SlotShape::for_frames_of(1518, true);
-        assert_eq!(FRAME_OFFSET % 16, 0);
+        assert_eq!(FRAME_OFFSET % CACHE_LINE, 0);
         assert_eq!(shape.stride() % CACHE_LINE, 0);
         assert!(shape.frame_capacity() >= 1518);
         assert_eq!(

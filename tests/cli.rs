@@ -8,8 +8,8 @@ use std::path::Path;
 use support::machine::{CARD, Card, Kernel, Machine, Manners, outcome, umnet};
 use umnet::host::state::DeviceLock;
 
-const VERBS: [&str; 8] = [
-    "list", "doctor", "bind", "release", "run", "status", "stats", "selftest",
+const VERBS: [&str; 9] = [
+    "list", "doctor", "bind", "release", "run", "status", "stats", "selftest", "bench",
 ];
 
 /// The command refuses with this code and these words, and changes nothing.

@@ -16,7 +16,7 @@ use umnet::fault::Fault;
 use virtio::spec::net::ctrl::ACK_ERR;
 use virtio::spec::net::header::GSO_NONE;
 use virtio::spec::status::DEVICE_NEEDS_RESET;
-use virtio::transport::in_process::{DeviceConfig, DeviceThread, Frame, Port};
+use virtio::transport::in_process::{DeviceThread, Frame, Port};
 use virtio_hostile::*;
 
 /// How long the driver waits for the device, and how long this test waits for the driver.
@@ -29,6 +29,7 @@ const RING: u32 = 256;
 /// A driver between a seat and a lying device.
 struct Rig {
     lie: &'static Lie,
+    format: Format,
     driver: Driver,
     seat: LoopbackSeat,
     wire: Port,
@@ -40,9 +41,9 @@ struct Rig {
 }
 
 impl Rig {
-    fn start(lie: &'static Lie) -> Result<Self, DriverError> {
+    fn start(lie: &'static Lie, format: Format) -> Result<Self, DriverError> {
         let wire = Port::default();
-        let (transport, device) = lie.device(DeviceConfig::default(), wire.clone()).unwrap();
+        let (transport, device) = lie.device(format.device(), wire.clone()).unwrap();
         let thread = device.run().unwrap();
         let (port, seat) = loopback(1, PortOffloads::ALL).unwrap();
         let config = DriverConfig {
@@ -55,6 +56,7 @@ impl Rig {
         let driver = Driver::start(Box::new(transport), config, Box::new(port))?;
         Ok(Self {
             lie,
+            format,
             driver,
             seat,
             wire,
@@ -65,8 +67,12 @@ impl Rig {
         })
     }
 
-    fn started(lie: &'static Lie) -> Self {
-        Self::start(lie).unwrap_or_else(|error| panic!("{}: {error}", lie.name))
+    fn started(lie: &'static Lie, format: Format) -> Self {
+        let rig = Self::start(lie, format);
+        let rig = rig.unwrap_or_else(|error| panic!("{}: {error}", lie.name));
+        let packed = rig.device.accepted_features().ring().packed;
+        assert_eq!(packed, format == Format::Packed);
+        rig
     }
 
     /// What the control thread of a run does when something happens: looks at the
@@ -180,7 +186,8 @@ impl Rig {
         self.driver
             .stop()
             .unwrap_or_else(|error| panic!("{}: {error}", self.lie.name));
-        assert_eq!(self.device.violations(), [], "{}", self.lie.name);
+        let (lie, format) = (self.lie.name, self.format);
+        assert_eq!(self.device.violations(), [], "{lie}, {format:?}");
     }
 }
 
@@ -200,6 +207,9 @@ fn counter(lie: &Lie) -> &'static str {
 fn is_due_to(lie: &Lie, fault: &Fault) -> bool {
     match lie.act {
         Act::Used(Role::Control, _) | Act::Answer(_) => *fault == Fault::Control,
+        Act::Used(..) if lie.outcome == Outcome::Reset => {
+            matches!(fault, Fault::TransmitStalled { .. })
+        }
         Act::Used(..) => matches!(fault, Fault::Protocol(_)),
         Act::Stall(_) => matches!(fault, Fault::TransmitStalled { .. }),
         _ => *fault == Fault::NeedsReset,
@@ -250,30 +260,43 @@ fn due(last: &mut Option<Instant>) -> bool {
     due
 }
 
-/// Checks every lie that is to end in one of `outcomes`, all of them even if one fails.
-/// `UMNET_LIE` names a single one.
-fn each(outcomes: &[Outcome], check: fn(&'static Lie)) {
-    let only = std::env::var("UMNET_LIE").ok();
-    let mut failed = Vec::new();
-    for lie in CATALOGUE
-        .iter()
-        .filter(|lie| outcomes.contains(&lie.outcome))
-    {
-        if only.as_ref().is_some_and(|only| only != lie.name) {
-            continue;
-        }
-        println!("{}: not {}", lie.name, lie.rule);
-        let start = Instant::now();
-        let passed = std::panic::catch_unwind(|| check(lie)).is_ok();
-        if !passed || start.elapsed() > 4 * PATIENCE {
-            failed.push(lie.name);
-        }
-    }
+/// Checks every lie that is to end in one of `outcomes`, in rings of each format, all of them
+/// even if one fails; both formats at a time, because the driver mostly waits. `UMNET_LIE` names
+/// a single one.
+fn each(outcomes: &[Outcome], check: fn(&'static Lie, Format)) {
+    let failed = std::thread::scope(|scope| {
+        let checks =
+            Format::ALL.map(|format| scope.spawn(move || each_in(format, outcomes, check)));
+        let failed = checks.map(|check| check.join().expect("panics are caught"));
+        failed.concat()
+    });
     assert!(
         failed.is_empty(),
         "{} lies did their harm: {failed:?}",
         failed.len()
     );
+}
+
+fn each_in(
+    format: Format,
+    outcomes: &[Outcome],
+    check: fn(&'static Lie, Format),
+) -> Vec<(&'static str, Format)> {
+    let only = std::env::var("UMNET_LIE").ok();
+    let mut failed = Vec::new();
+    for lie in CATALOGUE.iter().filter(|lie| {
+        outcomes.contains(&lie.outcome)
+            && lie.can_be_told_in(format)
+            && only.as_ref().is_none_or(|only| only == lie.name)
+    }) {
+        println!("{}, {format:?}: not {}", lie.name, lie.rule);
+        let start = Instant::now();
+        let passed = std::panic::catch_unwind(|| check(lie, format)).is_ok();
+        if !passed || start.elapsed() > 4 * PATIENCE {
+            failed.push((lie.name, format));
+        }
+    }
+    failed
 }
 
 #[test]
@@ -294,11 +317,11 @@ fn the_page_has_a_row_for_every_lie_with_its_rule_and_outcome() {
 
 #[test]
 fn frames_described_wrongly_are_dropped_and_counted() {
-    each(&[Outcome::Drop], |lie| {
+    each(&[Outcome::Drop], |lie, format| {
         if matches!(lie.act, Act::Flicker) {
             return;
         }
-        let mut rig = Rig::started(lie);
+        let mut rig = Rig::started(lie, format);
         rig.pass();
         let expected = match lie.act {
             Act::Frames(deliveries) => deliveries().len() as u64,
@@ -321,36 +344,38 @@ fn a_header_that_changes_while_it_is_read_is_believed_whole_or_not_at_all() {
         .iter()
         .find(|lie| matches!(lie.act, Act::Flicker))
         .unwrap();
-    let mut rig = Rig::started(lie);
-    let honest = frames::segmented();
-    let (mut passed, mut dropped) = (0, 0);
-    for _ in 0..200 {
-        let before = rig.errors();
-        rig.provoke();
-        let start = Instant::now();
-        while rig.errors() == before && start.elapsed() < PATIENCE {
-            let Some(frame) = rig.seat.receive() else {
-                std::thread::yield_now();
-                continue;
-            };
-            let (says, size) = (frame.partial.checksum_start, frame.partial.segment_size);
-            assert_eq!((says, size), (honest.csum_start, honest.gso_size));
-            passed += 1;
-            break;
+    for format in Format::ALL {
+        let mut rig = Rig::started(lie, format);
+        let honest = frames::segmented();
+        let (mut passed, mut dropped) = (0, 0);
+        for _ in 0..200 {
+            let before = rig.errors();
+            rig.provoke();
+            let start = Instant::now();
+            while rig.errors() == before && start.elapsed() < PATIENCE {
+                let Some(frame) = rig.seat.receive() else {
+                    std::thread::yield_now();
+                    continue;
+                };
+                let (says, size) = (frame.partial.checksum_start, frame.partial.segment_size);
+                assert_eq!((says, size), (honest.csum_start, honest.gso_size));
+                passed += 1;
+                break;
+            }
+            dropped += rig.errors() - before;
         }
-        dropped += rig.errors() - before;
+        println!("{passed} passed, {dropped} dropped");
+        assert_eq!(passed + dropped, 200);
+        rig.pass();
+        assert_eq!(rig.driver.resets(), 0);
+        rig.finish();
     }
-    println!("{passed} passed, {dropped} dropped");
-    assert_eq!(passed + dropped, 200);
-    rig.pass();
-    assert_eq!(rig.driver.resets(), 0);
-    rig.finish();
 }
 
 #[test]
 fn lies_that_concern_nobody_change_nothing() {
-    each(&[Outcome::Ignore, Outcome::Adapt], |lie| {
-        let mut rig = Rig::started(lie);
+    each(&[Outcome::Ignore, Outcome::Adapt], |lie, format| {
+        let mut rig = Rig::started(lie, format);
         let before = (rig.driver.mac(), rig.driver.config().mtu);
         if !lie.is_told_at_birth() {
             // Only receives: frames sent would have the driver look at its queues for
@@ -371,7 +396,10 @@ fn lies_that_concern_nobody_change_nothing() {
             rig.send();
         } else {
             // Frames that were sent are taken back only when few slots are left.
-            let sends_lie = matches!(lie.act, Act::Used(Role::Transmit, _));
+            let sends_lie = matches!(
+                lie.act,
+                Act::Used(Role::Transmit, _) | Act::Overwrite(Overwrite::TransmitBuffers)
+            );
             (0..if sends_lie { RING } else { 3 }).for_each(|_| rig.pass());
         }
         rig.tend().unwrap();
@@ -388,8 +416,8 @@ fn lies_that_concern_nobody_change_nothing() {
 
 #[test]
 fn a_broken_protocol_ends_in_a_reset_after_which_frames_pass() {
-    each(&[Outcome::Break, Outcome::Reset], |lie| {
-        let mut rig = Rig::started(lie);
+    each(&[Outcome::Break, Outcome::Reset], |lie, format| {
+        let mut rig = Rig::started(lie, format);
         rig.pass();
         rig.provoke();
         rig.wait_until("resetting", |rig| rig.driver.resets() > 0);
@@ -401,11 +429,11 @@ fn a_broken_protocol_ends_in_a_reset_after_which_frames_pass() {
 
 #[test]
 fn commands_that_fail_leave_frames_passing() {
-    each(&[Outcome::Fail, Outcome::TimeOut], |lie| {
+    each(&[Outcome::Fail, Outcome::TimeOut], |lie, format| {
         if !matches!(lie.act, Act::Answer(_)) {
             return;
         }
-        let mut rig = Rig::started(lie);
+        let mut rig = Rig::started(lie, format);
         rig.pass();
         let start = Instant::now();
         rig.provoke();
@@ -420,12 +448,12 @@ fn commands_that_fail_leave_frames_passing() {
 
 #[test]
 fn devices_that_cannot_be_driven_are_refused_with_the_reason() {
-    each(&[Outcome::Refuse], |lie| {
+    each(&[Outcome::Refuse], |lie, format| {
         if lie.is_told_at_birth() {
-            let error = Rig::start(lie).err().expect(lie.name);
+            let error = Rig::start(lie, format).err().expect(lie.name);
             return assert!(error.to_string().contains(reason(lie)), "{error}");
         }
-        let mut rig = Rig::started(lie);
+        let mut rig = Rig::started(lie, format);
         rig.pass();
         rig.provoke();
         let error = rig.driver.recover().expect_err(lie.name);
@@ -435,11 +463,11 @@ fn devices_that_cannot_be_driven_are_refused_with_the_reason() {
 
 #[test]
 fn a_device_that_cannot_be_reset_or_is_gone_ends_the_driver_in_time() {
-    each(&[Outcome::TimeOut, Outcome::Gone], |lie| {
+    each(&[Outcome::TimeOut, Outcome::Gone], |lie, format| {
         if matches!(lie.act, Act::Answer(_)) {
             return;
         }
-        let mut rig = Rig::started(lie);
+        let mut rig = Rig::started(lie, format);
         rig.pass();
         rig.provoke();
         let start = Instant::now();
@@ -452,8 +480,8 @@ fn a_device_that_cannot_be_reset_or_is_gone_ends_the_driver_in_time() {
 
 #[test]
 fn a_device_that_always_demands_a_reset_is_noticed_each_time() {
-    each(&[Outcome::GiveUp], |lie| {
-        let mut rig = Rig::started(lie);
+    each(&[Outcome::GiveUp], |lie, format| {
+        let mut rig = Rig::started(lie, format);
         rig.pass();
         rig.provoke();
         // When to stop trying is decided by `umnet::recovery`, with tests of its own.

@@ -29,6 +29,7 @@ pub(crate) struct BufferId(u32);
 
 impl BufferId {
     /// Below the number of buffers.
+    #[inline]
     pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
@@ -69,18 +70,21 @@ impl BufferPool {
     }
 
     /// Takes a buffer, the one returned last.
+    #[inline]
     pub(crate) fn take(&mut self) -> Option<BufferId> {
         self.free.pop()
     }
 
     /// Gives a buffer back. Never grows the stack beyond its first size, so it
     /// never allocates.
+    #[inline]
     pub(crate) fn give_back(&mut self, id: BufferId) {
         debug_assert!(self.free.len() < self.free.capacity());
         self.free.push(id);
     }
 
     /// Bytes the client sees of each buffer.
+    #[inline]
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
@@ -131,11 +135,13 @@ impl BufferPool {
     }
 
     /// What the client sees of a buffer.
+    #[inline]
     pub(crate) fn client_slice(&self, id: BufferId) -> VolatileSlice<'_> {
         self.slice(id.0 as usize * self.stride + self.head_room, self.capacity)
     }
 
     /// The whole buffer, for a port.
+    #[inline]
     pub(crate) fn buffer(&self, id: BufferId) -> SystemBuffer<'_> {
         SystemBuffer {
             whole: self.slice(id.0 as usize * self.stride, self.stride),
@@ -144,6 +150,7 @@ impl BufferPool {
         }
     }
 
+    #[inline]
     fn slice(&self, offset: usize, length: usize) -> VolatileSlice<'_> {
         let slice = self.region.get_slice(offset, length);
         slice.unwrap_or_else(|_| empty_slice())
@@ -166,11 +173,13 @@ pub struct SystemBuffer<'a> {
 
 impl<'a> SystemBuffer<'a> {
     /// Bytes a frame may have.
+    #[inline]
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
     /// The frame's bytes, the whole capacity.
+    #[inline]
     pub fn frame(&self) -> VolatileSlice<'a> {
         self.part(self.head_room, self.capacity)
     }
@@ -178,6 +187,7 @@ impl<'a> SystemBuffer<'a> {
     /// Room for `header` bytes of the port's own followed directly by the frame
     /// area and a spare byte: a read that fills all of it met a frame that was
     /// too long. Empty if the header does not fit the head-room.
+    #[inline]
     pub fn with_header(&self, header: usize) -> VolatileSlice<'a> {
         match self.head_room.checked_sub(header) {
             Some(start) => self.part(start, header + self.capacity + 1),
@@ -187,6 +197,7 @@ impl<'a> SystemBuffer<'a> {
 
     /// `length` bytes of the frame from `offset` on, preceded by `header` bytes
     /// of the port's own. Empty if that does not fit.
+    #[inline]
     pub fn data_with_header(
         &self,
         header: usize,
@@ -199,6 +210,7 @@ impl<'a> SystemBuffer<'a> {
         }
     }
 
+    #[inline]
     fn part(&self, start: usize, length: usize) -> VolatileSlice<'a> {
         self.whole
             .subslice(start, length)

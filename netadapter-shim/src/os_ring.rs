@@ -37,6 +37,7 @@ pub(crate) struct Run {
 
 impl Run {
     /// The indices, in order.
+    #[inline]
     pub(crate) fn indices(self) -> impl Iterator<Item = u32> {
         (0..self.count).map(move |step| self.start.wrapping_add(step) & self.mask)
     }
@@ -44,6 +45,7 @@ impl Run {
     /// Cuts `count` elements from `start` on out of this run, together with
     /// those before them. `None`, and nothing changes, if they do not lie in it
     /// or are none.
+    #[inline]
     pub(crate) fn take(&mut self, start: u32, count: u32) -> Option<Run> {
         let skipped = start.wrapping_sub(self.start) & self.mask;
         let used = skipped.checked_add(count)?;
@@ -79,28 +81,33 @@ impl OsRing {
 
     /// How many elements may be posted: all but one, less those the client
     /// owns or has returned uncollected.
+    #[inline]
     pub(crate) fn free(&self) -> u32 {
         self.mask - self.outstanding()
     }
 
     /// The element to be posted next.
+    #[inline]
     pub(crate) fn next(&self) -> u32 {
         self.end
     }
 
     /// Counts the next element as posted; the client sees it after
     /// [`Self::publish`].
+    #[inline]
     pub(crate) fn post(&mut self) {
         debug_assert!(self.free() > 0);
         self.end = self.end.wrapping_add(1) & self.mask;
     }
 
     /// Shows the client all that was posted.
+    #[inline]
     pub(crate) fn publish(&self, memory: &RingMemory) {
         memory.store_index(Index::End, self.end);
     }
 
     /// Elements the client returned since the last call.
+    #[inline]
     pub(crate) fn collect(&mut self, memory: &RingMemory) -> Result<Run, BeginOutOfRange> {
         let begin = memory.load_index_raw(Index::Begin);
         let count = begin.wrapping_sub(self.os) & self.mask;
@@ -126,6 +133,7 @@ impl OsRing {
 
     /// Elements posted and not yet collected: after a collect, those the client
     /// owns.
+    #[inline]
     pub(crate) fn outstanding(&self) -> u32 {
         self.end.wrapping_sub(self.os) & self.mask
     }

@@ -41,52 +41,62 @@ pub struct NetRing<'a> {
 }
 
 impl<'a> NetRing<'a> {
+    #[inline]
     pub(crate) fn new(memory: &'a RingMemory) -> Self {
         Self { memory }
     }
 
     /// How many elements the ring has, a power of two; at most one less is
     /// ever owned by the client.
+    #[inline]
     pub fn number_of_elements(self) -> u32 {
         self.memory.mask() + 1
     }
 
     /// First element the client owns.
+    #[inline]
     pub fn begin_index(self) -> u32 {
         self.memory.load_index(Index::Begin)
     }
 
     /// The client's own index.
+    #[inline]
     pub fn next_index(self) -> u32 {
         self.memory.load_index(Index::Next)
     }
 
     /// First element behind those the client owns.
+    #[inline]
     pub fn end_index(self) -> u32 {
         self.memory.load_index(Index::End)
     }
 
     /// Gives the elements before `index` back to the framework.
+    #[inline]
     pub fn set_begin_index(self, index: u32) {
         self.memory.store_index(Index::Begin, index);
     }
 
     /// Moves the client's own index.
+    #[inline]
     pub fn set_next_index(self, index: u32) {
         self.memory.store_index(Index::Next, index);
     }
 
     /// The index behind `index`.
+    #[inline]
     pub fn increment_index(self, index: u32) -> u32 {
         self.advance_index(index, 1)
     }
 
     /// The index `count` elements behind `index`.
+    #[inline]
     pub fn advance_index(self, index: u32, count: u32) -> u32 {
         index.wrapping_add(count) & self.memory.mask()
     }
 
     /// How many elements lie in `[start, end)`.
+    #[inline]
     pub fn range_count(self, start: u32, end: u32) -> u32 {
         end.wrapping_sub(start) & self.memory.mask()
     }
@@ -99,42 +109,50 @@ pub struct NetRings<'a> {
 }
 
 impl<'a> NetRings<'a> {
+    #[inline]
     pub(crate) fn new(set: &'a RingSet) -> Self {
         Self { set }
     }
 
     /// The packet ring's indices.
+    #[inline]
     pub fn packet_ring(&self) -> NetRing<'a> {
         NetRing::new(&self.set.packets)
     }
 
     /// The fragment ring's indices.
+    #[inline]
     pub fn fragment_ring(&self) -> NetRing<'a> {
         NetRing::new(&self.set.fragments)
     }
 
     /// Copies a packet element out.
+    #[inline]
     pub fn packet(&self, index: u32) -> NetPacket {
-        NetPacket::from_words(self.load_words(index, 0))
+        NetPacket::from_words(self.set.packets.load_words(index, 0))
     }
 
     /// Copies a packet element in.
+    #[inline]
     pub fn set_packet(&self, index: u32, packet: NetPacket) {
-        self.store_words(index, 0, packet.to_words());
+        self.set.packets.store_words(index, 0, packet.to_words());
     }
 
     /// Marks a received packet as returned unused. Only the Ignore bit may
     /// change on such a packet.
+    #[inline]
     pub fn ignore_packet(&self, index: u32) {
         self.set_packet(index, self.packet(index).with_ignore(true));
     }
 
     /// Copies a fragment element out.
+    #[inline]
     pub fn fragment(&self, index: u32) -> NetFragment {
         NetFragment(self.set.fragments.load_u64(index, 0))
     }
 
     /// Copies a fragment element in.
+    #[inline]
     pub fn set_fragment(&self, index: u32, fragment: NetFragment) {
         self.set.fragments.store_u64(index, 0, fragment.0);
     }
@@ -142,6 +160,7 @@ impl<'a> NetRings<'a> {
     /// The system buffer attached to a fragment element, its whole capacity;
     /// empty if there is none. Looked up in a private table, so it is right
     /// whatever the ring's memory says.
+    #[inline]
     pub fn buffer(&self, fragment_index: u32) -> VolatileSlice<'a> {
         match self.set.attached(fragment_index) {
             Some(id) => self.set.pool.client_slice(id),
@@ -150,12 +169,14 @@ impl<'a> NetRings<'a> {
     }
 
     /// `ms_packet_checksum`; zero if it is not registered.
+    #[inline]
     pub fn checksum(&self, index: u32) -> NetPacketChecksum {
         let offset = self.set.packet_layout.checksum;
         NetPacketChecksum(offset.map_or(0, |at| self.set.packets.load_u8(index, at)))
     }
 
     /// Writes `ms_packet_checksum`; nothing if it is not registered.
+    #[inline]
     pub fn set_checksum(&self, index: u32, checksum: NetPacketChecksum) {
         if let Some(at) = self.set.packet_layout.checksum {
             self.set.packets.store_u8(index, at, checksum.0);
@@ -163,16 +184,19 @@ impl<'a> NetRings<'a> {
     }
 
     /// `ms_packet_gso`; zero if it is not registered.
+    #[inline]
     pub fn gso(&self, index: u32) -> NetPacketGso {
         NetPacketGso(self.load(index, self.set.packet_layout.gso))
     }
 
     /// Writes `ms_packet_gso`; nothing if it is not registered.
+    #[inline]
     pub fn set_gso(&self, index: u32, gso: NetPacketGso) {
         self.store(index, self.set.packet_layout.gso, gso.0);
     }
 
     /// `ms_packet_rsc`; zeros if it is not registered.
+    #[inline]
     pub fn rsc(&self, index: u32) -> NetPacketRsc {
         let word = self.load(index, self.set.packet_layout.rsc);
         NetPacketRsc {
@@ -182,6 +206,7 @@ impl<'a> NetRings<'a> {
     }
 
     /// Writes `ms_packet_rsc`; nothing if it is not registered.
+    #[inline]
     pub fn set_rsc(&self, index: u32, rsc: NetPacketRsc) {
         let high = u32::from(rsc.duplicate_ack_count) << 16;
         let word = high | u32::from(rsc.coalesced_segment_count);
@@ -189,27 +214,33 @@ impl<'a> NetRings<'a> {
     }
 
     /// `ms_packet_ieee8021q`; zeros if it is not registered.
+    #[inline]
     pub fn ieee8021q(&self, index: u32) -> NetPacketIeee8021Q {
         NetPacketIeee8021Q::from_word(self.load(index, self.set.packet_layout.ieee8021q))
     }
 
     /// Writes `ms_packet_ieee8021q`; nothing if it is not registered.
+    #[inline]
     pub fn set_ieee8021q(&self, index: u32, tag: NetPacketIeee8021Q) {
         self.store(index, self.set.packet_layout.ieee8021q, tag.to_word());
     }
 
     /// The private partial-checksum extension; zeros if it is not registered.
+    #[inline]
     pub fn partial(&self, index: u32) -> NetPacketPartialChecksum {
         match self.set.packet_layout.partial {
-            Some(at) => NetPacketPartialChecksum::from_words(self.load_words(index, at)),
+            Some(at) => {
+                NetPacketPartialChecksum::from_words(self.set.packets.load_words(index, at))
+            }
             None => NetPacketPartialChecksum::default(),
         }
     }
 
     /// Writes the private partial-checksum extension.
+    #[inline]
     pub fn set_partial(&self, index: u32, partial: NetPacketPartialChecksum) {
         if let Some(at) = self.set.packet_layout.partial {
-            self.store_words(index, at, partial.to_words());
+            self.set.packets.store_words(index, at, partial.to_words());
         }
     }
 
@@ -220,23 +251,15 @@ impl<'a> NetRings<'a> {
         self.set.map().extension(name, version, kind)
     }
 
+    #[inline]
     fn load(&self, index: u32, offset: Option<u32>) -> u32 {
         offset.map_or(0, |at| self.set.packets.load_u32(index, at))
     }
 
+    #[inline]
     fn store(&self, index: u32, offset: Option<u32>, word: u32) {
         if let Some(at) = offset {
             self.set.packets.store_u32(index, at, word);
-        }
-    }
-
-    fn load_words(&self, index: u32, offset: u32) -> [u32; 3] {
-        [0, 4, 8].map(|word| self.set.packets.load_u32(index, offset + word))
-    }
-
-    fn store_words(&self, index: u32, offset: u32, words: [u32; 3]) {
-        for (word, value) in (0u32..).zip(words) {
-            self.set.packets.store_u32(index, offset + word * 4, value);
         }
     }
 }

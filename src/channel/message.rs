@@ -246,6 +246,10 @@ pub struct Report {
     pub pool_bytes: u64,
     /// Resets since this host started.
     pub resets: u64,
+    /// Frames received that are lost at most when the host dies.
+    pub rx_at_stake: u32,
+    /// Frames sent that are lost at most when the host dies.
+    pub tx_at_stake: u32,
 }
 
 /// Why a device could not be started, as its host tells.

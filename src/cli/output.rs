@@ -44,7 +44,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), OutputError> {
 }
 
 /// Lays rows out in columns as wide as their widest cell; the last one as it comes.
-pub(super) fn columns(rows: &[Vec<String>]) -> String {
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{Failure, output};
+use crate::config::Fallback;
 use crate::control::{self, AdapterStatus, ClientStatus, ControlError, Counters, Stats, Status};
 use crate::exit::Exit;
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
@@ -221,6 +222,28 @@ fn device_text(status: &Status) -> String {
             status.restarts, status.hangs, status.resets
         ),
     );
+    line(
+        "at stake",
+        format!(
+            "at most {} frames received and {} sent when the driver host dies",
+            status.loss_bound.rx_frames, status.loss_bound.tx_frames
+        ),
+    );
+    if let Some(policy) = &status.policy {
+        line(
+            "policy",
+            format!(
+                "{} of {} young deaths in a row, then {}; without a sign of life replaced after {} ms",
+                policy.young_deaths,
+                policy.give_up_after,
+                match policy.fallback {
+                    Fallback::LinkDown => format!("no link for {} ms", policy.retry_after_ms),
+                    Fallback::Kernel => "back to the kernel".to_owned(),
+                },
+                policy.hang_after_ms
+            ),
+        );
+    }
     match (&status.host, &status.down) {
         (Some(host), _) => line(
             "driver host",

@@ -10,8 +10,8 @@ use super::ClientConfig;
 use super::live::{EventSender, Seated, Shared};
 use super::port::{Seat, look};
 use crate::control::{
-    AdapterStats, AdapterStatus, ClientStatus, Counters, DeviceEvent, Memory, QueueStats, Stats,
-    Status, StatusSource,
+    AdapterStats, AdapterStatus, ClientStatus, Counters, DeviceEvent, LossBound, Memory,
+    QueueStats, Stats, Status, StatusSource,
 };
 use crate::host::MacAddress;
 
@@ -85,6 +85,8 @@ impl StatusSource for Reporter {
             supervisor_restarts: 0,
             host: None,
             down: None,
+            policy: None,
+            loss_bound: LossBound::default(),
             client: Some(ClientStatus {
                 file: self.file.clone(),
                 verifier: self.verifier,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Fallback;
 use crate::host::{IfName, MacAddress};
 
 /// A question.
@@ -119,12 +120,45 @@ pub struct Status {
     /// The process that drives the device; nothing while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostStatus>,
+    /// What is done about driver hosts that die or hang.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyStatus>,
+    /// What is lost at most when the driver host dies.
+    #[serde(default)]
+    pub loss_bound: LossBound,
     /// Why the interface is without a driver for now, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down: Option<String>,
     /// The client driver that is hosted, if it is not umnet's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientStatus>,
+}
+
+/// What is done about driver hosts that die or hang, and how far it has come to that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// Milliseconds without a sign of life until a host is ended.
+    pub hang_after_ms: u64,
+    /// Milliseconds after which a host is no longer young.
+    pub settled_after_ms: u64,
+    /// Hosts that died young, one after the other.
+    pub young_deaths: u32,
+    /// How many of them it takes for the fallback.
+    pub give_up_after: u32,
+    /// The fallback.
+    pub fallback: Fallback,
+    /// Milliseconds that it lasts until the next attempt.
+    pub retry_after_ms: u64,
+}
+
+/// Frames that are lost at most when a driver host dies: those in the device's ring and in the
+/// system's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossBound {
+    /// Of those received.
+    pub rx_frames: u32,
+    /// Of those sent.
+    pub tx_frames: u32,
 }
 
 /// The process that drives a device.

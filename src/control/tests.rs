@@ -34,6 +34,8 @@ impl StatusSource for Fixed {
             supervisor_restarts: 0,
             host: None,
             down: None,
+            policy: None,
+            loss_bound: Default::default(),
             resets: 0,
             memory: Memory::default(),
             iommu: None,

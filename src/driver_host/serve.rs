@@ -9,7 +9,7 @@ use netadapter_shim::abi::NetPacketFilterFlags as Filter;
 
 use super::line::SharedLine;
 use super::port::{Leaving, LentPort};
-use super::{HostEnd, Prepared, system};
+use super::{HostEnd, Prepared, SYSTEM_RX_RING, SYSTEM_TX_RING, system};
 use crate::card::CardError;
 use crate::channel::{ChannelError, FromHost, Interface, Report, StartFailure, ToHost};
 use crate::driver::{Driver, DriverConfig, DriverError};
@@ -321,6 +321,8 @@ fn report(driver: &Driver) -> Report {
         pinned_bytes: info.pinned_bytes as u64,
         pool_bytes: driver.pool_bytes() as u64,
         resets: driver.resets(),
+        rx_at_stake: u32::from(info.rx_ring.get()) + SYSTEM_RX_RING,
+        tx_at_stake: u32::from(info.tx_ring.get()) + SYSTEM_TX_RING,
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Board {
     pub(super) supervisor_restarts: u64,
     /// Resets by hosts that are gone.
     resets_before: u64,
+    /// Hosts that died young, one after the other.
+    pub(super) young_deaths: u32,
     /// Why the interface is without a driver, if it is.
     pub(super) down: Option<String>,
     counters: Ledger,

@@ -691,6 +691,11 @@ impl Hosts {
         if fallen_back {
             return;
         }
+        let verdict = |hosts: &mut Self| {
+            let verdict = hosts.policy.on_death(now, since);
+            hosts.board.lock().young_deaths = hosts.policy.young_deaths();
+            verdict
+        };
         match (&self.update, dead.state) {
             (
                 Some(Update {
@@ -707,7 +712,7 @@ impl Hosts {
             }
             _ => {}
         }
-        match self.policy.on_death(now, since) {
+        match verdict(self) {
             Verdict::Restart(at) => {
                 warn!("{}: driver host {} {how}", self.name(), dead.info.pid);
                 self.begin_at = Some(at);

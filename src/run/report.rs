@@ -1,6 +1,6 @@
 //! What a run tells those who ask.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use virtio::net::FeatureSet;
 use virtio::net::features::all_known;
@@ -8,8 +8,10 @@ use virtio::spec::net::feature::*;
 
 use super::board::SharedBoard;
 use super::orders::Orders;
+use crate::config::RestartConfig;
 use crate::control::{
-    Counters, HostStatus, Iommu, Memory, QueueStats, Stats, Status, StatusSource, UpdateRequest,
+    Counters, HostStatus, Iommu, LossBound, Memory, PolicyStatus, QueueStats, Stats, Status,
+    StatusSource, UpdateRequest,
 };
 use crate::host::binding::Binding;
 use crate::host::interface::{Interfaces, Link};
@@ -25,6 +27,11 @@ pub(super) struct Reporter {
     /// What the interface was called at first.
     name: IfName,
     started: Instant,
+    restart: RestartConfig,
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Reporter {
@@ -34,6 +41,7 @@ impl Reporter {
         binding: Option<&Binding>,
         link: &Link,
         name: IfName,
+        restart: RestartConfig,
     ) -> Self {
         Self {
             board,
@@ -43,6 +51,7 @@ impl Reporter {
             index: link.index,
             name,
             started: Instant::now(),
+            restart,
         }
     }
 
@@ -110,6 +119,18 @@ impl StatusSource for Reporter {
             iommu: self.iommu(report.pinned_bytes),
             host,
             down: board.down,
+            policy: Some(PolicyStatus {
+                hang_after_ms: milliseconds(self.restart.hang_after),
+                settled_after_ms: milliseconds(self.restart.settled_after),
+                young_deaths: board.young_deaths,
+                give_up_after: self.restart.give_up_after,
+                fallback: self.restart.fallback,
+                retry_after_ms: milliseconds(self.restart.retry_after),
+            }),
+            loss_bound: LossBound {
+                rx_frames: report.rx_at_stake,
+                tx_frames: report.tx_at_stake,
+            },
             client: None,
         }
     }

@@ -9,10 +9,6 @@ use virtio::queue::{
 };
 use virtio::{DmaRegion, DmaSlice, Iova};
 
-const FEATURES: RingFeatures = RingFeatures {
-    packed: false,
-    event_idx: true,
-};
 const SIZE: u16 = 2;
 const SLOT_LEN: usize = 64;
 const STEPS: usize = 6;
@@ -25,10 +21,10 @@ enum Step {
     Pop,
     Arm,
     /// The device names this id in the next used entry and shows it.
-    Use(u32),
+    Use(u16),
     /// The device shows an entry that it did not write.
     ShowMore,
-    /// The device takes its index back.
+    /// The device takes back what it showed last.
     ShowLess,
 }
 
@@ -53,7 +49,9 @@ enum Slot {
 
 struct Game {
     queue: Virtqueue,
-    used: DmaSlice,
+    memory: DmaSlice,
+    features: RingFeatures,
+    at: RingLayout,
     idx: u16,
     slots: [Slot; SIZE as usize],
     broken: bool,
@@ -61,10 +59,10 @@ struct Game {
 }
 
 impl Game {
-    fn new(memory: &DmaSlice) -> Self {
+    fn new(memory: &DmaSlice, features: RingFeatures) -> Self {
         memory.clear();
         let size = QueueSize::new(SIZE).unwrap();
-        let at = RingLayout::new(size, FEATURES);
+        let at = RingLayout::new(size, features);
         let slots = memory.slice(at.len, usize::from(SIZE) * SLOT_LEN).unwrap();
         let part = Part {
             offset: 0,
@@ -76,8 +74,10 @@ impl Game {
             parts: &[part],
         };
         Self {
-            queue: Virtqueue::new(memory, size, FEATURES, &slots, layout).unwrap(),
-            used: memory.slice(at.device, RingLayout::used_len(size)).unwrap(),
+            queue: Virtqueue::new(memory, size, features, &slots, layout).unwrap(),
+            memory: memory.clone(),
+            features,
+            at,
             idx: 0,
             slots: [Slot::WithDriver; SIZE as usize],
             broken: false,
@@ -94,12 +94,17 @@ impl Game {
             }
             Step::Arm => self.arm(),
             Step::Use(id) => {
-                let entry = 4 + usize::from(self.idx % SIZE) * 8;
-                self.used.store_u32(entry, id, Relaxed);
-                self.show(self.idx.wrapping_add(1));
+                let place = usize::from(self.idx % SIZE);
+                if self.features.packed {
+                    self.memory.store_u16(place * 16 + 12, id, Relaxed);
+                } else {
+                    let entry = self.at.device + 4 + place * 8;
+                    self.memory.store_u32(entry, id.into(), Relaxed);
+                }
+                self.show_more();
             }
-            Step::ShowMore => self.show(self.idx.wrapping_add(1)),
-            Step::ShowLess => self.show(self.idx.wrapping_sub(1)),
+            Step::ShowMore => self.show_more(),
+            Step::ShowLess => self.show_less(),
         }
         let out = self.slots.iter().filter(|&&s| s != Slot::WithDriver);
         assert_eq!(usize::from(self.queue.outstanding_count()), out.count());
@@ -151,20 +156,48 @@ impl Game {
         }
     }
 
+    fn show_more(&mut self) {
+        if self.features.packed {
+            self.write_flags(self.idx, true);
+        }
+        self.show(self.idx.wrapping_add(1));
+    }
+
+    fn show_less(&mut self) {
+        self.show(self.idx.wrapping_sub(1));
+        if self.features.packed {
+            self.write_flags(self.idx, false);
+        }
+    }
+
     fn show(&mut self, idx: u16) {
         self.idx = idx;
-        self.used.store_u16(2, idx, Relaxed);
+        if !self.features.packed {
+            self.memory.store_u16(self.at.device + 2, idx, Relaxed);
+        }
+    }
+
+    /// Makes the descriptor at `idx`, on its lap, look used or available.
+    fn write_flags(&self, idx: u16, is_used: bool) {
+        let wrap = (idx / SIZE).is_multiple_of(2);
+        let (avail, used) = (wrap, wrap == is_used);
+        let flags = u16::from(avail) << 7 | u16::from(used) << 15;
+        let at = usize::from(idx % SIZE) * 16 + 14;
+        self.memory.store_u16(at, flags, Relaxed);
     }
 }
 
-#[test]
-fn no_sequence_of_six_steps_gives_back_what_was_not_shown() {
+fn no_sequence_gives_back_what_was_not_shown(packed: bool) {
+    let features = RingFeatures {
+        packed,
+        event_idx: true,
+    };
     let region = Arc::new(DmaRegion::new(512).unwrap());
     let memory = region.at(Iova(0x1000)).slice(0, 512).unwrap();
     let sequences = ALL.len().pow(STEPS as u32);
     let (mut returned, mut broken) = (0, 0);
     for sequence in 0..sequences {
-        let mut game = Game::new(&memory);
+        let mut game = Game::new(&memory, features);
         let mut rest = sequence;
         for _ in 0..STEPS {
             game.play(ALL[rest % ALL.len()]);
@@ -175,4 +208,14 @@ fn no_sequence_of_six_steps_gives_back_what_was_not_shown() {
     }
     println!("{sequences} sequences, {returned} buffers returned, {broken} queues broken");
     assert!(returned > 0 && broken > 0);
+}
+
+#[test]
+fn no_sequence_of_six_steps_gives_back_what_was_not_shown_in_a_split_ring() {
+    no_sequence_gives_back_what_was_not_shown(false);
+}
+
+#[test]
+fn no_sequence_of_six_steps_gives_back_what_was_not_shown_in_a_packed_ring() {
+    no_sequence_gives_back_what_was_not_shown(true);
 }

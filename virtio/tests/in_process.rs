@@ -19,6 +19,13 @@ const CONTROL: FeatureSet = PLAIN
     .with(VIRTIO_NET_F_CTRL_RX)
     .with(VIRTIO_NET_F_CTRL_MAC_ADDR);
 
+/// The same on a split ring and on a packed one.
+fn on_both<const N: usize>(features: [FeatureSet; N]) -> impl Iterator<Item = FeatureSet> {
+    features
+        .into_iter()
+        .flat_map(|split| [split, split.with(VIRTIO_F_RING_PACKED)])
+}
+
 fn frame_of(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i % 251) as u8).collect()
 }
@@ -47,7 +54,7 @@ fn noticed(features: FeatureSet, act: impl FnOnce(&mut Nic)) -> String {
 
 #[test]
 fn frames_go_out_and_come_back_unchanged() {
-    for features in [PLAIN, EVENTS, EVENTS.with(VIRTIO_NET_F_MRG_RXBUF)] {
+    for features in on_both([PLAIN, EVENTS, EVENTS.with(VIRTIO_NET_F_MRG_RXBUF)]) {
         let port = Port::default();
         let mut nic = Nic::new(DeviceConfig::default(), port.clone(), features);
         for len in [14, 60, 1499, 1514, 1518] {
@@ -67,23 +74,24 @@ fn frames_go_out_and_come_back_unchanged() {
 
 #[test]
 fn a_frame_may_fill_many_buffers_and_says_how_many() {
-    let port = Port::default();
-    let features = EVENTS.with(VIRTIO_NET_F_MRG_RXBUF);
-    let mut nic = Nic::with_slots(DeviceConfig::default(), port.clone(), features, 128, 128);
-    let frame = frame_of(128 * 9);
-    port.inject(&Frame::plain(&frame));
-    nic.rx.vq.arm(10).unwrap();
-    nic.device.settle();
-    let mut got = Vec::new();
-    for _ in 0..10 {
-        let used = nic.rx.vq.pop_used().unwrap().expect("one of ten buffers");
-        got.extend(nic.rx.read(used));
+    for features in on_both([EVENTS.with(VIRTIO_NET_F_MRG_RXBUF)]) {
+        let port = Port::default();
+        let mut nic = Nic::with_slots(DeviceConfig::default(), port.clone(), features, 128, 128);
+        let frame = frame_of(128 * 9);
+        port.inject(&Frame::plain(&frame));
+        nic.rx.vq.arm(10).unwrap();
+        nic.device.settle();
+        let mut got = Vec::new();
+        for _ in 0..10 {
+            let used = nic.rx.vq.pop_used().unwrap().expect("one of ten buffers");
+            got.extend(nic.rx.read(used));
+        }
+        assert_eq!(nic.rx.vq.pop_used().unwrap(), None);
+        assert_eq!(got[10..12], [10, 0], "num_buffers");
+        assert_eq!(got[12..], frame);
+        assert!(nic.rx.interrupted(), "the tenth of ten was asked for");
+        assert_honest(&nic.device);
     }
-    assert_eq!(nic.rx.vq.pop_used().unwrap(), None);
-    assert_eq!(got[10..12], [10, 0], "num_buffers");
-    assert_eq!(got[12..], frame);
-    assert!(nic.rx.interrupted(), "the tenth of ten was asked for");
-    assert_honest(&nic.device);
 }
 
 #[test]
@@ -93,7 +101,7 @@ fn a_frame_waits_for_buffers_and_for_the_doorbell() {
         queue_sizes: vec![2, 2, 2],
         ..Default::default()
     };
-    for features in [PLAIN, EVENTS] {
+    for features in on_both([PLAIN, EVENTS]) {
         let mut nic = Nic::new(config.clone(), port.clone(), features);
         (0..3).for_each(|i| port.inject(&Frame::plain(&[i; 60])));
         nic.device.settle();
@@ -124,7 +132,8 @@ fn a_frame_with_too_few_buffers_waits_for_the_doorbell_too() {
             queue_sizes: vec![4, 4, 2],
             ..Default::default()
         };
-        for features in [PLAIN, EVENTS].map(|plain| plain.with(VIRTIO_NET_F_MRG_RXBUF)) {
+        for plain in on_both([PLAIN, EVENTS]) {
+            let features = plain.with(VIRTIO_NET_F_MRG_RXBUF);
             let port = Port::default();
             let mut nic = Nic::with_slots(config.clone(), port.clone(), features, 128, 128);
             // Two buffers, and then three where two are left.
@@ -155,32 +164,35 @@ fn a_frame_with_too_few_buffers_waits_for_the_doorbell_too() {
 
 #[test]
 fn a_frame_too_large_for_its_buffer_is_lost_and_the_buffer_stays() {
-    let port = Port::default();
-    let mut nic = Nic::new(DeviceConfig::default(), port.clone(), PLAIN);
-    port.inject(&Frame::plain(&frame_of(4000)));
-    port.inject(&Frame::plain(&frame_of(60)));
-    nic.device.settle();
-    assert_eq!(nic.rx.receive().unwrap().len(), 72);
-    assert_eq!(nic.device.counters().rx_oversize, 1);
-    assert_honest(&nic.device);
+    for features in on_both([PLAIN]) {
+        let port = Port::default();
+        let mut nic = Nic::new(DeviceConfig::default(), port.clone(), features);
+        port.inject(&Frame::plain(&frame_of(4000)));
+        port.inject(&Frame::plain(&frame_of(60)));
+        nic.device.settle();
+        assert_eq!(nic.rx.receive().unwrap().len(), 72);
+        assert_eq!(nic.device.counters().rx_oversize, 1);
+        assert_honest(&nic.device);
+    }
 }
 
 #[test]
 fn a_frame_larger_than_all_buffers_together_is_lost_and_holds_nothing_up() {
-    let port = Port::default();
-    let config = DeviceConfig {
-        queue_sizes: vec![4, 4, 2],
-        ..Default::default()
-    };
-    let mergeable = PLAIN.with(VIRTIO_NET_F_MRG_RXBUF);
-    let mut nic = Nic::with_slots(config, port.clone(), mergeable, 128, 128);
-    port.inject(&Frame::plain(&frame_of(4 * 128)));
-    port.inject(&Frame::plain(&frame_of(4 * 128 - 12)));
-    nic.device.settle();
-    assert_eq!(nic.device.counters().rx_oversize, 1);
-    let got: Vec<u8> = (0..4).flat_map(|_| nic.rx.receive().unwrap()).collect();
-    assert_eq!(got[12..], frame_of(4 * 128 - 12));
-    assert_honest(&nic.device);
+    for features in on_both([PLAIN.with(VIRTIO_NET_F_MRG_RXBUF)]) {
+        let port = Port::default();
+        let config = DeviceConfig {
+            queue_sizes: vec![4, 4, 2],
+            ..Default::default()
+        };
+        let mut nic = Nic::with_slots(config, port.clone(), features, 128, 128);
+        port.inject(&Frame::plain(&frame_of(4 * 128)));
+        port.inject(&Frame::plain(&frame_of(4 * 128 - 12)));
+        nic.device.settle();
+        assert_eq!(nic.device.counters().rx_oversize, 1);
+        let got: Vec<u8> = (0..4).flat_map(|_| nic.rx.receive().unwrap()).collect();
+        assert_eq!(got[12..], frame_of(4 * 128 - 12));
+        assert_honest(&nic.device);
+    }
 }
 
 #[test]
@@ -330,17 +342,19 @@ fn a_driver_is_not_given_what_it_did_not_accept() {
 
 #[test]
 fn commands_are_carried_out_and_kept_until_reset() {
-    let mut nic = Nic::new(DeviceConfig::default(), Sink, CONTROL);
-    assert_eq!(nic.command(&[0, 0, 1]), ctrl::ACK_OK);
-    assert_eq!(nic.command(&[1, 1, 2, 2, 2, 2, 2, 2]), ctrl::ACK_OK);
-    let state = nic.device.control_state();
-    assert_eq!((state.promiscuous, state.mac), (true, Some([2; 6])));
-    let mut mac = [0; 6];
-    nic.transport.read_config(config::MAC, &mut mac).unwrap();
-    assert_eq!(mac, [2; 6]);
-    assert_honest(&nic.device);
-    nic.transport.write_status(0).unwrap();
-    assert_eq!(nic.device.control_state(), ControlState::default());
+    for features in on_both([CONTROL]) {
+        let mut nic = Nic::new(DeviceConfig::default(), Sink, features);
+        assert_eq!(nic.command(&[0, 0, 1]), ctrl::ACK_OK);
+        assert_eq!(nic.command(&[1, 1, 2, 2, 2, 2, 2, 2]), ctrl::ACK_OK);
+        let state = nic.device.control_state();
+        assert_eq!((state.promiscuous, state.mac), (true, Some([2; 6])));
+        let mut mac = [0; 6];
+        nic.transport.read_config(config::MAC, &mut mac).unwrap();
+        assert_eq!(mac, [2; 6]);
+        assert_honest(&nic.device);
+        nic.transport.write_status(0).unwrap();
+        assert_eq!(nic.device.control_state(), ControlState::default());
+    }
 }
 
 #[test]
@@ -370,22 +384,29 @@ fn pulling_the_cable_is_seen_and_told() {
 
 #[test]
 fn suppressed_interrupts_do_not_come() {
-    for features in [PLAIN, EVENTS] {
+    for features in on_both([PLAIN, EVENTS]) {
         let port = Port::default();
         let mut nic = Nic::new(DeviceConfig::default(), port.clone(), features);
-        port.inject(&Frame::plain(&frame_of(60)));
-        nic.device.settle();
-        assert!(!nic.rx.interrupted(), "a new queue is not armed");
-        nic.rx.receive().unwrap();
-        nic.rx.vq.arm(1).unwrap();
-        port.inject(&Frame::plain(&frame_of(60)));
-        nic.device.settle();
-        assert!(nic.rx.interrupted());
-        nic.rx.receive().unwrap();
-        nic.rx.vq.disarm();
-        port.inject(&Frame::plain(&frame_of(60)));
-        nic.device.settle();
-        assert!(!nic.rx.interrupted());
+        // More than twice round the ring.
+        for _ in 0..600 {
+            port.inject(&Frame::plain(&frame_of(60)));
+            nic.device.settle();
+            assert!(
+                !nic.rx.interrupted(),
+                "neither a new queue nor a disarmed one"
+            );
+            nic.rx.receive().unwrap();
+            nic.rx.vq.arm(1).unwrap();
+            port.inject(&Frame::plain(&frame_of(60)));
+            nic.device.settle();
+            assert!(nic.rx.interrupted());
+            nic.rx.receive().unwrap();
+            nic.rx.vq.disarm();
+            port.inject(&Frame::plain(&frame_of(60)));
+            nic.device.settle();
+            assert!(!nic.rx.interrupted());
+            nic.rx.receive().unwrap();
+        }
     }
 }
 
@@ -567,6 +588,73 @@ fn receive_buffers_that_are_small_or_not_writable_are_noticed() {
     assert_eq!(said(1526, true), "");
     assert!(said(1525, true).contains("1525 bytes is smaller than 1526"));
     assert!(said(1526, false).contains("may not write"));
+}
+
+const PACKED: FeatureSet = PLAIN.with(VIRTIO_F_RING_PACKED);
+
+#[test]
+fn wrong_descriptors_of_a_packed_ring_are_noticed() {
+    let said = |at: usize, byte: u8| {
+        noticed(PACKED, |nic| {
+            for slot in 0..2 {
+                nic.tx.vq.add_with_len(SlotId(slot), 72);
+            }
+            nic.tx.vq.publish();
+            nic.tx.ring.range(at, 1).copy_from(&[byte]);
+            nic.tx.vq.kick_always(&*nic.tx.bell);
+        })
+    };
+    let (available, second) = (1 << 7, 16);
+    assert!(!said(14, available).contains("Packed"));
+    assert!(said(second + 13, 1).contains("descriptor 257 is beyond the table"));
+    assert!(said(second + 14, available | 1).contains("only the beginning of a buffer"));
+    assert!(said(14, available | 4).contains("an indirect descriptor was not agreed on"));
+}
+
+/// A device that keeps every command.
+struct Keeps;
+
+impl Conduct for Keeps {
+    fn answer(&self, _ack: u8) -> Answer {
+        Answer::Never
+    }
+}
+
+#[test]
+fn descriptors_made_available_over_what_the_device_holds_are_noticed() {
+    // Of the second lap over the first command, and with its id in a place of its own.
+    let available = |flags: u16| flags.to_le_bytes();
+    let cases = [
+        (
+            2,
+            14,
+            available(1 << 15),
+            "more is available than the ring holds",
+        ),
+        (
+            1,
+            2 * 16 + 14,
+            available(1 << 7),
+            "descriptor 0 is made available twice",
+        ),
+    ];
+    for (commands, at, flags, what) in cases {
+        let config = DeviceConfig::default().with_packed_ring();
+        let (transport, device) = InProcess::with_conduct(config, Sink, Keeps).unwrap();
+        let features = CONTROL.with(VIRTIO_F_RING_PACKED);
+        let mut nic = Nic::on(transport, device, &[2, 2, 4], features, 2048, 2048);
+        (0..commands).for_each(|slot| nic.ctrl.send(SlotId(slot), &[0, 0, 1]));
+        nic.device.settle();
+        assert_honest(&nic.device);
+        nic.ctrl.ring.range(at, 2).copy_from(&flags);
+        nic.ctrl.vq.kick_always(&*nic.ctrl.bell);
+        nic.device.settle();
+        let said = nic.device.violations();
+        assert!(
+            said.iter().any(|v| v.what.contains(what)),
+            "{what}: {said:?}"
+        );
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The driver's queue and the device side of `virtio-queue` on two threads, with doorbells and
+//! The driver's queue and the in-process device's on two threads, with doorbells and
 //! interrupts as they are negotiated and nothing else to wake anybody. A wake-up that is lost
 //! stops the traffic, and a watchdog says so.
 
@@ -16,9 +16,10 @@ use virtio::spec::net::feature::*;
 use virtio::transport::in_process::{Device, DeviceConfig, Echo};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
-const BUFFERS: u32 = 200_000;
+const BUFFERS: u32 = 100_000;
 const WATCHDOG_MS: i32 = 20_000;
 const FRAME: usize = 60;
+const FRAMES: FeatureSet = FeatureSet::of(&[VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF]);
 
 /// A driver that keeps as many frames on their way as it may and checks what comes back.
 struct Traffic {
@@ -32,17 +33,12 @@ struct Traffic {
 }
 
 impl Traffic {
-    fn new(size: u16, event_idx: bool) -> Self {
+    fn new(size: u16, ring: FeatureSet) -> Self {
         let config = DeviceConfig {
             queue_sizes: vec![size, size, 2],
             ..Default::default()
         };
-        let plain = FeatureSet::of(&[VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF]);
-        let features = if event_idx {
-            plain.with(VIRTIO_F_EVENT_IDX)
-        } else {
-            plain
-        };
+        let features = FeatureSet(ring.0 | FRAMES.0);
         let nic = Nic::with_slots(config, Echo::default(), features, 128, 128);
         let epoll = Epoll::new().unwrap();
         for queue in [&nic.rx, &nic.tx] {
@@ -154,12 +150,18 @@ static TURN: Mutex<()> = Mutex::new(());
 
 fn all_buffers_pass(size: u16) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    for event_idx in [false, true] {
-        let device = Traffic::new(size, event_idx).run();
+    for bits in [
+        &[][..],
+        &[VIRTIO_F_EVENT_IDX],
+        &[VIRTIO_F_RING_PACKED],
+        &[VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_PACKED],
+    ] {
+        let ring = FeatureSet::of(bits);
+        let device = Traffic::new(size, ring).run();
         assert_eq!(device.violations(), []);
         let counters = device.counters();
         assert_eq!(counters.rx_frames, u64::from(BUFFERS));
-        println!("size {size}, event_idx {event_idx}: {counters:?}");
+        println!("size {size}, {ring:?}: {counters:?}");
     }
 }
 

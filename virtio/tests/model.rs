@@ -1,5 +1,5 @@
-//! The virtqueue against a model of sets and counters that never wrap, with the independent
-//! device side of `virtio-queue` between them.
+//! The virtqueue against a model of sets and counters that never wrap, with an independent device
+//! side between them: that of `virtio-queue` for split rings, one of these tests' own for packed.
 //!
 //! A million random sequences of operations run over queues of several shapes. Each begins
 //! and ends with all slots at the driver, so that it can be repeated alone: a failure prints
@@ -8,16 +8,18 @@
 mod common;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use common::packed_device::{Found, PackedDevice};
 use common::part;
 use common::random::{Random, repeatable, seed_to_repeat};
 use virtio::queue::{Arming, QueueSize, RingFeatures, RingLayout, SlotId, SlotLayout, Used};
-use virtio::spec::ring::used;
-use virtio::transport::Doorbell;
+use virtio::spec::ring::{packed, used};
+use virtio::transport::{Doorbell, QueueSetup};
 use virtio::{DeviceFault, DmaRegion, DmaSlice, Iova, Virtqueue};
-use virtio_queue::{DescriptorChain, Queue, QueueT};
+use virtio_queue::{Queue, QueueT};
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMmap, MmapRegion};
 
 const SEQUENCES: usize = 1_000_000;
@@ -30,6 +32,7 @@ const WRITABLE: u32 = 24;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
     size: u16,
+    packed: bool,
     event_idx: bool,
     /// A slot is a readable and a writable part, rather than one writable part.
     two_parts: bool,
@@ -46,19 +49,34 @@ impl Shape {
     fn all() -> Vec<Self> {
         let mut shapes = Vec::new();
         for size in [1, 2, 4, 8, 16, 32, 64] {
-            for event_idx in [false, true] {
-                for two_parts in [false, true] {
-                    if size > 1 || !two_parts {
-                        shapes.push(Self {
-                            size,
-                            event_idx,
-                            two_parts,
-                        });
-                    }
+            for bits in 0..8 {
+                let [packed, event_idx, two_parts] = [1, 2, 4].map(|bit| bits & bit != 0);
+                if size > 1 || !two_parts {
+                    shapes.push(Self {
+                        size,
+                        packed,
+                        event_idx,
+                        two_parts,
+                    });
                 }
             }
         }
         shapes
+    }
+
+    fn features(self) -> RingFeatures {
+        RingFeatures {
+            packed: self.packed,
+            event_idx: self.event_idx,
+        }
+    }
+
+    /// After how many buffers the words repeat by which one names a buffer.
+    fn period(self) -> u64 {
+        match self.packed {
+            true => 2 * u64::from(self.slot_count()),
+            false => 1 << 16,
+        }
     }
 
     fn descs_per_slot(self) -> u16 {
@@ -79,13 +97,87 @@ struct Held {
     slot: u16,
 }
 
+/// The device's side.
+enum Side {
+    Split(Queue),
+    Packed(PackedDevice),
+}
+
+impl Side {
+    fn new(memory: &GuestMemoryMmap, setup: QueueSetup, features: RingFeatures) -> Self {
+        if features.packed {
+            let mut device = PackedDevice::new(memory.clone(), setup, features);
+            device.enable_notification();
+            return Self::Packed(device);
+        }
+        let mut device = Queue::new(setup.size.get()).unwrap();
+        device
+            .try_set_desc_table_address(GuestAddress(setup.desc.0))
+            .unwrap();
+        device
+            .try_set_avail_ring_address(GuestAddress(setup.driver.0))
+            .unwrap();
+        device
+            .try_set_used_ring_address(GuestAddress(setup.device.0))
+            .unwrap();
+        device.set_event_idx(features.event_idx);
+        device.set_ready(true);
+        Self::Split(device)
+    }
+
+    /// The next buffer, with the slot's number in the place of its id.
+    fn take(&mut self, memory: &GuestMemoryMmap, descs_per_slot: u16) -> Option<Found> {
+        match self {
+            Self::Packed(device) => device.take(),
+            Self::Split(device) => {
+                let chain = device.pop_descriptor_chain(memory)?;
+                let head = chain.head_index();
+                assert!(head.is_multiple_of(descs_per_slot), "head {head}");
+                let parts = chain.map(|desc| (desc.addr().0, desc.len(), desc.is_write_only()));
+                Some(Found {
+                    id: head / descs_per_slot,
+                    parts: parts.collect(),
+                })
+            }
+        }
+    }
+
+    fn complete(&mut self, memory: &GuestMemoryMmap, slot: u16, len: u32, descs: u16) {
+        match self {
+            Self::Packed(device) => device.complete(slot, len, descs),
+            Self::Split(device) => device.add_used(memory, slot * descs, len).unwrap(),
+        }
+    }
+
+    fn needs_notification(&mut self, memory: &GuestMemoryMmap) -> bool {
+        match self {
+            Self::Packed(device) => device.needs_notification(),
+            Self::Split(device) => device.needs_notification(memory).unwrap(),
+        }
+    }
+
+    fn enable_notification(&mut self, memory: &GuestMemoryMmap) -> bool {
+        match self {
+            Self::Packed(device) => device.enable_notification(),
+            Self::Split(device) => device.enable_notification(memory).unwrap(),
+        }
+    }
+
+    fn disable_notification(&mut self, memory: &GuestMemoryMmap) {
+        match self {
+            Self::Packed(device) => device.disable_notification(),
+            Self::Split(device) => device.disable_notification(memory).unwrap(),
+        }
+    }
+}
+
 /// Both sides of one queue and what the model knows of it. Counters count from the beginning
 /// of the queue and do not wrap.
 struct Lane {
     shape: Shape,
     queue: Virtqueue,
     memory: GuestMemoryMmap,
-    device: Queue,
+    device: Side,
     slots: DmaSlice,
     /// Slots with the driver.
     free: Vec<u16>,
@@ -103,10 +195,10 @@ struct Lane {
     signalled: u64,
     popped: u64,
     /// Where the device asked for the doorbell, and whether it did.
-    avail_event: u16,
+    avail_event: u64,
     doorbell_on: bool,
     /// Where the driver asked for an interrupt, and whether it did.
-    used_event: u16,
+    used_event: u64,
     interrupt_on: bool,
 }
 
@@ -119,7 +211,7 @@ impl Doorbell for NoBell {
 impl Lane {
     fn new(shape: Shape) -> Self {
         let size = QueueSize::new(shape.size).unwrap();
-        let at = RingLayout::new(size, split(false));
+        let at = RingLayout::new(size, shape.features());
         let len = at.len + usize::from(shape.size) * STRIDE;
         let region = Arc::new(DmaRegion::new(len).unwrap());
         let ring = region.at(Iova(BASE));
@@ -134,27 +226,16 @@ impl Lane {
             stride: STRIDE,
             parts,
         };
-        let queue = Virtqueue::new(&ring, size, split(shape.event_idx), &slots, layout).unwrap();
+        let queue = Virtqueue::new(&ring, size, shape.features(), &slots, layout).unwrap();
         let file = FileOffset::new(region.file().try_clone().unwrap(), 0);
         let mapping = MmapRegion::from_file(file, region.len()).unwrap();
         let mapped = GuestRegionMmap::new(mapping, GuestAddress(BASE)).unwrap();
-        let mut device = Queue::new(shape.size).unwrap();
-        let setup = queue.setup(0, None);
-        device
-            .try_set_desc_table_address(GuestAddress(setup.desc.0))
-            .unwrap();
-        device
-            .try_set_avail_ring_address(GuestAddress(setup.driver.0))
-            .unwrap();
-        device
-            .try_set_used_ring_address(GuestAddress(setup.device.0))
-            .unwrap();
-        device.set_event_idx(shape.event_idx);
-        device.set_ready(true);
+        let memory = GuestMemoryMmap::from_regions(vec![mapped]).unwrap();
+        let device = Side::new(&memory, queue.setup(0, None), shape.features());
         Self {
             shape,
             queue,
-            memory: GuestMemoryMmap::from_regions(vec![mapped]).unwrap(),
+            memory,
             device,
             slots,
             free: (0..shape.slot_count()).collect(),
@@ -171,7 +252,7 @@ impl Lane {
             avail_event: 0,
             doorbell_on: true,
             // A new queue is disarmed: the event stands just behind the first index.
-            used_event: u16::MAX,
+            used_event: u64::from(u16::MAX),
             interrupt_on: false,
         }
     }
@@ -207,15 +288,30 @@ impl Lane {
 
     fn kick(&mut self) {
         // In words: the index stood at the device's event when one of the buffers was published.
-        let passed = (self.kicked..self.published).any(|idx| idx as u16 == self.avail_event);
-        let wanted = if self.shape.event_idx {
-            passed
-        } else {
-            self.doorbell_on
+        let passed = self.passes(self.kicked..self.published, self.avail_event);
+        let wanted = match self.shape {
+            Shape {
+                packed: true,
+                event_idx,
+                ..
+            } => self.doorbell_on && (passed || !event_idx),
+            Shape {
+                event_idx: true, ..
+            } => passed,
+            Shape {
+                event_idx: false, ..
+            } => self.doorbell_on,
         };
         let expected = wanted && self.kicked != self.published;
         assert_eq!(self.queue.kick_if_needed(&NoBell), expected, "kick");
         self.kicked = self.published;
+    }
+
+    /// Whether one of these buffers is the one that an event names.
+    fn passes(&self, buffers: Range<u64>, event: u64) -> bool {
+        let period = self.shape.period();
+        let named = event % period;
+        buffers.into_iter().any(|idx| idx % period == named)
     }
 
     fn pop(&mut self) {
@@ -231,54 +327,55 @@ impl Lane {
     }
 
     fn arm(&mut self, count: u16) {
-        let enough = self.used.len() >= usize::from(count.max(1));
+        // In a packed ring no more can be waited for than there are.
+        let most = match self.shape.packed {
+            true => self.shape.slot_count(),
+            false => u16::MAX,
+        };
+        let awaited = count.clamp(1, most);
+        let enough = self.used.len() >= usize::from(awaited);
         let expected = if enough {
             Arming::MoreWork
         } else {
             Arming::Armed
         };
         assert_eq!(self.queue.arm(count), Ok(expected), "arm({count})");
-        self.used_event = (self.popped + u64::from(count.max(1)) - 1) as u16;
+        self.used_event = self.popped + u64::from(awaited) - 1;
         self.interrupt_on = true;
     }
 
     fn disarm(&mut self) {
         self.queue.disarm();
-        self.used_event = (self.popped as u16).wrapping_sub(1);
+        self.used_event = self.popped.wrapping_sub(1);
         self.interrupt_on = false;
     }
 
     // The device's operations.
 
     fn take(&mut self) {
-        let chain = self.device.pop_descriptor_chain(&self.memory);
+        let descs = self.shape.descs_per_slot();
+        let found = self.device.take(&self.memory, descs);
         let expected = self.visible.pop_front();
-        assert_eq!(chain.is_some(), expected.is_some(), "a buffer to take");
-        let (Some(chain), Some((slot, len))) = (chain, expected) else {
+        assert_eq!(found.is_some(), expected.is_some(), "a buffer to take");
+        let (Some(found), Some((slot, len))) = (found, expected) else {
             return;
         };
-        let head = chain.head_index();
-        assert_eq!(
-            head,
-            slot * self.shape.descs_per_slot(),
-            "the oldest is taken first"
-        );
-        self.check_chain(chain, slot, len);
+        assert_eq!(found.id, slot, "the oldest is taken first");
+        self.check_parts(&found.parts, slot, len);
         self.held.push(Held { slot });
         self.taken += 1;
     }
 
-    fn check_chain(&self, chain: DescriptorChain<&GuestMemoryMmap>, slot: u16, len: u32) {
+    fn check_parts(&self, found: &[(u64, u32, bool)], slot: u16, len: u32) {
         let start = self.slots.iova().0 + (usize::from(slot) * STRIDE) as u64;
-        let described = chain.map(|desc| (desc.addr().0, desc.len(), desc.is_write_only()));
         if self.shape.two_parts {
             let parts = [
                 (start, len, false),
                 (start + u64::from(READABLE), WRITABLE, true),
             ];
-            assert!(described.eq(parts), "slot {slot}");
+            assert_eq!(found, parts, "slot {slot}");
         } else {
-            assert!(described.eq([(start, READABLE, true)]), "slot {slot}");
+            assert_eq!(found, [(start, READABLE, true)], "slot {slot}");
         }
     }
 
@@ -287,36 +384,40 @@ impl Lane {
             return;
         }
         let Held { slot } = self.held.swap_remove(which % self.held.len());
-        let head = slot * self.shape.descs_per_slot();
-        self.device.add_used(&self.memory, head, len).unwrap();
+        let descs = self.shape.descs_per_slot();
+        self.device.complete(&self.memory, slot, len, descs);
         self.used.push_back((slot, len));
         self.completed += 1;
     }
 
     fn signal(&mut self) {
-        let wanted = self.device.needs_notification(&self.memory).unwrap();
-        if self.shape.event_idx {
-            let passed = (self.signalled..self.completed).any(|idx| idx as u16 == self.used_event);
-            assert_eq!(wanted, passed, "interrupt");
-        } else {
-            let flags: u16 = self
-                .memory
-                .read_obj(GuestAddress(self.device.avail_ring()))
-                .unwrap();
-            assert_eq!(flags, u16::from(!self.interrupt_on), "avail.flags");
+        let wanted = self.device.needs_notification(&self.memory);
+        let passed = self.passes(self.signalled..self.completed, self.used_event);
+        let news = self.signalled != self.completed;
+        match (&self.device, self.shape.event_idx) {
+            (Side::Packed(_), true) => {
+                assert_eq!(wanted, passed && self.interrupt_on, "interrupt");
+            }
+            (Side::Packed(_), false) => assert_eq!(wanted, news && self.interrupt_on, "interrupt"),
+            (Side::Split(_), true) => assert_eq!(wanted, passed, "interrupt"),
+            (Side::Split(device), false) => {
+                let at = GuestAddress(device.avail_ring());
+                let flags: u16 = self.memory.read_obj(at).unwrap();
+                assert_eq!(flags, u16::from(!self.interrupt_on), "avail.flags");
+            }
         }
         self.signalled = self.completed;
     }
 
     fn ask_for_doorbell(&mut self) {
-        let more = self.device.enable_notification(&self.memory).unwrap();
+        let more = self.device.enable_notification(&self.memory);
         assert_eq!(more, !self.visible.is_empty(), "work seen after enabling");
-        self.avail_event = self.taken as u16;
+        self.avail_event = self.taken;
         self.doorbell_on = true;
     }
 
     fn refuse_doorbell(&mut self) {
-        self.device.disable_notification(&self.memory).unwrap();
+        self.device.disable_notification(&self.memory);
         self.doorbell_on = false;
     }
 
@@ -362,7 +463,14 @@ impl Lane {
         let (which, len) = (random.below(64), random.below(READABLE as usize + 1) as u32);
         match random.below(16) {
             0..4 => self.add(which, len),
-            4..6 => self.publish(),
+            4..6 => {
+                self.publish();
+                // The words of a packed ring's events tell two laps apart and no more, so each
+                // batch is decided on by itself.
+                if self.shape.packed {
+                    self.kick();
+                }
+            }
             6 => self.kick(),
             7..9 => self.take(),
             9..11 => self.complete(
@@ -404,11 +512,13 @@ impl Lane {
 fn name(shape: Shape, start: u64, seed: u64) -> String {
     let Shape {
         size,
+        packed,
         event_idx,
         two_parts,
     } = shape;
     format!(
-        "{size}/{}/{}/{start}/{seed}",
+        "{size}/{}/{}/{}/{start}/{seed}",
+        u8::from(packed),
         u8::from(event_idx),
         u8::from(two_parts)
     )
@@ -419,11 +529,12 @@ fn repeat(name: &str) {
         .split('/')
         .map(|part| part.parse().expect("a number"))
         .collect();
-    let &[size, event_idx, two_parts, start, seed] = &parts[..] else {
-        panic!("UMNET_SEED is size/event_idx/two_parts/start/seed, not {name}");
+    let &[size, packed, event_idx, two_parts, start, seed] = &parts[..] else {
+        panic!("UMNET_SEED is size/packed/event_idx/two_parts/start/seed, not {name}");
     };
     let mut lane = Lane::new(Shape {
         size: size as u16,
+        packed: packed == 1,
         event_idx: event_idx == 1,
         two_parts: two_parts == 1,
     });
@@ -445,8 +556,10 @@ fn a_million_random_sequences_agree_with_the_model() {
     let each = SEQUENCES.div_ceil(count);
     for (i, shape) in shapes.into_iter().enumerate() {
         let mut lane = Lane::new(shape);
-        // Indices start a little before they wrap, and wrap again in the course of the run.
-        lane.advance_to(65_536 - 300);
+        // Indices start a little before they wrap, and wrap again in the course of the run; a
+        // packed ring has none.
+        let start = if shape.packed { 0 } else { 65_536 - 300 };
+        lane.advance_to(start);
         lane.ask_for_doorbell();
         lane.disarm();
         for turn in 0..each {
@@ -454,7 +567,7 @@ fn a_million_random_sequences_agree_with_the_model() {
             let start = lane.published;
             repeatable(|| name(shape, start, seed), || lane.sequence(seed));
         }
-        assert!(lane.published > 65_536 + 300, "{shape:?} has wrapped");
+        assert!(lane.published > start + 600, "{shape:?} has wrapped");
     }
     println!("{} sequences of {} shapes", each * count, count);
 }
@@ -475,6 +588,7 @@ struct Hostile {
     queue: Virtqueue,
     ring: DmaSlice,
     size: u16,
+    packed: bool,
     places: Vec<Place>,
     broken: Option<DeviceFault>,
 }
@@ -483,7 +597,11 @@ impl Hostile {
     fn new(memory: &DmaSlice, random: &mut Random) -> Self {
         let size = QueueSize::new(1 << random.below(7)).unwrap();
         let two_parts = size.get() > 1 && random.one_in(3);
-        let at = RingLayout::new(size, split(false));
+        let features = RingFeatures {
+            packed: random.one_in(2),
+            event_idx: random.one_in(2),
+        };
+        let at = RingLayout::new(size, features);
         let ring = memory.slice(0, at.len).unwrap();
         ring.clear();
         let slots = memory
@@ -498,12 +616,13 @@ impl Hostile {
             stride: STRIDE,
             parts,
         };
-        let queue = Virtqueue::new(&ring, size, split(random.one_in(2)), &slots, layout).unwrap();
+        let queue = Virtqueue::new(&ring, size, features, &slots, layout).unwrap();
         let places = vec![Place::Driver; usize::from(queue.slot_count())];
         Self {
             queue,
             ring,
             size: size.get(),
+            packed: features.packed,
             places,
             broken: None,
         }
@@ -555,8 +674,45 @@ impl Hostile {
         panic!("more buffers came back than were given");
     }
 
+    /// An id that is right, or nearly, or not at all.
+    fn some_id(&self, random: &mut Random) -> u32 {
+        match random.below(8) {
+            0 => random.next() as u32,
+            1 => u32::from(self.size) + random.below(2) as u32,
+            _ => random.below(self.size.into()) as u32,
+        }
+    }
+
+    /// Descriptors that look used, on either lap, and words of anything.
+    fn scribble_packed(&self, random: &mut Random) {
+        for _ in 0..random.below(8) {
+            let at = random.below(self.size.into()) * packed::desc::SIZE;
+            let flags = match random.below(8) {
+                0 => random.next() as u16,
+                1..5 => packed::desc::F_AVAIL | packed::desc::F_USED,
+                _ => 0,
+            };
+            let id = self.some_id(random) as u16;
+            let len = random.next() as u32 >> random.below(32);
+            self.ring
+                .store_u32(at + packed::desc::LEN, len, Ordering::Relaxed);
+            self.ring
+                .store_u16(at + packed::desc::ID, id, Ordering::Relaxed);
+            self.ring
+                .store_u16(at + packed::desc::FLAGS, flags, Ordering::Release);
+        }
+        if random.one_in(4) {
+            let anywhere = random.below(self.ring.len() / 2) * 2;
+            self.ring
+                .store_u16(anywhere, random.next() as u16, Ordering::Relaxed);
+        }
+    }
+
     /// Mostly values that are nearly right, because those come furthest.
     fn scribble(&self, random: &mut Random) {
+        if self.packed {
+            return self.scribble_packed(random);
+        }
         let size = QueueSize::new(self.size).unwrap();
         let used = self
             .ring
@@ -567,11 +723,7 @@ impl Hostile {
             .unwrap();
         for _ in 0..random.below(8) {
             let entry = used::RING + random.below(size.get().into()) * used::ENTRY_SIZE;
-            let id = match random.below(8) {
-                0 => random.next() as u32,
-                1 => u32::from(self.size) + random.below(2) as u32,
-                _ => random.below(self.size.into()) as u32,
-            };
+            let id = self.some_id(random);
             used.store_u32(entry, id, Ordering::Relaxed);
             used.store_u32(
                 entry + 4,

@@ -2,14 +2,15 @@
 //! out only if the device said so.
 
 use std::cell::OnceCell;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use virtio::net::{ControlQueue, FeatureSet};
 use virtio::queue::{QueueSize, RingFeatures, RingLayout};
-use virtio::spec::feature::VIRTIO_F_EVENT_IDX;
+use virtio::spec::feature::{VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_PACKED};
 use virtio::spec::net::ctrl::ACK_OK;
+use virtio::spec::ring::packed::desc;
 use virtio::transport::Doorbell;
 use virtio::{DmaRegion, DmaSlice, Iova};
 
@@ -19,6 +20,9 @@ use crate::input::Input;
 struct Answers {
     script: Mutex<Vec<u8>>,
     ring: DmaSlice,
+    features: RingFeatures,
+    /// Commands used so far, as the device counts them.
+    used: AtomicU16,
     commands: DmaSlice,
     /// Whether the byte in the place of the answer is a yes.
     said_yes: Arc<AtomicBool>,
@@ -35,13 +39,25 @@ impl Doorbell for Answers {
 
 impl Answers {
     fn answer(&self, input: &mut Input<'_>) {
-        let used = RingLayout::new(size(), RingFeatures::default()).device;
         let (how, ack_at) = (input.u8(), ACK_OFFSET);
         if how & 1 != 0 {
             let ack = input.u8();
             self.commands.range(ack_at, 1).copy_from(&[ack]);
             self.said_yes.store(ack == ACK_OK, Relaxed);
         }
+        if how & 32 != 0 {
+            let at = usize::from(input.u16()) % (self.ring.len() - 8);
+            self.ring.range(at, 8).copy_from(&input.array::<8>());
+        }
+        if self.features.packed {
+            self.use_descriptor(how, input);
+        } else {
+            self.use_entry(how, input);
+        }
+    }
+
+    fn use_entry(&self, how: u8, input: &mut Input<'_>) {
+        let used = RingLayout::new(size(), self.features).device;
         if how & 2 != 0 {
             let at = used + 4 + usize::from(input.u8() % 2) * 8;
             self.ring.store_u32(at, u32::from(input.u8() % 4), Relaxed);
@@ -58,9 +74,27 @@ impl Answers {
         if how & 16 != 0 {
             self.ring.store_u16(used + 2, input.u16(), Relaxed);
         }
-        if how & 32 != 0 {
-            let at = usize::from(input.u16()) % (self.ring.len() - 8);
-            self.ring.range(at, 8).copy_from(&input.array::<8>());
+    }
+
+    /// Each command takes the ring once round, so it is used where the ring begins.
+    fn use_descriptor(&self, how: u8, input: &mut Input<'_>) {
+        if how & 2 != 0 {
+            self.ring
+                .store_u16(desc::ID, u16::from(input.u8() % 4), Relaxed);
+        }
+        if how & 4 != 0 {
+            self.ring.store_u16(desc::ID, input.u16(), Relaxed);
+            self.ring.store_u32(desc::LEN, input.u32(), Relaxed);
+        }
+        if how & 8 != 0 {
+            let flags = match self.used.fetch_add(1, Relaxed) % 2 {
+                0 => desc::F_AVAIL | desc::F_USED,
+                _ => 0,
+            };
+            self.ring.store_u16(desc::FLAGS, flags, Relaxed);
+        }
+        if how & 16 != 0 {
+            self.ring.store_u16(desc::FLAGS, input.u16(), Relaxed);
         }
     }
 }
@@ -74,10 +108,12 @@ pub fn run(data: &[u8]) {
     let settings = input.u8();
     let memory = memory();
     memory.clear();
-    let features = match settings & 1 {
-        0 => FeatureSet::EMPTY,
-        _ => FeatureSet::of(&[VIRTIO_F_EVENT_IDX]),
-    };
+    let mut features = FeatureSet::EMPTY;
+    for (bit, feature) in [(1, VIRTIO_F_EVENT_IDX), (2, VIRTIO_F_RING_PACKED)] {
+        if settings & bit != 0 {
+            features = features.with(feature);
+        }
+    }
     let mut control =
         ControlQueue::new(&memory, size(), features, Duration::ZERO).expect("it fits");
     let ring_len = RingLayout::new(size(), features.ring()).len;
@@ -85,6 +121,8 @@ pub fn run(data: &[u8]) {
     control.connect(Box::new(Answers {
         script: Mutex::new(input.rest().to_vec()),
         ring: memory.slice(0, ring_len).expect("it fits"),
+        features: features.ring(),
+        used: AtomicU16::new(0),
         commands: memory
             .slice(ring_len, memory.len() - ring_len)
             .expect("it fits"),
@@ -114,7 +152,12 @@ fn memory() -> DmaSlice {
 }
 
 fn new_memory() -> DmaSlice {
-    let len = ControlQueue::memory_len(size(), RingFeatures::default());
+    let packed = RingFeatures {
+        packed: true,
+        ..RingFeatures::default()
+    };
+    let len = [packed, RingFeatures::default()].map(|ring| ControlQueue::memory_len(size(), ring));
+    let len = len[0].max(len[1]);
     let region = Arc::new(DmaRegion::new(len).expect("a page or two"));
     let whole = region.at(Iova(0x1_0000));
     whole.slice(0, len).expect("it was made as long")

@@ -1,5 +1,6 @@
-//! Split queue and header: driver and device take turns as the input says; whatever the device
-//! writes, the driver gets back only what it gave, and believes only what a slot can hold.
+//! Queue and header: driver and device take turns as the input says, on a split or a packed ring;
+//! whatever the device writes, the driver gets back only what it gave, and believes only what a
+//! slot can hold.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use umnet::slots::{FrameSlots, SlotShape};
 use virtio::net::features::all_known;
 use virtio::net::{FeatureSet, VirtioNetHdr};
 use virtio::queue::{Arming, QueueSize, RingFeatures, RingLayout, SlotId, Used, Virtqueue};
+use virtio::spec::ring::{packed::desc, used};
 use virtio::transport::Doorbell;
 use virtio::{DmaRegion, DmaSlice, Iova};
 
@@ -37,8 +39,10 @@ struct Game {
     slots: FrameSlots,
     ring: DmaSlice,
     frames: DmaSlice,
+    ring_features: RingFeatures,
     features: FeatureSet,
     model: [Slot; SIZE as usize],
+    /// Where the device uses the next buffer: an index that runs freely.
     idx: u16,
 }
 
@@ -46,7 +50,11 @@ struct Game {
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let settings = input.u8();
-    let mut game = Game::new(settings & 1 != 0, settings & 2 != 0);
+    let ring = RingFeatures {
+        packed: settings & 4 != 0,
+        event_idx: settings & 1 != 0,
+    };
+    let mut game = Game::new(ring, settings & 2 != 0);
     while !input.is_empty() {
         if !game.turn(&mut input) {
             return;
@@ -55,27 +63,24 @@ pub fn run(data: &[u8]) {
 }
 
 impl Game {
-    fn new(event_idx: bool, offloads: bool) -> Self {
+    fn new(ring_features: RingFeatures, offloads: bool) -> Self {
         let memory = memory();
         memory.clear();
         let size = size();
         let shape = SlotShape::for_frames_of(FRAME_LEN, true);
-        let ring_len = RingLayout::new(size, RingFeatures::default()).len;
+        let ring_len = RingLayout::new(size, ring_features).len;
         let ring = memory.slice(0, ring_len).expect("it fits");
         let frames = memory
             .slice(ring_len, usize::from(SIZE) * shape.stride())
             .expect("it fits");
-        let features = RingFeatures {
-            packed: false,
-            event_idx,
-        };
         let queue =
-            Virtqueue::new(&ring, size, features, &frames, shape.layout()).expect("it fits");
+            Virtqueue::new(&ring, size, ring_features, &frames, shape.layout()).expect("it fits");
         Self {
             queue,
             slots: FrameSlots::new(frames.clone(), shape),
             ring,
             frames,
+            ring_features,
             features: if offloads {
                 all_known()
             } else {
@@ -175,18 +180,37 @@ impl Game {
 
     /// The device writes the next used entry and shows it.
     fn device_uses(&mut self, id: u32, len: u32) {
-        let at = RingLayout::new(size(), RingFeatures::default()).device
-            + 4
-            + usize::from(self.idx % SIZE) * 8;
-        self.ring.store_u32(at, id, Relaxed);
-        self.ring.store_u32(at + 4, len, Relaxed);
+        if self.ring_features.packed {
+            let at = usize::from(self.idx % SIZE) * desc::SIZE;
+            self.ring.store_u32(at + desc::LEN, len, Relaxed);
+            self.ring.store_u16(at + desc::ID, id as u16, Relaxed);
+        } else {
+            let at = self.layout().device + used::RING + usize::from(self.idx % SIZE) * 8;
+            self.ring.store_u32(at, id, Relaxed);
+            self.ring.store_u32(at + used::ENTRY_LEN, len, Relaxed);
+        }
         self.device_moves(self.idx.wrapping_add(1));
     }
 
+    /// The device shows the entry before `idx`; in a split ring, all entries before it.
     fn device_moves(&mut self, idx: u16) {
         self.idx = idx;
-        let at = RingLayout::new(size(), RingFeatures::default()).device + 2;
-        self.ring.store_u16(at, idx, Relaxed);
+        if self.ring_features.packed {
+            let shown = idx.wrapping_sub(1);
+            let flags = match (shown / SIZE).is_multiple_of(2) {
+                true => desc::F_AVAIL | desc::F_USED,
+                false => 0,
+            };
+            let at = usize::from(shown % SIZE) * desc::SIZE + desc::FLAGS;
+            self.ring.store_u16(at, flags, Relaxed);
+        } else {
+            let at = self.layout().device + used::IDX;
+            self.ring.store_u16(at, idx, Relaxed);
+        }
+    }
+
+    fn layout(&self) -> RingLayout {
+        RingLayout::new(size(), self.ring_features)
     }
 
     /// The device writes where it likes: rings or frames.

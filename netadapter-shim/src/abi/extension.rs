@@ -56,37 +56,44 @@ impl NetPacketChecksumState {
 pub struct NetPacketChecksum(pub u8);
 
 impl NetPacketChecksum {
+    #[inline]
     fn field(self, shift: u32) -> NetPacketChecksumState {
         NetPacketChecksumState(self.0 >> shift & 3)
     }
 
+    #[inline]
     fn with_field(self, shift: u32, state: NetPacketChecksumState) -> Self {
         Self(self.0 & !(3 << shift) | (state.0 & 3) << shift)
     }
 
     /// Frame check sequence.
+    #[inline]
     pub fn layer2(self) -> NetPacketChecksumState {
         self.field(0)
     }
 
     /// IPv4 header checksum.
+    #[inline]
     pub fn layer3(self) -> NetPacketChecksumState {
         self.field(2)
     }
 
     /// TCP or UDP checksum.
+    #[inline]
     pub fn layer4(self) -> NetPacketChecksumState {
         self.field(4)
     }
 
     /// With the state of the IPv4 header checksum.
     #[must_use]
+    #[inline]
     pub fn with_layer3(self, state: NetPacketChecksumState) -> Self {
         self.with_field(2, state)
     }
 
     /// With the state of the TCP or UDP checksum.
     #[must_use]
+    #[inline]
     pub fn with_layer4(self, state: NetPacketChecksumState) -> Self {
         self.with_field(4, state)
     }
@@ -100,11 +107,13 @@ pub struct NetPacketGso(pub u32);
 
 impl NetPacketGso {
     /// Asks for segments of `mss` payload bytes (20 bits).
+    #[inline]
     pub fn new(mss: u32) -> Self {
         Self(mss & 0xf_ffff)
     }
 
     /// Payload bytes per segment; 0 means the packet is not to be segmented.
+    #[inline]
     pub fn mss(self) -> u32 {
         self.0 & 0xf_ffff
     }
@@ -147,6 +156,7 @@ impl NetPacketIeee8021Q {
     pub const VLAN_REQUIRED: u8 = 2;
 
     /// A tag with these fields; bits beyond a field are cut off.
+    #[inline]
     pub fn new(priority: u8, vlan: u16, tx_tagging: u8) -> Self {
         Self {
             tag: u16::from(priority & 7) | (vlan & 0xfff) << 3,
@@ -156,22 +166,26 @@ impl NetPacketIeee8021Q {
     }
 
     /// PriorityCodePoint
+    #[inline]
     pub fn priority(self) -> u8 {
         (self.tag & 7) as u8
     }
 
     /// VlanIdentifier
+    #[inline]
     pub fn vlan(self) -> u16 {
         self.tag >> 3 & 0xfff
     }
 
     /// The extension as the word it is stored as.
+    #[inline]
     pub(crate) fn to_word(self) -> u32 {
         let [a, b] = self.tag.to_ne_bytes();
         u32::from_ne_bytes([a, b, self.tx_tagging, self.reserved])
     }
 
     /// The reverse of [`Self::to_word`].
+    #[inline]
     pub(crate) fn from_word(word: u32) -> Self {
         let [a, b, tx_tagging, reserved] = word.to_ne_bytes();
         Self {
@@ -223,17 +237,20 @@ impl SegmentType {
     pub const ECN: u8 = 0x80;
 
     /// The type without the ECN bit.
+    #[inline]
     pub fn base(self) -> Self {
         Self(self.0 & !Self::ECN)
     }
 
     /// Whether the ECN bit is set.
+    #[inline]
     pub fn has_ecn(self) -> bool {
         self.0 & Self::ECN != 0
     }
 
     /// With the ECN bit.
     #[must_use]
+    #[inline]
     pub fn with_ecn(self) -> Self {
         Self(self.0 | Self::ECN)
     }
@@ -276,6 +293,7 @@ impl NetPacketPartialChecksum {
 
     /// A frame whose checksum from `start` on is to be stored `offset` bytes
     /// behind it.
+    #[inline]
     pub fn partial(start: u16, offset: u16) -> Self {
         Self {
             checksum_start: start,
@@ -288,6 +306,7 @@ impl NetPacketPartialChecksum {
     /// The same, of several segments of `size` payload bytes behind
     /// `header_length` bytes of headers.
     #[must_use]
+    #[inline]
     pub fn with_segments(self, kind: SegmentType, size: u16, header_length: u16) -> Self {
         Self {
             segment_type: kind,
@@ -298,16 +317,19 @@ impl NetPacketPartialChecksum {
     }
 
     /// Whether the checksum is only partial.
+    #[inline]
     pub fn is_partial(self) -> bool {
         self.flags & Self::PARTIAL != 0
     }
 
     /// Whether the frame is several segments in one.
+    #[inline]
     pub fn is_segmented(self) -> bool {
         self.segment_type.base() != SegmentType::NONE
     }
 
     /// The extension as the words it is stored as.
+    #[inline]
     pub(crate) fn to_words(self) -> [u32; 3] {
         let pair = |low: u16, high: u16| u32::from(low) | u32::from(high) << 16;
         let kind = u16::from(self.segment_type.0) | u16::from(self.flags) << 8;
@@ -319,6 +341,7 @@ impl NetPacketPartialChecksum {
     }
 
     /// The reverse of [`Self::to_words`].
+    #[inline]
     pub(crate) fn from_words(words: [u32; 3]) -> Self {
         let low = |word: u32| word as u16;
         let high = |word: u32| (word >> 16) as u16;

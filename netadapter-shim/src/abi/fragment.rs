@@ -25,38 +25,45 @@ impl NetFragment {
     pub const MAX_OFFSET: u32 = OFFSET_MASK as u32;
 
     /// Bytes of data in the buffer.
+    #[inline]
     pub fn valid_length(self) -> u32 {
         (self.0 & LENGTH_MASK) as u32
     }
 
     /// Size of the buffer in bytes; only the framework writes it.
+    #[inline]
     pub fn capacity(self) -> u32 {
         ((self.0 >> CAPACITY_SHIFT) & LENGTH_MASK) as u32
     }
 
     /// Where the data begins in the buffer, in bytes.
+    #[inline]
     pub fn offset(self) -> u32 {
         ((self.0 >> OFFSET_SHIFT) & OFFSET_MASK) as u32
     }
 
     /// The bit that is the client's own.
+    #[inline]
     pub fn scratch(self) -> bool {
         self.0 & SCRATCH != 0
     }
 
     /// Whether the framework copied the data here; only the framework writes it.
+    #[inline]
     pub fn bounced(self) -> bool {
         self.0 & BOUNCED != 0
     }
 
     /// With `valid_length`; bits beyond the field are cut off.
     #[must_use]
+    #[inline]
     pub fn with_valid_length(self, length: u32) -> Self {
         Self(self.0 & !LENGTH_MASK | u64::from(length) & LENGTH_MASK)
     }
 
     /// With `capacity`; bits beyond the field are cut off.
     #[must_use]
+    #[inline]
     pub fn with_capacity(self, capacity: u32) -> Self {
         let cleared = self.0 & !(LENGTH_MASK << CAPACITY_SHIFT);
         Self(cleared | (u64::from(capacity) & LENGTH_MASK) << CAPACITY_SHIFT)
@@ -64,6 +71,7 @@ impl NetFragment {
 
     /// With `offset`; bits beyond the field are cut off.
     #[must_use]
+    #[inline]
     pub fn with_offset(self, offset: u32) -> Self {
         let cleared = self.0 & !(OFFSET_MASK << OFFSET_SHIFT);
         Self(cleared | (u64::from(offset) & OFFSET_MASK) << OFFSET_SHIFT)
@@ -71,16 +79,19 @@ impl NetFragment {
 
     /// With the client's own bit set or cleared.
     #[must_use]
+    #[inline]
     pub fn with_scratch(self, scratch: bool) -> Self {
         Self(self.0 & !SCRATCH | u64::from(scratch) << 62)
     }
 
     /// The bits a client must leave as they are on Rx.
+    #[inline]
     pub(crate) fn framework_bits(self) -> u64 {
         self.0 & (BOUNCED | LENGTH_MASK << CAPACITY_SHIFT)
     }
 
     /// Everything but the client's own bit.
+    #[inline]
     pub(crate) fn without_scratch(self) -> u64 {
         self.0 & !SCRATCH
     }

@@ -40,11 +40,13 @@ abi_enum! {
 
 impl NetPacketLayer3Type {
     /// Microsoft's `NetPacketIsIpv4`.
+    #[inline]
     pub fn is_ipv4(self) -> bool {
         (1..=3).contains(&self.0)
     }
 
     /// Microsoft's `NetPacketIsIpv6`.
+    #[inline]
     pub fn is_ipv6(self) -> bool {
         (4..=6).contains(&self.0)
     }
@@ -77,6 +79,7 @@ const _: () = assert!(size_of::<NetPacketLayout>() == 5 && align_of::<NetPacketL
 impl NetPacketLayout {
     /// Layout of an Ethernet frame. Lengths are in bytes; bits beyond a field
     /// are cut off.
+    #[inline]
     pub fn new(
         (layer2, layer2_length): (NetPacketLayer2Type, u32),
         (layer3, layer3_length): (NetPacketLayer3Type, u32),
@@ -93,41 +96,49 @@ impl NetPacketLayout {
         ])
     }
 
+    #[inline]
     fn lengths(self) -> u16 {
         u16::from_le_bytes([self.0[0], self.0[1]])
     }
 
     /// Length of the link header, tags included.
+    #[inline]
     pub fn layer2_header_length(self) -> u32 {
         u32::from(self.lengths() & 0x7f)
     }
 
     /// Length of the network header, options and extension headers included.
+    #[inline]
     pub fn layer3_header_length(self) -> u32 {
         u32::from(self.lengths() >> 7)
     }
 
     /// Length of the transport header, options included.
+    #[inline]
     pub fn layer4_header_length(self) -> u32 {
         u32::from(self.0[2])
     }
 
     /// Kind of link header.
+    #[inline]
     pub fn layer2_type(self) -> NetPacketLayer2Type {
         NetPacketLayer2Type(u32::from(self.0[3] & 0xf))
     }
 
     /// Kind of network header.
+    #[inline]
     pub fn layer3_type(self) -> NetPacketLayer3Type {
         NetPacketLayer3Type(u32::from(self.0[3] >> 4))
     }
 
     /// Kind of transport header.
+    #[inline]
     pub fn layer4_type(self) -> NetPacketLayer4Type {
         NetPacketLayer4Type(u32::from(self.0[4] & 0xf))
     }
 
     /// Offset of the transport header from the start of the frame.
+    #[inline]
     pub fn layer4_offset(self) -> u32 {
         self.layer2_header_length() + self.layer3_header_length()
     }
@@ -180,6 +191,7 @@ const _: () = {
 
 impl NetPacket {
     /// A received packet of `count` fragments from `index` on.
+    #[inline]
     pub fn new(index: u32, count: u16) -> Self {
         Self {
             fragment_index: index,
@@ -189,17 +201,20 @@ impl NetPacket {
     }
 
     /// Tx: the framework could not translate the packet. Rx: returned unused.
+    #[inline]
     pub fn ignore(self) -> bool {
         self.bits & IGNORE != 0
     }
 
     /// The bit that is the client's own.
+    #[inline]
     pub fn scratch(self) -> bool {
         self.bits & SCRATCH != 0
     }
 
     /// With the ignore bit set or cleared.
     #[must_use]
+    #[inline]
     pub fn with_ignore(self, ignore: bool) -> Self {
         let bits = self.bits & !IGNORE | u8::from(ignore);
         Self { bits, ..self }
@@ -207,6 +222,7 @@ impl NetPacket {
 
     /// With the client's own bit set or cleared.
     #[must_use]
+    #[inline]
     pub fn with_scratch(self, scratch: bool) -> Self {
         let bits = self.bits & !SCRATCH | u8::from(scratch) << 1;
         Self { bits, ..self }
@@ -214,17 +230,20 @@ impl NetPacket {
 
     /// With the headers described.
     #[must_use]
+    #[inline]
     pub fn with_layout(self, layout: NetPacketLayout) -> Self {
         Self { layout, ..self }
     }
 
     /// The bits no client may change.
+    #[inline]
     pub(crate) fn reserved(self) -> u8 {
         self.bits & RESERVED
     }
 
     /// The element as the three words it is stored as: the ring is read and
     /// written word by word, never as a structure.
+    #[inline]
     pub(crate) fn to_words(self) -> [u32; 3] {
         let l = self.layout.0;
         let [c0, c1] = self.fragment_count.to_ne_bytes();
@@ -236,6 +255,7 @@ impl NetPacket {
     }
 
     /// The reverse of [`Self::to_words`].
+    #[inline]
     pub(crate) fn from_words(words: [u32; 3]) -> Self {
         let [c0, c1, l0, l1] = words[1].to_ne_bytes();
         let [l2, l3, l4, bits] = words[2].to_ne_bytes();

@@ -28,6 +28,7 @@ pub(crate) enum Index {
 }
 
 impl Index {
+    #[inline]
     const fn offset(self) -> usize {
         match self {
             Self::Begin => offset_of!(NetRingHeader, begin_index),
@@ -82,30 +83,35 @@ impl RingMemory {
     }
 
     /// `NumberOfElements - 1`, the private copy.
+    #[inline]
     pub(crate) fn mask(&self) -> u32 {
         self.mask
     }
 
     /// Reads an index, masked. Acquire: what the other side wrote into elements
     /// before it published the index is visible afterwards.
+    #[inline]
     pub(crate) fn load_index(&self, index: Index) -> u32 {
         self.load_index_raw(index) & self.mask
     }
 
     /// Reads an index as it stands, for those who must notice a wrong one.
+    #[inline]
     pub(crate) fn load_index_raw(&self, index: Index) -> u32 {
         self.atomic(index.offset()).load(Ordering::Acquire)
     }
 
     /// Publishes an index. Release: element writes come first.
+    #[inline]
     pub(crate) fn store_index(&self, index: Index, value: u32) {
         let value = value & self.mask;
         self.atomic(index.offset()).store(value, Ordering::Release);
     }
 
     /// Reads the word at `offset` of an element; 0 beyond the stride.
+    #[inline]
     pub(crate) fn load_u32(&self, element: u32, offset: u32) -> u32 {
-        match self.locate(element, offset, 4) {
+        match self.locate(element, offset, 4, 4) {
             // SAFETY: `locate` returned a pointer to 4 aligned bytes of the ring.
             Some(at) => unsafe { at.cast::<u32>().read_volatile() },
             None => 0,
@@ -113,16 +119,18 @@ impl RingMemory {
     }
 
     /// Writes the word at `offset` of an element; nothing beyond the stride.
+    #[inline]
     pub(crate) fn store_u32(&self, element: u32, offset: u32, value: u32) {
-        if let Some(at) = self.locate(element, offset, 4) {
+        if let Some(at) = self.locate(element, offset, 4, 4) {
             // SAFETY: `locate` returned a pointer to 4 aligned bytes of the ring.
             unsafe { at.cast::<u32>().write_volatile(value) };
         }
     }
 
     /// Reads the double word at `offset` of an element; 0 beyond the stride.
+    #[inline]
     pub(crate) fn load_u64(&self, element: u32, offset: u32) -> u64 {
-        match self.locate(element, offset, 8) {
+        match self.locate(element, offset, 8, 8) {
             // SAFETY: `locate` returned a pointer to 8 aligned bytes of the ring.
             Some(at) => unsafe { at.cast::<u64>().read_volatile() },
             None => 0,
@@ -131,16 +139,18 @@ impl RingMemory {
 
     /// Writes the double word at `offset` of an element; nothing beyond the
     /// stride.
+    #[inline]
     pub(crate) fn store_u64(&self, element: u32, offset: u32, value: u64) {
-        if let Some(at) = self.locate(element, offset, 8) {
+        if let Some(at) = self.locate(element, offset, 8, 8) {
             // SAFETY: `locate` returned a pointer to 8 aligned bytes of the ring.
             unsafe { at.cast::<u64>().write_volatile(value) };
         }
     }
 
     /// Reads the byte at `offset` of an element; 0 beyond the stride.
+    #[inline]
     pub(crate) fn load_u8(&self, element: u32, offset: u32) -> u8 {
-        match self.locate(element, offset, 1) {
+        match self.locate(element, offset, 1, 1) {
             // SAFETY: `locate` returned a pointer to a byte of the ring.
             Some(at) => unsafe { at.read_volatile() },
             None => 0,
@@ -148,17 +158,53 @@ impl RingMemory {
     }
 
     /// Writes the byte at `offset` of an element; nothing beyond the stride.
+    #[inline]
     pub(crate) fn store_u8(&self, element: u32, offset: u32, value: u8) {
-        if let Some(at) = self.locate(element, offset, 1) {
+        if let Some(at) = self.locate(element, offset, 1, 1) {
             // SAFETY: `locate` returned a pointer to a byte of the ring.
             unsafe { at.write_volatile(value) };
         }
     }
 
+    /// Reads three words from `offset` of an element on; zeros beyond the stride.
+    #[inline]
+    pub(crate) fn load_words(&self, element: u32, offset: u32) -> [u32; 3] {
+        let Some(at) = self.locate(element, offset, 12, 4) else {
+            return [0; 3];
+        };
+        [0, 1, 2].map(|word| {
+            // SAFETY: `locate` returned a pointer to 12 bytes of the ring, which hold 3 words.
+            let at = unsafe { at.cast::<u32>().add(word) };
+            // SAFETY: those bytes are aligned to 4.
+            unsafe { at.read_volatile() }
+        })
+    }
+
+    /// Writes three words from `offset` of an element on; nothing beyond the stride.
+    #[inline]
+    pub(crate) fn store_words(&self, element: u32, offset: u32, words: [u32; 3]) {
+        let Some(at) = self.locate(element, offset, 12, 4) else {
+            return;
+        };
+        for (word, value) in words.into_iter().enumerate() {
+            // SAFETY: `locate` returned a pointer to 12 bytes of the ring, which hold 3 words.
+            let at = unsafe { at.cast::<u32>().add(word) };
+            // SAFETY: those bytes are aligned to 4.
+            unsafe { at.write_volatile(value) };
+        }
+    }
+
     /// Zeroes an element with everything beside it.
+    #[inline]
     pub(crate) fn zero(&self, element: u32) {
-        for offset in (0..self.stride).step_by(8) {
-            self.store_u64(element, offset, 0);
+        let Some(start) = self.locate(element, 0, self.stride, 8) else {
+            return;
+        };
+        for word in 0..self.stride as usize / 8 {
+            // SAFETY: `locate` returned a pointer to a stride's bytes of the ring.
+            let at = unsafe { start.cast::<u64>().add(word) };
+            // SAFETY: those bytes are aligned to 8, as strides are multiples of it.
+            unsafe { at.write_volatile(0) };
         }
     }
 
@@ -169,6 +215,7 @@ impl RingMemory {
     }
 
     /// Distance between two elements in bytes.
+    #[inline]
     pub(crate) fn stride(&self) -> u32 {
         self.stride
     }
@@ -198,12 +245,14 @@ impl RingMemory {
         self.store_at(word * 4, value);
     }
 
+    #[inline]
     fn store_at(&self, offset: usize, value: u32) {
         self.atomic(offset).store(value, Ordering::Relaxed);
     }
 
     /// The word of the head at `offset`, which callers keep below
     /// `BUFFER_OFFSET` and a multiple of 4.
+    #[inline]
     fn atomic(&self, offset: usize) -> &AtomicU32 {
         assert!(offset + 4 <= NetRingHeader::BUFFER_OFFSET && offset.is_multiple_of(4));
         // SAFETY: the assertion keeps the word inside the head, which every
@@ -215,9 +264,17 @@ impl RingMemory {
     }
 
     /// The address of `length` bytes at `offset` of an element. `None` if they
-    /// do not lie inside the element or are not aligned to their length.
-    fn locate(&self, element: u32, offset: u32, length: u32) -> Option<NonNull<u8>> {
-        if offset + length > self.stride || !offset.is_multiple_of(length) {
+    /// do not lie inside the element or their offset is no multiple of
+    /// `alignment`, which is 8 at most.
+    #[inline]
+    fn locate(
+        &self,
+        element: u32,
+        offset: u32,
+        length: u32,
+        alignment: u32,
+    ) -> Option<NonNull<u8>> {
+        if offset + length > self.stride || !offset.is_multiple_of(alignment) {
             return None;
         }
         let start = (element & self.mask) as usize * self.stride as usize + offset as usize;

@@ -55,6 +55,7 @@ impl RingSet {
 
     /// Takes a buffer from the pool, attaches it to a fragment element and
     /// writes the element. Returns `None` if the pool is empty.
+    #[inline]
     pub(crate) fn attach(&mut self, index: u32) -> Option<BufferId> {
         let id = self.pool.take()?;
         if let Some(watch) = &mut self.watch {
@@ -65,6 +66,7 @@ impl RingSet {
     }
 
     /// Detaches the buffer of a fragment element and returns it to the pool.
+    #[inline]
     pub(crate) fn release(&mut self, index: u32) {
         let slot = &mut self.attached[(index & self.fragments.mask()) as usize];
         if let Some(id) = slot.take() {
@@ -81,6 +83,7 @@ impl RingSet {
     }
 
     /// The buffer of a fragment is about to be the client's.
+    #[inline]
     pub(crate) fn fence(&self, index: u32) {
         if let (Some(_), Some(id)) = (&self.watch, self.attached(index)) {
             self.pool.guard(id, false);
@@ -88,6 +91,7 @@ impl RingSet {
     }
 
     /// The buffer of a fragment was the client's.
+    #[inline]
     pub(crate) fn inspect(&mut self, index: u32) {
         let id = self.attached(index);
         if let (Some(watch), Some(id)) = (&mut self.watch, id) {
@@ -96,16 +100,19 @@ impl RingSet {
     }
 
     /// What was seen since the last call.
+    #[inline]
     pub(crate) fn take_intrusion(&mut self) -> Option<Intrusion> {
         self.watch.as_mut()?.take()
     }
 
     /// The buffer attached to a fragment element.
+    #[inline]
     pub(crate) fn attached(&self, index: u32) -> Option<BufferId> {
         self.attached[(index & self.fragments.mask()) as usize]
     }
 
     /// Writes a fragment element's address for clients that read it.
+    #[inline]
     pub(crate) fn write_virtual_address(&self, index: u32, id: BufferId) {
         if let Some(offset) = self.fragment_layout.virtual_address {
             let address = self.pool.client_slice(id).ptr_guard().as_ptr() as u64;

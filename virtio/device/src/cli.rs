@@ -11,7 +11,7 @@ use virtio::net::FeatureSet;
 use virtio::spec::net::feature::*;
 use virtio::transport::TransportError;
 use virtio::transport::in_process::{Device, DeviceConfig, Echo, InProcess, Link};
-use virtio_hostile::{CATALOGUE, Lie};
+use virtio_hostile::{CATALOGUE, Format, Lie};
 
 use crate::model::{InProcessModel, device_config};
 use crate::server::{Server, ServerError};
@@ -39,8 +39,13 @@ struct Cli {
 }
 
 fn lie(name: &str) -> Result<&'static Lie, String> {
-    let found = CATALOGUE.iter().find(|lie| lie.name == name);
-    found.ok_or_else(|| "no lie has that name; docs/lies.md lists them".to_owned())
+    match CATALOGUE.iter().find(|lie| lie.name == name) {
+        Some(lie) if lie.can_be_told_in(Format::Split) => Ok(lie),
+        Some(_) => {
+            Err("it can be told in packed rings only, which are not offered here".to_owned())
+        }
+        None => Err("no lie has that name; docs/lies.md lists them".to_owned()),
+    }
 }
 
 /// Why the device ended.

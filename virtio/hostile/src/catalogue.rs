@@ -1,18 +1,27 @@
 //! All the lies, by where a driver meets them.
 
 mod frame;
+mod packed;
 mod ring;
 mod running;
 mod start;
 
 use std::sync::LazyLock;
 
-use super::{Act, DeviceConfig, Layer, Lie, Outcome};
+use super::{Act, DeviceConfig, Format, Layer, Lie, Outcome};
 use virtio::net::FeatureSet;
 
 /// Every lie, each with a name and a rule of its own.
-pub static CATALOGUE: LazyLock<Vec<Lie>> =
-    LazyLock::new(|| [ring::LIES, frame::LIES, start::LIES, running::LIES].concat());
+pub static CATALOGUE: LazyLock<Vec<Lie>> = LazyLock::new(|| {
+    [
+        ring::LIES,
+        packed::LIES,
+        frame::LIES,
+        start::LIES,
+        running::LIES,
+    ]
+    .concat()
+});
 
 const fn lie(
     name: &'static str,
@@ -28,6 +37,7 @@ const fn lie(
         rule,
         outcome,
         layer,
+        only: None,
         made: |_| {},
         act,
     }
@@ -36,6 +46,13 @@ const fn lie(
 impl Lie {
     const fn made(self, made: fn(&mut DeviceConfig)) -> Self {
         Self { made, ..self }
+    }
+
+    const fn only(self, format: Format) -> Self {
+        Self {
+            only: Some(format),
+            ..self
+        }
     }
 }
 

@@ -8,9 +8,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use virtio::Transport;
-use virtio::transport::in_process::{DeviceConfig, Frame, Port};
+use virtio::transport::in_process::{Frame, Port};
 
-use crate::{Act, Lie, LyingDevice, Outcome, Registers, Role, frames};
+use crate::{Act, Format, Lie, LyingDevice, Outcome, Registers, Role, frames};
 
 /// A driver for virtio-net, as far as an examination needs it. An error is what the driver itself
 /// says; whoever uses the driver then has it start anew.
@@ -67,7 +67,7 @@ pub struct Observed {
     pub resets: u32,
     /// Whether frames passed at the end.
     pub passes: bool,
-    /// It was given no occasion to notice, because it has no control queue.
+    /// It was given no occasion to notice, because it has no control queue, or no packed ring.
     pub unconcerned: bool,
 }
 
@@ -96,7 +96,7 @@ impl fmt::Display for Observed {
             return write!(f, "refused: {reason}");
         }
         if self.unconcerned {
-            return f.write_str("has no control queue");
+            return f.write_str("has not what the lie is about");
         }
         f.write_str(if self.passes {
             "frames pass"
@@ -130,13 +130,18 @@ const FIRST_TAG: u8 = 100;
 /// Short enough that these exchanges go round it, so that drivers take back what they sent.
 const TRANSMIT_RING: u16 = 16;
 
-/// Tells `lie` to a driver, and waits at most `patience` for each thing it is to do.
+/// Tells `lie` to a driver whose rings are to be of this `format`, and waits at most `patience`
+/// for each thing it is to do.
 ///
 /// # Panics
 /// When frames do not pass before the lie is told: the driver or its adapter does not work.
-pub fn examine<D: DriverUnderTest>(lie: &'static Lie, patience: Duration) -> Observed {
+pub fn examine<D: DriverUnderTest>(
+    lie: &'static Lie,
+    format: Format,
+    patience: Duration,
+) -> Observed {
     let port = Port::default();
-    let mut config = DeviceConfig::default();
+    let mut config = format.device();
     config.queue_sizes[1] = TRANSMIT_RING;
     let made = lie.device(config, port.clone());
     let (transport, device) = made.expect("an in-process device needs a few descriptors only");
@@ -158,7 +163,12 @@ pub fn examine<D: DriverUnderTest>(lie: &'static Lie, patience: Duration) -> Obs
             return exam.seen;
         }
     }
-    exam.run();
+    let is_packed = exam.device.accepted_features().ring().packed;
+    if is_packed == (format == Format::Packed) {
+        exam.run();
+    } else {
+        exam.seen.unconcerned = true;
+    }
     exam.seen
 }
 

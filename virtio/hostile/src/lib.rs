@@ -42,6 +42,8 @@ pub struct Lie {
     pub outcome: Outcome,
     /// Which part of a driver has to notice.
     pub layer: Layer,
+    /// The only format of rings in which the lie can be told, if there is but one.
+    pub only: Option<Format>,
     /// How the device is made, so that the lie can be told or because that is the lie.
     pub made: fn(&mut DeviceConfig),
     /// What the device does.
@@ -72,6 +74,28 @@ pub enum Outcome {
     GiveUp,
     /// The device counts as removed.
     Gone,
+}
+
+/// The format of a device's rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A descriptor table and two rings.
+    Split,
+    /// One ring of descriptors that both sides write.
+    Packed,
+}
+
+impl Format {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Split, Self::Packed];
+
+    /// A device whose rings are of this format, if its driver knows it.
+    pub fn device(self) -> DeviceConfig {
+        match self {
+            Self::Split => DeviceConfig::default(),
+            Self::Packed => DeviceConfig::default().with_packed_ring(),
+        }
+    }
 }
 
 /// Which part of a driver has to notice a lie.
@@ -113,6 +137,15 @@ pub enum Act {
         flags: u16,
         /// How far behind the next index to be seen `avail_event` stands.
         behind: u16,
+        /// The flags of the device's event suppression structure, in a packed ring.
+        event_flags: u16,
+    },
+    /// The device's event suppression structure is always this.
+    Event {
+        /// Offset and wrap counter.
+        word: u16,
+        /// `flags`.
+        flags: u16,
     },
     /// Interrupts come otherwise than they should.
     Interrupts(Interrupts),
@@ -155,13 +188,17 @@ pub enum Overwrite {
     TransmitBuffers,
 }
 
-/// What a device is about to write into the used ring.
+/// What a device is about to write into a ring of buffers that it has used.
 #[derive(Clone, Debug)]
 pub struct UsedEntries {
     /// `id` and `len` of each entry.
     pub entries: Vec<(u32, u32)>,
-    /// The index after them.
+    /// The index after them, in a split ring.
     pub idx: u16,
+    /// Flags that are the opposite of what they should be, in a packed ring.
+    pub flags: u16,
+    /// Descriptors that are left out before the first entry, in a packed ring.
+    pub skipped: u16,
     /// Entries of the ring.
     pub size: u16,
     /// A head that is not with the device, or the ring's size if all are.
@@ -169,6 +206,11 @@ pub struct UsedEntries {
 }
 
 impl Lie {
+    /// Whether the lie can be told in rings of this format.
+    pub fn can_be_told_in(&self, format: Format) -> bool {
+        self.only.is_none_or(|only| only == format)
+    }
+
     /// Whether the lie is on from the device's birth.
     pub fn is_told_at_birth(&self) -> bool {
         use Interrupts::Early;

@@ -7,8 +7,10 @@ use std::io::{self, Read};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{CATALOGUE, DriverUnderTest, Lie, examine};
+use crate::{CATALOGUE, DriverUnderTest, Format, Lie, examine};
 
+/// The argument for packed rings instead of split ones.
+const PACKED: &str = "--packed";
 /// The argument by which this program calls itself.
 const CHILD: &str = "--in-this-process";
 /// What stands before the result among whatever a driver prints.
@@ -35,19 +37,29 @@ struct Row {
 }
 
 /// The main function of such a program. Names of lies as arguments choose some, otherwise all
-/// are told; the exit code is 0 if each ended as owed or gave no occasion.
+/// are told, in split rings or with `--packed` in packed ones; the exit code is 0 if each ended
+/// as owed or gave no occasion.
 pub fn main<D: DriverUnderTest>(patience: Duration) -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let all = arguments.len();
+    arguments.retain(|argument| argument != PACKED);
+    let format = match arguments.len() == all {
+        true => Format::Split,
+        false => Format::Packed,
+    };
     if let [first, name] = arguments.as_slice()
         && first == CHILD
     {
-        return in_this_process::<D>(name, patience);
+        return in_this_process::<D>(name, format, patience);
     }
-    let chosen = |lie: &&Lie| arguments.is_empty() || arguments.iter().any(|a| a == lie.name);
+    let chosen = |lie: &&Lie| {
+        let named = arguments.is_empty() || arguments.iter().any(|a| a == lie.name);
+        named && lie.can_be_told_in(format)
+    };
     let mut rows = Vec::new();
     println!("| lie | owed | | what was seen |\n|---|---|---|---|");
     for lie in CATALOGUE.iter().filter(chosen) {
-        let row = examined(lie, 12 * patience);
+        let row = examined(lie, format, 12 * patience);
         println!("{row}");
         rows.push(row);
     }
@@ -76,12 +88,12 @@ impl std::fmt::Display for Row {
     }
 }
 
-fn in_this_process<D: DriverUnderTest>(name: &str, patience: Duration) -> ExitCode {
+fn in_this_process<D: DriverUnderTest>(name: &str, format: Format, patience: Duration) -> ExitCode {
     let Some(lie) = CATALOGUE.iter().find(|lie| lie.name == name) else {
         eprintln!("there is no lie called {name}");
         return ExitCode::from(2);
     };
-    let seen = examine::<D>(lie, patience);
+    let seen = examine::<D>(lie, format, patience);
     let verdict = match seen.is_owed_for(lie) {
         _ if seen.unconcerned => Verdict::NotAsked,
         true => Verdict::AsOwed,
@@ -92,16 +104,17 @@ fn in_this_process<D: DriverUnderTest>(name: &str, patience: Duration) -> ExitCo
     ExitCode::SUCCESS
 }
 
-fn examined(lie: &'static Lie, limit: Duration) -> Row {
-    let (verdict, seen) = match run_child(lie.name, limit) {
+fn examined(lie: &'static Lie, format: Format, limit: Duration) -> Row {
+    let (verdict, seen) = match run_child(lie.name, format, limit) {
         Ok(ended) => ended,
         Err(error) => (Verdict::Lost, format!("could not be examined: {error}")),
     };
     Row { lie, verdict, seen }
 }
 
-fn run_child(name: &str, limit: Duration) -> io::Result<(Verdict, String)> {
+fn run_child(name: &str, format: Format, limit: Duration) -> io::Result<(Verdict, String)> {
     let mut child = Command::new(std::env::current_exe()?)
+        .args((format == Format::Packed).then_some(PACKED))
         .args([CHILD, name])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

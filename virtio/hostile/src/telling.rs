@@ -37,7 +37,7 @@ impl Telling {
                 told.planted.push_back(frame);
             }
             Act::Flicker => {
-                let frame = Delivery::new(segmented(), &tcp4(4000));
+                let frame = Delivery::new(segmented(), &tcp4(3900));
                 told.planted.push_back(frame);
             }
             _ => {}
@@ -134,9 +134,9 @@ impl Conduct for Telling {
         self.told().planted.pop_front()
     }
 
-    fn taken(&mut self, ring: &RingView<'_>, head: u16) {
+    fn taken(&mut self, ring: &RingView<'_>, id: u16) {
         if let Some(Act::Overwrite(what)) = self.act() {
-            rings::overwrite(ring, what, head);
+            rings::overwrite(ring, what, id);
         }
     }
 
@@ -145,6 +145,10 @@ impl Conduct for Telling {
         match told.act {
             Some(Act::Overwrite(Overwrite::TransmitBuffers)) if ring.role == Role::Transmit => {
                 rings::overwrite_buffers(ring, used);
+                None
+            }
+            Some(Act::Overwrite(what)) => {
+                rings::overwrite_at_use(ring, what);
                 None
             }
             Some(Act::Used(role, tell)) if role == ring.role => {
@@ -176,8 +180,18 @@ impl Conduct for Telling {
     }
 
     fn visited(&mut self, ring: &RingView<'_>) {
-        if let Some(Act::Suppression { flags, behind }) = self.act() {
-            rings::suppress(ring, flags, behind);
+        match self.act() {
+            Some(Act::Suppression {
+                flags,
+                behind,
+                event_flags,
+            }) => {
+                rings::suppress(ring, flags, behind);
+                rings::ask_for_doorbells(ring, 0, event_flags);
+            }
+            Some(Act::Overwrite(Overwrite::NextUsed)) => rings::write_ahead(ring),
+            Some(Act::Event { word, flags }) => rings::ask_for_doorbells(ring, word, flags),
+            _ => {}
         }
     }
 }

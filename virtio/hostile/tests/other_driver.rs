@@ -4,15 +4,17 @@
 mod adapter;
 #[path = "../examples/virtio_drivers/machine.rs"]
 mod machine;
+#[path = "../examples/virtio_drivers/registers.rs"]
+mod registers;
 
 use std::time::Duration;
 
 use adapter::Rcore;
-use virtio_hostile::{CATALOGUE, Observed, examine};
+use virtio_hostile::{CATALOGUE, Format, Observed, examine};
 
 fn seen(name: &str) -> (bool, Observed) {
     let lie = CATALOGUE.iter().find(|lie| lie.name == name).expect(name);
-    let seen = examine::<Rcore>(lie, Duration::from_secs(5));
+    let seen = examine::<Rcore>(lie, Format::Split, Duration::from_secs(5));
     (seen.is_owed_for(lie), seen)
 }
 

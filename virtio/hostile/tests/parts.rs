@@ -22,6 +22,16 @@ fn lies(layer: Layer) -> impl Iterator<Item = &'static Lie> {
     CATALOGUE.iter().filter(move |lie| lie.layer == layer)
 }
 
+/// The lies of a layer, each in every format in which it can be told.
+fn lies_in_rings(layer: Layer) -> impl Iterator<Item = (&'static Lie, Format)> {
+    lies(layer)
+        .flat_map(|lie| {
+            let formats = Format::ALL.into_iter();
+            formats.map(move |format| (lie, format))
+        })
+        .filter(|(lie, format)| lie.can_be_told_in(*format))
+}
+
 fn named(name: &str) -> &'static Lie {
     CATALOGUE.iter().find(|lie| lie.name == name).expect(name)
 }
@@ -59,11 +69,17 @@ impl DerefMut for LiedTo {
 }
 
 fn nic(lie: &Lie, features: FeatureSet) -> (LiedTo, Port) {
-    let mut config = DeviceConfig::default();
+    nic_of(lie, Format::Split, features)
+}
+
+fn nic_of(lie: &Lie, format: Format, features: FeatureSet) -> (LiedTo, Port) {
+    let mut config = format.device();
+    let rings = FeatureSet::of(&[VIRTIO_F_RING_PACKED]).and(config.offered);
+    let features = FeatureSet(features.0 | rings.0);
     (lie.made)(&mut config);
     let (port, offered) = (Port::default(), config.offered);
     let sizes = config.queue_sizes.clone();
-    let (transport, device) = lie.device(DeviceConfig::default(), port.clone()).unwrap();
+    let (transport, device) = lie.device(format.device(), port.clone()).unwrap();
     let honest = Device::clone(&device);
     let nic = Nic::on(
         transport,
@@ -119,9 +135,13 @@ fn lied_to(nic: &mut Nic, role: Role) -> Result<Option<Used>, DeviceFault> {
     Ok(said)
 }
 
-fn fault_named(name: &str) -> fn(&DeviceFault) -> bool {
+fn fault_named(name: &str, format: Format) -> fn(&DeviceFault) -> bool {
     use DeviceFault::*;
     match name {
+        // An id is that of a buffer, whatever its descriptors: this is another one's.
+        "used-id-inside-a-chain" if format == Format::Packed => {
+            |f| matches!(f, UsedIdNotOutstanding { id: 1 })
+        }
         "used-id-beyond-table" => |f| matches!(f, UsedIdOutOfRange { id: 256, size: 256 }),
         "used-id-wider-than-an-index" => |f| matches!(f, UsedIdOutOfRange { id: 0x1_0000, .. }),
         "used-id-never-given" => |f| matches!(f, UsedIdNotOutstanding { .. }),
@@ -144,17 +164,18 @@ fn fault_named(name: &str) -> fn(&DeviceFault) -> bool {
 
 #[test]
 fn lies_about_used_entries_break_the_queue_or_lose_the_length() {
-    for lie in lies(Layer::Queue) {
+    for (lie, format) in lies_in_rings(Layer::Queue) {
         let Act::Used(role, _) = lie.act else {
             continue;
         };
-        let (mut nic, port) = nic(lie, ALL);
+        let (mut nic, port) = nic_of(lie, format, ALL);
         nic.device.tell(lie);
         let said = lied_to(&mut nic, role);
         match lie.outcome {
             Outcome::Break => {
                 let fault = said.expect_err(lie.name);
-                assert!(fault_named(lie.name)(&fault), "{}: {fault}", lie.name);
+                let expected = fault_named(lie.name, format);
+                assert!(expected(&fault), "{}: {format:?}: {fault}", lie.name);
             }
             Outcome::Drop | Outcome::Ignore => {
                 let used = said.unwrap().expect(lie.name);
@@ -175,11 +196,14 @@ fn lies_about_used_entries_break_the_queue_or_lose_the_length() {
 
 #[test]
 fn a_queue_that_broke_stays_broken_and_a_reset_mends_the_device() {
-    for lie in lies(Layer::Queue).filter(|lie| lie.outcome == Outcome::Break) {
+    for (lie, format) in lies_in_rings(Layer::Queue) {
+        if lie.outcome != Outcome::Break {
+            continue;
+        }
         let Act::Used(role, _) = lie.act else {
             panic!("{}", lie.name)
         };
-        let (mut nic, port) = nic(lie, ALL);
+        let (mut nic, port) = nic_of(lie, format, ALL);
         nic.device.tell(lie);
         let fault = lied_to(&mut nic, role).unwrap_err();
         let queue = match role {
@@ -209,21 +233,26 @@ fn a_queue_that_broke_stays_broken_and_a_reset_mends_the_device() {
 #[test]
 fn a_buffer_that_was_given_anew_and_not_shown_is_not_used_again() {
     let lie = named("used-id-twice");
-    let (mut nic, _) = nic(lie, ALL);
-    nic.device.tell(lie);
-    nic.device.settle();
-    let used = nic.rx.vq.pop_used().unwrap().unwrap();
-    nic.rx.vq.add(used.slot);
-    let fault = DeviceFault::UsedIdNotOutstanding { id: 0 };
-    assert_eq!(nic.rx.vq.pop_used(), Err(fault));
+    for format in Format::ALL {
+        let (mut nic, _) = nic_of(lie, format, ALL);
+        nic.device.tell(lie);
+        nic.device.settle();
+        let used = nic.rx.vq.pop_used().unwrap().unwrap();
+        nic.rx.vq.add(used.slot);
+        let fault = DeviceFault::UsedIdNotOutstanding { id: 0 };
+        assert_eq!(nic.rx.vq.pop_used(), Err(fault));
+    }
 }
 
 #[test]
 fn lies_about_what_the_driver_wrote_change_nothing() {
     for features in [ALL, FeatureSet::of(&[VIRTIO_F_VERSION_1])] {
-        for lie in lies(Layer::Queue).filter(|lie| !matches!(lie.act, Act::Used(..))) {
+        for (lie, format) in lies_in_rings(Layer::Queue) {
+            if matches!(lie.act, Act::Used(..)) {
+                continue;
+            }
             assert_eq!(lie.outcome, Outcome::Ignore, "{}", lie.name);
-            let (mut nic, port) = nic(lie, features);
+            let (mut nic, port) = nic_of(lie, format, features);
             nic.device.tell(lie);
             // More than twice round the ring of 256.
             for turn in 0..600u32 {
@@ -246,7 +275,11 @@ struct Started {
 const PATIENCE: Duration = Duration::from_millis(50);
 
 fn start(lie: &Lie) -> Result<Started, InitError> {
-    let (transport, device) = lie.device(DeviceConfig::default(), Sink).unwrap();
+    start_in(lie, Format::Split)
+}
+
+fn start_in(lie: &Lie, format: Format) -> Result<Started, InitError> {
+    let (transport, device) = lie.device(format.device(), Sink).unwrap();
     let started = start_on(Box::new(transport));
     assert_eq!(device.violations(), [], "{}", lie.name);
     started
@@ -359,7 +392,9 @@ fn configuration_that_means_nothing_is_not_believed() {
     for name in ["mac-multicast", "mac-zero"] {
         assert_eq!(started(name).config.mac, None, "{name}");
     }
-    assert!(started("status-unknown-bits").config.link_up);
+    for name in ["announce-unasked", "status-unknown-bits"] {
+        assert!(started(name).config.link_up, "{name}");
+    }
     assert_eq!(started("speed-absurd").config.speed, None);
     assert_eq!(started("duplex-undefined").config.full_duplex, None);
     let short = started("config-too-short").config;
@@ -369,11 +404,11 @@ fn configuration_that_means_nothing_is_not_believed() {
 
 #[test]
 fn every_start_lie_ends_as_the_catalogue_says() {
-    for lie in lies(Layer::Start) {
+    for (lie, format) in lies_in_rings(Layer::Start) {
         let begin = Instant::now();
         // That a queue is missing is for a driver to see, in the sizes.
         let absent = lie.section == "Virtqueue Configuration";
-        match (lie.outcome, start(lie)) {
+        match (lie.outcome, start_in(lie, format)) {
             (Outcome::Refuse, result) => assert!(absent || result.is_err(), "{}", lie.name),
             (_, result) => assert!(result.is_ok(), "{}", lie.name),
         }
@@ -420,8 +455,8 @@ fn a_device_that_is_gone_ends_every_wait() {
 
 /// A running device with a control queue on a thread of its own; what `set_promisc` answers to
 /// `lie`, and then to none.
-fn answers(lie: &Lie) -> [Result<(), CtrlError>; 2] {
-    let (transport, device) = lie.device(DeviceConfig::default(), Sink).unwrap();
+fn answers(lie: &Lie, format: Format) -> [Result<(), CtrlError>; 2] {
+    let (transport, device) = lie.device(format.device(), Sink).unwrap();
     let idle = Idle::reset(Box::new(transport), PATIENCE).unwrap();
     let mut negotiated = idle.negotiate(all_known()).unwrap();
     let size = QueueSize::new(ControlQueue::SIZE).unwrap();
@@ -441,9 +476,9 @@ fn answers(lie: &Lie) -> [Result<(), CtrlError>; 2] {
 
 #[test]
 fn commands_end_whatever_is_answered() {
-    for lie in lies(Layer::Control) {
+    for (lie, format) in lies_in_rings(Layer::Control) {
         let begin = Instant::now();
-        let [first, second] = answers(lie);
+        let [first, second] = answers(lie, format);
         let error = first.expect_err(lie.name);
         let told = match lie.name {
             "ack-undefined" => matches!(error, CtrlError::BadAck { ack: 0x77, .. }),
@@ -464,24 +499,31 @@ fn commands_end_whatever_is_answered() {
 
 #[test]
 fn a_false_length_of_a_command_is_ignored_and_a_false_id_is_a_fault() {
-    let [first, second] = answers(named("used-len-on-control"));
-    assert_eq!((first, second), (Ok(()), Ok(())));
-    let [first, second] = answers(named("used-id-inside-a-chain"));
-    let fault = DeviceFault::UsedIdNotHead { id: 1 };
-    assert_eq!(first, Err(CtrlError::Fault(fault)));
-    assert!(second.is_err(), "the command is still out");
+    for format in Format::ALL {
+        let [first, second] = answers(named("used-len-on-control"), format);
+        assert_eq!((first, second), (Ok(()), Ok(())));
+        let [first, second] = answers(named("used-id-inside-a-chain"), format);
+        let fault = match format {
+            Format::Split => DeviceFault::UsedIdNotHead { id: 1 },
+            // There is room for one command, so this is no id at all.
+            Format::Packed => DeviceFault::UsedIdOutOfRange { id: 1, size: 1 },
+        };
+        assert_eq!(first, Err(CtrlError::Fault(fault)));
+        assert!(second.is_err(), "the command is still out");
+    }
 }
 
 #[test]
 fn frames_that_lie_arrive_as_they_are() {
     let mergeable = ALL.with(VIRTIO_NET_F_GUEST_CSUM);
-    for lie in lies(Layer::Driver) {
+    for (lie, format) in lies_in_rings(Layer::Driver) {
         let Act::Frames(deliveries) = lie.act else {
             continue;
         };
         let mut config = DeviceConfig::default();
         (lie.made)(&mut config);
-        let (mut nic, _) = nic(lie, mergeable.and(config.offered).with(VIRTIO_F_VERSION_1));
+        let features = mergeable.and(config.offered).with(VIRTIO_F_VERSION_1);
+        let (mut nic, _) = nic_of(lie, format, features);
         nic.device.tell(lie);
         for delivery in deliveries().into_iter().take(50) {
             nic.device.settle();
@@ -501,18 +543,27 @@ fn frames_that_lie_arrive_as_they_are() {
 #[test]
 fn a_header_changes_after_the_driver_was_given_it() {
     let lie = named("header-changes-while-read");
-    let (mut nic, _) = nic(lie, ALL);
-    nic.device.tell(lie);
-    nic.device.settle();
-    let now = nic.rx.receive().unwrap();
-    assert_eq!((&now[4..6], &now[6..8]), (&[0, 0][..], &[0xff, 0xff][..]));
+    for format in Format::ALL {
+        let (mut nic, _) = nic_of(lie, format, ALL);
+        nic.device.tell(lie);
+        nic.device.settle();
+        let now = nic.rx.receive().unwrap();
+        assert_eq!((&now[4..6], &now[6..8]), (&[0, 0][..], &[0xff, 0xff][..]));
+    }
 }
 
 #[test]
 fn doorbells_and_interrupts_lie_as_told() {
-    let lie = named("doorbell-never-wanted");
-    for features in [ALL, FeatureSet::of(&[VIRTIO_F_VERSION_1])] {
-        let (mut nic, port) = nic(lie, features);
+    let never = named("doorbell-never-wanted");
+    let beyond = named("event-offset-beyond-ring");
+    for (lie, format, features) in [
+        (never, Format::Split, ALL),
+        (never, Format::Split, FeatureSet::of(&[VIRTIO_F_VERSION_1])),
+        (never, Format::Packed, ALL),
+        (never, Format::Packed, FeatureSet::of(&[VIRTIO_F_VERSION_1])),
+        (beyond, Format::Packed, ALL),
+    ] {
+        let (mut nic, port) = nic_of(lie, format, features);
         exchange(&mut nic, &port, 1).unwrap();
         nic.device.tell(lie);
         nic.device.settle();
@@ -589,6 +640,38 @@ fn the_device_as_a_whole_lies_as_told() {
             .unwrap()
             .has(VIRTIO_NET_F_MRG_RXBUF)
     );
+}
+
+#[test]
+fn a_packed_ring_lies_about_used_descriptors_as_told() {
+    for name in ["used-wrap-counter-wrong", "used-descriptor-left-out"] {
+        let lie = named(name);
+        let (mut nic, port) = nic_of(lie, Format::Packed, ALL);
+        exchange(&mut nic, &port, 1).unwrap();
+        nic.device.tell(lie);
+        nic.tx.send(SlotId(4), &[0; 72]);
+        nic.device.settle();
+        assert!(port.take_sent().is_some(), "{name}: the frame has left");
+        assert_eq!(nic.tx.vq.pop_used(), Ok(None), "{name}");
+    }
+    for name in ["used-flags-stray", "used-write-flag-missing"] {
+        let lie = named(name);
+        let (mut nic, port) = nic_of(lie, Format::Packed, ALL);
+        nic.device.tell(lie);
+        nic.device.settle();
+        let flags = nic
+            .rx
+            .ring
+            .load_u16(14, std::sync::atomic::Ordering::Relaxed);
+        assert_ne!(flags, 1 << 7 | 1 << 15 | 2, "{name}");
+        assert_eq!(
+            nic.rx.receive().map(|frame| frame.len()),
+            Some(72),
+            "{name}"
+        );
+        (0..20).for_each(|tag| exchange(&mut nic, &port, tag).unwrap());
+        assert_eq!(nic.device.violations(), [], "{name}");
+    }
 }
 
 #[test]

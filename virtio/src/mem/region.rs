@@ -8,11 +8,11 @@ use std::io;
 use std::os::fd::FromRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
 use memmap2::{MmapOptions, MmapRaw};
 use vm_memory::VolatileSlice;
-#[cfg(not(loom))]
-use vm_memory::{AtomicAccess, Bytes};
 
 use super::Iova;
 
@@ -194,54 +194,81 @@ impl DmaSlice {
     /// Loads a 16-bit value; `order` as for atomics.
     #[inline]
     pub fn load_u16(&self, offset: usize, order: Ordering) -> u16 {
-        u16::from_le(self.load(offset, order))
+        #[cfg(loom)]
+        return self.load(offset, order);
+        // SAFETY: `word` checked that the bytes lie aligned inside the piece, whose mapping
+        // lives as long as the `Arc` it holds; others reach them only atomically or volatilely.
+        #[cfg(not(loom))]
+        u16::from_le(unsafe { AtomicU16::from_ptr(self.word(offset)) }.load(order))
     }
 
     /// Stores a 16-bit value; `order` as for atomics.
     #[inline]
     pub fn store_u16(&self, offset: usize, value: u16, order: Ordering) {
-        self.store(offset, value.to_le(), order);
+        #[cfg(loom)]
+        return self.store(offset, value, order);
+        // SAFETY: as in `load_u16`.
+        #[cfg(not(loom))]
+        unsafe { AtomicU16::from_ptr(self.word(offset)) }.store(value.to_le(), order);
     }
 
     /// Loads a 32-bit value.
     #[inline]
     pub fn load_u32(&self, offset: usize, order: Ordering) -> u32 {
-        u32::from_le(self.load(offset, order))
+        #[cfg(loom)]
+        return self.load(offset, order);
+        // SAFETY: `word` checked that the bytes lie aligned inside the piece, whose mapping
+        // lives as long as the `Arc` it holds; others reach them only atomically or volatilely.
+        #[cfg(not(loom))]
+        u32::from_le(unsafe { AtomicU32::from_ptr(self.word(offset)) }.load(order))
     }
 
     /// Stores a 32-bit value.
     #[inline]
     pub fn store_u32(&self, offset: usize, value: u32, order: Ordering) {
-        self.store(offset, value.to_le(), order);
+        #[cfg(loom)]
+        return self.store(offset, value, order);
+        // SAFETY: as in `load_u32`.
+        #[cfg(not(loom))]
+        unsafe { AtomicU32::from_ptr(self.word(offset)) }.store(value.to_le(), order);
     }
 
     /// Loads a 64-bit value.
     #[inline]
     pub fn load_u64(&self, offset: usize, order: Ordering) -> u64 {
-        u64::from_le(self.load(offset, order))
+        #[cfg(loom)]
+        return self.load(offset, order);
+        // SAFETY: `word` checked that the bytes lie aligned inside the piece, whose mapping
+        // lives as long as the `Arc` it holds; others reach them only atomically or volatilely.
+        #[cfg(not(loom))]
+        u64::from_le(unsafe { AtomicU64::from_ptr(self.word(offset)) }.load(order))
     }
 
     /// Stores a 64-bit value.
     #[inline]
     pub fn store_u64(&self, offset: usize, value: u64, order: Ordering) {
-        self.store(offset, value.to_le(), order);
+        #[cfg(loom)]
+        return self.store(offset, value, order);
+        // SAFETY: as in `load_u64`.
+        #[cfg(not(loom))]
+        unsafe { AtomicU64::from_ptr(self.word(offset)) }.store(value.to_le(), order);
     }
 
+    /// The word at `offset`, checked to lie aligned inside the piece.
     #[cfg(not(loom))]
     #[inline]
-    fn load<T: AtomicAccess>(&self, offset: usize, order: Ordering) -> T {
-        match self.bytes().load(offset, order) {
-            Ok(value) => value,
-            Err(_) => outside(offset, self.len),
-        }
-    }
-
-    #[cfg(not(loom))]
-    #[inline]
-    fn store<T: AtomicAccess>(&self, offset: usize, value: T, order: Ordering) {
-        if self.bytes().store(value, offset, order).is_err() {
+    fn word<T>(&self, offset: usize) -> *mut T {
+        let size = size_of::<T>();
+        let inside = offset.checked_add(size).is_some_and(|end| end <= self.len);
+        // The region itself begins on a page.
+        if !inside || !(self.offset + offset).is_multiple_of(size) {
             outside(offset, self.len);
         }
+        self.region
+            .map
+            .as_mut_ptr()
+            .wrapping_add(self.offset + offset)
+            .cast()
     }
 
     #[cfg(loom)]

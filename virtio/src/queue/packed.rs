@@ -268,8 +268,13 @@ impl PackedRing {
         // § Used Buffer Notification Suppression: the request must be visible before the last
         // look. The device does the opposite: it stores flags and then reads the request.
         fence(Ordering::SeqCst);
-        let at = usize::from(awaited.at) * desc::SIZE + desc::FLAGS;
-        Ok(awaited.is_used(self.ring.load_u16(at, Ordering::Acquire)))
+        // A device may show a batch from its end; there is nothing to take before its beginning.
+        Ok(self.shows_used(awaited) && self.shows_used(self.used))
+    }
+
+    fn shows_used(&self, at: Cursor) -> bool {
+        let flags = usize::from(at.at) * desc::SIZE + desc::FLAGS;
+        at.is_used(self.ring.load_u16(flags, Ordering::Acquire))
     }
 
     #[inline]

@@ -1,10 +1,11 @@
 //! A virtio-net device in this process: for tests, demonstrations and benchmarks that need
 //! neither a machine to emulate nor a privilege.
 //!
-//! The device reads its rings through the `virtio-queue` crate, which was written by others
-//! against the same text, over a second mapping of the driver's memory: an address that the
-//! driver did not map is an error here, as it is behind an IOMMU. It is strict: whatever a
-//! driver may not do is kept as a [`Violation`].
+//! The device reads split rings through the `virtio-queue` crate, which was written by others
+//! against the same text, and packed ones, which that crate has not, by a reading of its own.
+//! Either goes over a second mapping of the driver's memory: an address that the driver did not
+//! map is an error here, as it is behind an IOMMU. It is strict: whatever a driver may not do
+//! is kept as a [`Violation`].
 //!
 //! ```text
 //! driver ── InProcess (the transport) ──┐

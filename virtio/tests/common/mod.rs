@@ -1,6 +1,7 @@
 //! A driver small enough to be read at a glance: registers by hand, three queues, plain slots.
 #![allow(dead_code, unreachable_pub)] // each test file uses another part
 
+pub mod packed_device;
 pub mod random;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use vmm_sys_util::eventfd::EventFd;
 /// A queue with its slots, its doorbell and its interrupt.
 pub struct Queue {
     pub vq: Virtqueue,
+    pub ring: DmaSlice,
     pub slots: DmaSlice,
     pub stride: usize,
     pub bell: Box<dyn Doorbell>,
@@ -61,6 +63,7 @@ pub fn open_queue(
         .unwrap();
     Queue {
         vq,
+        ring: memory.slice(0, ring_len).unwrap(),
         slots,
         stride: shape.stride,
         bell,
@@ -148,14 +151,18 @@ impl Nic {
         Self::with_slots(config, link, features, 2048, 0x1_0080)
     }
 
-    /// The same with receive and transmit slots of so many bytes.
+    /// The same with receive and transmit slots of so many bytes. A packed ring is offered where
+    /// it is to be taken.
     pub fn with_slots(
-        config: DeviceConfig,
+        mut config: DeviceConfig,
         link: impl Link + 'static,
         features: FeatureSet,
         rx_len: u32,
         tx_len: u32,
     ) -> Self {
+        if features.ring().packed {
+            config = config.with_packed_ring();
+        }
         let sizes = config.queue_sizes.clone();
         let (transport, device) = InProcess::new(config, link).unwrap();
         Self::on(transport, device, &sizes, features, rx_len, tx_len)

@@ -4,7 +4,7 @@
 //! of its own group and carries its absolute figure beside it. Whiskers are the quartiles of the
 //! paired ratios.
 
-use std::fmt::Write;
+use figures::svg::{FAINT, INK, OTHERS, OURS, document, gridline, rect, text, whisker};
 
 use super::{Driver, Report, Row, figure};
 
@@ -16,9 +16,6 @@ const TOP: f64 = 142.0;
 const BAR: f64 = 17.0;
 const BAR_STEP: f64 = 20.0;
 const GROUP_GAP: f64 = 22.0;
-const INK: &str = "#1f2933";
-const FAINT: &str = "#616e7c";
-const FONT: &str = "font-family=\"'DejaVu Sans', Verdana, Helvetica, Arial, sans-serif\"";
 
 pub(super) fn draw(report: &Report) -> String {
     let scale = Scale::fitting(report);
@@ -29,14 +26,13 @@ pub(super) fn draw(report: &Report) -> String {
     }
     let bottom = y - GROUP_GAP + 8.0;
     let height = bottom + 62.0;
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
-         height=\"{height}\" role=\"img\" aria-labelledby=\"title\" {FONT} fill=\"{INK}\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n{}{}{}{groups}</svg>\n",
+    let content = format!(
+        "{}{}{}{groups}",
         heading(report),
         legend(),
         axis(scale, bottom)
-    )
+    );
+    document(WIDTH, height, &content)
 }
 
 /// From a ratio to a length: the axis runs from 0 to a round number beyond the longest bar.
@@ -139,9 +135,9 @@ fn legend() -> String {
 
 fn colour(driver: Driver) -> &'static str {
     match driver {
-        Driver::Kernel => "#9aa5b1",
-        Driver::KernelPt => "#c3ccd5",
-        Driver::Umnet => "#0b7285",
+        Driver::Kernel => OTHERS[0],
+        Driver::KernelPt => OTHERS[1],
+        Driver::Umnet => OURS,
     }
 }
 
@@ -149,17 +145,7 @@ fn axis(scale: Scale, bottom: f64) -> String {
     let mut out = String::new();
     for tick in scale.ticks() {
         let x = BARS_LEFT + scale.length(tick);
-        let (stroke, dash) = if tick == 1.0 {
-            (FAINT, "")
-        } else {
-            ("#e4e7eb", "2 3")
-        };
-        let _ = writeln!(
-            out,
-            "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{bottom:.1}\" stroke=\"{stroke}\" \
-             stroke-dasharray=\"{dash}\"/>",
-            TOP - 12.0
-        );
+        gridline(&mut out, x, TOP - 12.0, bottom, tick == 1.0);
         let attributes = format!("font-size=\"11\" text-anchor=\"middle\" fill=\"{FAINT}\"");
         text(&mut out, x, bottom + 16.0, &attributes, &format!("{tick}×"));
     }
@@ -220,7 +206,13 @@ fn bar(out: &mut String, report: &Report, row: &Row, driver: Driver, scale: Scal
             BARS_LEFT + scale.length(spread.q1),
             BARS_LEFT + scale.length(spread.q3),
         );
-        whisker(out, from, to, y + BAR / 2.0);
+        whisker(
+            out,
+            from,
+            to,
+            y + BAR / 2.0,
+            "quartiles of the paired ratios",
+        );
         end = end.max(to);
     }
     let weight = if driver == Driver::Umnet {
@@ -254,15 +246,6 @@ fn bar_label(row: &Row, driver: Driver) -> String {
     }
 }
 
-fn whisker(out: &mut String, from: f64, to: f64, y: f64) {
-    let (top, low) = (y - 4.0, y + 4.0);
-    let _ = writeln!(
-        out,
-        "<path d=\"M{from:.1} {top:.1}V{low:.1}M{from:.1} {y:.1}H{to:.1}M{to:.1} {top:.1}V{low:.1}\" \
-         stroke=\"{INK}\" fill=\"none\"><title>quartiles of the paired ratios</title></path>"
-    );
-}
-
 fn unit_in_words(unit: &'static str) -> &'static str {
     match unit {
         "Mb/s" => "megabits per second",
@@ -270,22 +253,4 @@ fn unit_in_words(unit: &'static str) -> &'static str {
         "/s" => "transactions per second",
         other => other,
     }
-}
-
-fn rect(out: &mut String, x: f64, y: f64, width: f64, height: f64, fill: &str) {
-    let _ = writeln!(
-        out,
-        "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"1.5\" fill=\"{fill}\"/>"
-    );
-}
-
-fn text(out: &mut String, x: f64, y: f64, attributes: &str, words: &str) {
-    let words = words
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
-    let _ = writeln!(
-        out,
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" {attributes}>{words}</text>"
-    );
 }

@@ -8,6 +8,7 @@
 
 mod adapter;
 mod machine;
+mod registers;
 
 use std::process::ExitCode;
 use std::time::Duration;

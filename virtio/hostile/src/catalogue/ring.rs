@@ -2,7 +2,8 @@
 
 use super::lie;
 use crate::Outcome::{self, *};
-use crate::{Act, Interrupts, Layer, Lie, Overwrite, Registers, Role, UsedEntries};
+use crate::{Act, Format, Interrupts, Layer, Lie, Overwrite, Registers, Role, UsedEntries};
+use virtio::spec::ring::packed::event;
 
 const USED_RING: &str = "The Virtqueue Used Ring";
 
@@ -38,7 +39,8 @@ pub(super) const LIES: &[Lie] = &[
         Break,
         Role::Receive,
         |u| u.entries[0].0 |= 0x1_0000,
-    ),
+    )
+    .only(Format::Split),
     used(
         "used-id-never-given",
         "an id names a buffer that was made available",
@@ -69,14 +71,16 @@ pub(super) const LIES: &[Lie] = &[
         Break,
         Role::Receive,
         |u| u.idx = u.idx.wrapping_add(u.size),
-    ),
+    )
+    .only(Format::Split),
     used(
         "used-idx-runs-backwards",
         "the index never moves back",
         Break,
         Role::Receive,
         |u| u.idx = u.idx.wrapping_sub(2),
-    ),
+    )
+    .only(Format::Split),
     used(
         "used-len-beyond-buffer",
         "len is at most what the buffer holds",
@@ -134,7 +138,8 @@ pub(super) const LIES: &[Lie] = &[
         Ignore,
         Layer::Queue,
         Act::Overwrite(Overwrite::AvailEntries),
-    ),
+    )
+    .only(Format::Split),
     lie(
         "used-entry-ahead",
         USED_RING,
@@ -142,7 +147,8 @@ pub(super) const LIES: &[Lie] = &[
         Ignore,
         Layer::Queue,
         Act::Overwrite(Overwrite::NextUsed),
-    ),
+    )
+    .only(Format::Split),
     lie(
         "transmit-buffer-overwritten",
         "The Virtqueue Descriptor Table",
@@ -161,6 +167,7 @@ pub(super) const LIES: &[Lie] = &[
         Act::Suppression {
             flags: u16::MAX,
             behind: 1,
+            event_flags: event::F_DISABLE,
         },
     ),
     lie(
@@ -172,6 +179,7 @@ pub(super) const LIES: &[Lie] = &[
         Act::Suppression {
             flags: 0xfffe,
             behind: 0,
+            event_flags: u16::MAX,
         },
     ),
     lie(

@@ -2,7 +2,7 @@
 
 use super::{lie, withhold};
 use crate::Outcome::{self, *};
-use crate::{Act, Layer, Lie, Registers};
+use crate::{Act, Format, Layer, Lie, Registers};
 use virtio::net::FeatureSet;
 use virtio::spec::feature::*;
 use virtio::spec::net::config::{S_ANNOUNCE, S_LINK_UP};
@@ -61,7 +61,8 @@ pub(super) const LIES: &[Lie] = &[
         |c| {
             c.queue_sizes[0] = 100;
         },
-    ),
+    )
+    .only(Format::Split),
     made(
         "queue-size-beyond-limit",
         VQ_CONFIG,
@@ -145,9 +146,9 @@ pub(super) const LIES: &[Lie] = &[
         Ignore,
         |c| {
             // Bit 30 is reserved for ever; all ones would be a device that is gone. The packed
-            // ring is no lie, and not spoken here.
-            let packed = FeatureSet::of(&[VIRTIO_F_RING_PACKED]);
-            c.offered = FeatureSet(!(1 << 4)).without(packed);
+            // ring is no lie: it is offered where it was.
+            let other = !(1 << 4 | 1 << VIRTIO_F_RING_PACKED);
+            c.offered = FeatureSet(c.offered.0 | other);
         },
     ),
     lie(

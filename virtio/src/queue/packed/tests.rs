@@ -389,6 +389,18 @@ fn arming_looks_once_more_and_says_where() {
 }
 
 #[test]
+fn a_batch_that_is_shown_from_its_end_is_no_work_before_its_beginning() {
+    let mut rig = rig(4, true, &WRITABLE);
+    rig.post(0..4);
+    let ring = rig.ring().ring.clone();
+    ring.store_u16(16 + 14, 1 << 7 | 1 << 15, Ordering::Release);
+    assert_eq!(rig.queue.arm(2), Ok(Arming::Armed));
+    assert_eq!(rig.pop(), None);
+    rig.device_uses(0, 1);
+    assert_eq!(rig.queue.arm(2), Ok(Arming::MoreWork));
+}
+
+#[test]
 fn whatever_the_device_writes_ends_and_gives_back_only_what_it_had() {
     // Every flags and id pattern in every descriptor of a ring of two, with one buffer out.
     for flags in 0..=3u16 {

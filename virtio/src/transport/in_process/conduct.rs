@@ -67,13 +67,13 @@ pub trait Conduct: Send {
         None
     }
 
-    /// The device has taken the buffer `head` from the available ring.
-    fn taken(&mut self, ring: &RingView<'_>, head: u16) {
-        let _ = (ring, head);
+    /// The device has taken the buffer `id` from the ring: its head, in a split one.
+    fn taken(&mut self, ring: &RingView<'_>, id: u16) {
+        let _ = (ring, id);
     }
 
-    /// The device is about to hand `(head, bytes written)` back. With an answer, the used ring
-    /// has been written, and this is its index.
+    /// The device is about to hand `(id, bytes written)` back. With an answer, the ring has been
+    /// written, and the device goes on so many entries, or descriptors, further.
     fn used(&mut self, ring: &RingView<'_>, used: &[(u16, u32)]) -> Option<u16> {
         let _ = (ring, used);
         None
@@ -102,20 +102,24 @@ impl Conduct for Honest {}
 pub struct RingView<'a> {
     /// What the queue is for.
     pub role: Role,
+    /// Its format: packed, or split.
+    pub packed: bool,
     /// Descriptors.
     pub size: u16,
-    /// Descriptor table.
+    /// Descriptor table, or packed ring.
     pub desc: GuestAddress,
     /// Driver area.
-    pub avail: GuestAddress,
+    pub driver: GuestAddress,
     /// Device area.
-    pub used: GuestAddress,
-    /// Next available index to be seen.
+    pub device: GuestAddress,
+    /// Where the next buffer is made available: an index, or in a packed ring offset and wrap
+    /// counter as in an event word.
     pub next_avail: u16,
-    /// Next used index to be written.
+    /// Where the next buffer is used, in the same way.
     pub next_used: u16,
-    /// For each descriptor, whether the device holds it as the head of a buffer.
-    pub held: &'a [bool],
+    /// For each id the places in the ring of the buffer that the device holds under it, or 0: an
+    /// entry in a split ring, its descriptors in a packed one.
+    pub held: &'a [u16],
     /// The driver's memory.
     pub memory: &'a GuestMemoryMmap,
 }

@@ -39,13 +39,14 @@ pub struct DeviceConfig {
     pub filters: bool,
 }
 
-/// Every feature that the device side here knows: those of the driver side but the packed ring.
+/// What a device offers that was not asked for more: all that the driver side knows but the
+/// packed ring, which [`DeviceConfig::with_packed_ring`] adds.
 pub fn all_offered() -> FeatureSet {
     all_known().without(FeatureSet::of(&[VIRTIO_F_RING_PACKED]))
 }
 
 impl Default for DeviceConfig {
-    /// One pair of 256 entries and a control queue of 64, all features that the device knows.
+    /// One pair of 256 entries and a control queue of 64, split rings, all other features.
     fn default() -> Self {
         Self {
             name: "in-process".to_owned(),
@@ -67,6 +68,15 @@ impl Default for DeviceConfig {
 }
 
 impl DeviceConfig {
+    /// The same device, which also offers packed rings.
+    #[must_use]
+    pub fn with_packed_ring(self) -> Self {
+        Self {
+            offered: self.offered.with(VIRTIO_F_RING_PACKED),
+            ..self
+        }
+    }
+
     /// The configuration space as bytes.
     pub(super) fn bytes(&self) -> [u8; 24] {
         let mut bytes = [0; 24];

@@ -136,7 +136,8 @@ impl Device {
         self.core().connect_interrupt(vector, event)
     }
 
-    /// How many buffers the device has taken from a queue that is enabled, modulo 65536.
+    /// How many buffers the device has taken from a queue that is enabled, modulo 65536; of a
+    /// packed ring, the offset up to which it has, and in bit 15 the wrap counter.
     pub fn ring_position(&self, queue: u16) -> Option<u16> {
         let core = self.core();
         let ring = core.rings.iter().find(|ring| ring.index == queue)?;

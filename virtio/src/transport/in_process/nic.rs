@@ -91,8 +91,8 @@ impl Core {
     pub(super) fn complete(&mut self, i: usize, memory: &Memory, used: &[(u16, u32)]) {
         let ring = &mut self.rings[i];
         match self.conduct.used(&ring.view(memory), used) {
-            Some(idx) => {
-                ring.completed_elsewhere(used, idx);
+            Some(moved) => {
+                ring.completed_elsewhere(used, moved);
                 let vector = ring.vector;
                 self.raise(vector);
             }
@@ -138,9 +138,9 @@ impl Core {
                 }
                 return Ok(served > 0);
             };
-            let head = chain.head_index();
+            let id = chain.id();
             if let Some(len) = serve(self, i, chain)? {
-                self.complete(i, &memory, &[(head, len)]);
+                self.complete(i, &memory, &[(id, len)]);
             }
         }
         self.bells.again(self.rings[i].index);
@@ -161,7 +161,7 @@ impl Core {
     }
 
     fn execute_one(&mut self, _i: usize, chain: Chain<'_>) -> Result<Option<u32>, Violation> {
-        let memory: &Memory = chain.memory();
+        let memory = chain.memory();
         let mut command = Vec::new();
         for part in chain.clone().readable() {
             read_onto(&mut command, memory, part.addr(), part.len())?;

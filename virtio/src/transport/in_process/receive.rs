@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vm_memory::Bytes;
+use vm_memory::{Bytes, GuestAddress};
 
 use super::check::{self, Violation};
 use super::conduct::Delivery;
@@ -112,19 +112,19 @@ impl Core {
         filled.clear();
         while filled.len() < usize::from(most) {
             let Some(chain) = ring.take(memory, self.conduct.as_mut())? else {
-                ring.put_back(filled.iter().rev().map(|&(head, _)| head));
+                ring.put_back(filled.iter().rev().map(|&(id, _)| id));
                 return Ok(Fit::NotNow);
             };
             let part = &rest[..rest.len().min(self.arriving.delivery.fill)];
             let len = scatter(ring, chain.clone(), part, least)?;
-            filled.push((chain.head_index(), len as u32));
+            filled.push((chain.id(), len as u32));
             let first = first.get_or_insert(chain);
             rest = &rest[len..];
             if rest.is_empty() {
                 return Ok(Fit::Whole(first.clone()));
             }
         }
-        ring.put_back(filled.iter().rev().map(|&(head, _)| head));
+        ring.put_back(filled.iter().rev().map(|&(id, _)| id));
         Ok(Fit::TooLarge)
     }
 
@@ -140,19 +140,22 @@ impl Core {
         counters.rx_frames += 1;
         counters.rx_bytes += delivery.frame.payload().len() as u64;
         scatter(&self.rings[i], first.clone(), &header.to_bytes(), 0)?;
+        // Descriptors are the driver's again once their buffers are used.
+        let begins = first.clone().next().map(|part| part.addr());
         self.complete(i, memory, &filled);
         self.arriving.filled = filled;
-        self.handed_over(i, memory, first);
+        if let Some(at) = begins {
+            self.handed_over(i, memory, at);
+        }
         Ok(())
     }
 
-    fn handed_over(&mut self, i: usize, memory: &Memory, mut first: Chain<'_>) {
+    fn handed_over(&mut self, i: usize, memory: &Memory, at: GuestAddress) {
         let vector = self.rings[i].vector;
-        let Some(part) = first.next() else { return };
         let Self {
             conduct, platform, ..
         } = self;
-        conduct.handed_over(memory, part.addr(), &mut || {
+        conduct.handed_over(memory, at, &mut || {
             platform.fire(vector);
         });
     }
@@ -187,7 +190,7 @@ impl Core {
 
 /// Writes as much of `bytes` as fits into a receive buffer; how much that is.
 fn scatter(ring: &Ring, chain: Chain<'_>, bytes: &[u8], least: usize) -> Result<usize, Violation> {
-    let memory: &Memory = chain.memory();
+    let memory = chain.memory();
     let about = |what: &str| {
         Violation::new(
             "Setting Up Receive Buffers",

@@ -5,7 +5,7 @@ use super::config::DeviceConfig;
 use super::core::Core;
 use super::ring::Ring;
 use crate::net::FeatureSet;
-use crate::spec::feature::{VIRTIO_F_EVENT_IDX, VIRTIO_F_VERSION_1};
+use crate::spec::feature::VIRTIO_F_VERSION_1;
 use crate::spec::net::config::S_LINK_UP;
 use crate::spec::net::feature::*;
 use crate::spec::status;
@@ -170,8 +170,7 @@ impl Core {
             return Ok(());
         }
         let role = self.config.role(index, self.accepted);
-        let event_idx = self.accepted.has(VIRTIO_F_EVENT_IDX);
-        match Ring::new(setup, role, event_idx, &self.memory) {
+        match Ring::new(setup, role, self.accepted.ring(), &self.memory) {
             Ok(ring) => self.rings.push(ring),
             Err(violation) => self.violations.add(violation),
         }

@@ -1,20 +1,90 @@
-//! One virtqueue, device side, as `virtio-queue` reads it.
+//! One virtqueue, device side, in the format that was agreed on.
 
-use std::sync::atomic::{Ordering, fence};
+mod packed;
+mod split;
 
-use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use virtio_queue::desc::split::Descriptor;
+use vm_memory::{GuestAddress, GuestMemoryMmap};
 
+use self::packed::{PackedChain, PackedRing};
+use self::split::{SplitChain, SplitRing};
 use super::check::Violation;
 use super::conduct::{Conduct, RingView};
 use super::config::Role;
-use crate::spec::ring::{avail, used};
+use crate::queue::RingFeatures;
 use crate::transport::QueueSetup;
 
 /// The driver's memory as the device reaches it.
 pub(super) type Memory = GuestMemoryMmap;
-/// A buffer of the driver.
-pub(super) type Chain<'m> = DescriptorChain<&'m Memory>;
+
+/// A buffer of the driver: its descriptors, read as they are asked for.
+#[derive(Clone)]
+pub(super) enum Chain<'m> {
+    Split(SplitChain<'m>),
+    Packed(PackedChain<'m>),
+}
+
+impl Chain<'_> {
+    /// By what the driver knows the buffer: its first descriptor in a split ring, its id in a
+    /// packed one.
+    pub(super) fn id(&self) -> u16 {
+        match self {
+            Self::Split(chain) => chain.head_index(),
+            Self::Packed(chain) => chain.id(),
+        }
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        match self {
+            Self::Split(chain) => chain.memory(),
+            Self::Packed(chain) => chain.memory(),
+        }
+    }
+
+    /// Places that it takes in the ring: an entry in a split one, its descriptors in a packed one.
+    fn span(&self) -> u16 {
+        match self {
+            Self::Split(_) => 1,
+            Self::Packed(chain) => chain.len(),
+        }
+    }
+
+    pub(super) fn readable(self) -> impl Iterator<Item = Descriptor> {
+        self.filter(|part| !part.is_write_only())
+    }
+
+    pub(super) fn writable(self) -> impl Iterator<Item = Descriptor> {
+        self.filter(|part| part.is_write_only())
+    }
+}
+
+impl Iterator for Chain<'_> {
+    type Item = Descriptor;
+
+    fn next(&mut self) -> Option<Descriptor> {
+        match self {
+            Self::Split(chain) => chain.next(),
+            Self::Packed(chain) => chain.next(),
+        }
+    }
+}
+
+/// What is done otherwise in each format.
+#[derive(Debug)]
+enum Format {
+    Split(SplitRing),
+    Packed(PackedRing),
+}
+
+/// Does the same with a ring of either format.
+macro_rules! on_format {
+    ($format:expr, $r:ident => $what:expr) => {
+        match $format {
+            Format::Split($r) => $what,
+            Format::Packed($r) => $what,
+        }
+    };
+}
 
 /// A virtqueue that the driver has enabled.
 #[derive(Debug)]
@@ -22,15 +92,12 @@ pub(super) struct Ring {
     pub(super) index: u16,
     pub(super) role: Role,
     pub(super) vector: Option<u16>,
-    queue: Queue,
-    /// Which heads the device holds.
-    held: Box<[bool]>,
-    /// Used index at the last decision to interrupt.
-    signalled: u16,
-    /// Entries were published together, which `virtio-queue` does not know of.
-    published_together: bool,
-    /// Up to where the device has looked at buffers; it may have put some back.
-    looked: u16,
+    size: u16,
+    /// Descriptor, driver and device area.
+    areas: [GuestAddress; 3],
+    format: Format,
+    /// For each id the places in the ring of the buffer that the device holds under it, or 0.
+    held: Box<[u16]>,
     /// The device waits for the doorbell before it looks for buffers again.
     pub(super) starved: bool,
 }
@@ -40,59 +107,36 @@ impl Ring {
     pub(super) fn new(
         setup: &QueueSetup,
         role: Role,
-        event_idx: bool,
+        features: RingFeatures,
         memory: &Memory,
     ) -> Result<Self, Violation> {
-        let unfit = |e| {
-            Violation::new(
-                "Virtqueue Configuration",
-                format!("queue {}: {e}", setup.index),
-            )
+        let format = if features.packed {
+            Format::Packed(PackedRing::new(setup, features, memory)?)
+        } else {
+            Format::Split(SplitRing::new(setup, features, memory)?)
         };
-        let mut queue = Queue::new(setup.size.get()).map_err(unfit)?;
-        queue
-            .try_set_desc_table_address(GuestAddress(setup.desc.0))
-            .map_err(unfit)?;
-        queue
-            .try_set_avail_ring_address(GuestAddress(setup.driver.0))
-            .map_err(unfit)?;
-        queue
-            .try_set_used_ring_address(GuestAddress(setup.device.0))
-            .map_err(unfit)?;
-        queue.set_event_idx(event_idx);
-        queue.set_ready(true);
-        if !queue.is_valid(memory)
-            || setup.desc.0 == 0
-            || setup.driver.0 == 0
-            || setup.device.0 == 0
-        {
-            let what = format!(
-                "queue {} lies outside mapped memory: {setup:x?}",
-                setup.index
-            );
-            return Err(Violation::new("Virtqueue Configuration", what));
-        }
+        let size = setup.size.get();
         Ok(Self {
             index: setup.index,
             role,
             vector: setup.vector,
-            queue,
-            held: vec![false; usize::from(setup.size.get())].into(),
-            signalled: 0,
-            published_together: false,
-            looked: 0,
+            size,
+            areas: [setup.desc, setup.driver, setup.device].map(|iova| GuestAddress(iova.0)),
+            format,
+            held: vec![0; usize::from(size)].into(),
             starved: false,
         })
     }
 
     /// Descriptors of the queue.
     pub(super) fn size(&self) -> u16 {
-        self.queue.size()
+        self.size
     }
 
-    /// How many buffers the device has taken, modulo 65536.
+    /// Up to where the device has taken buffers: in a split ring their number, modulo 65536, in
+    /// a packed one offset and wrap counter as in an event word.
     pub(super) fn position(&self) -> u16 {
-        self.queue.next_avail()
+        on_format!(&self.format, ring => ring.next_avail())
     }
 
     /// The next buffer that the driver has made available.
@@ -101,133 +145,92 @@ impl Ring {
         memory: &'m Memory,
         conduct: &mut dyn Conduct,
     ) -> Result<Option<Chain<'m>>, Violation> {
-        let index = self.index;
-        let next = self
-            .queue
-            .iter(memory)
-            .map_err(|e| {
-                Violation::new(
-                    "The Virtqueue Available Ring",
-                    format!("queue {index}: {e}"),
-                )
-            })?
-            .next();
-        self.looked = self.queue.next_avail();
-        let Some(chain) = next else { return Ok(None) };
-        let head = chain.head_index();
-        match self.held.get_mut(usize::from(head)) {
-            Some(held) if !*held => *held = true,
-            Some(_) => return Err(self.about_head(head, "is made available twice")),
-            None => return Err(self.about_head(head, "is beyond the table")),
+        let taken = match &mut self.format {
+            Format::Split(ring) => ring.take(memory).map(|taken| taken.map(Chain::Split)),
+            Format::Packed(ring) => ring.take(memory).map(|taken| taken.map(Chain::Packed)),
+        };
+        let section = match self.format {
+            Format::Split(_) => "The Virtqueue Available Ring",
+            Format::Packed(_) => "Packed Virtqueues",
+        };
+        let about = |what| Violation::new(section, format!("queue {}: {what}", self.index));
+        let Some(chain) = taken.map_err(about)? else {
+            return Ok(None);
+        };
+        let id = chain.id();
+        match self.held.get_mut(usize::from(id)) {
+            Some(held) if *held == 0 => *held = chain.span(),
+            Some(_) => return Err(about(format!("descriptor {id} is made available twice"))),
+            None => return Err(about(format!("descriptor {id} is beyond the table"))),
         }
-        conduct.taken(&self.view(memory), head);
+        conduct.taken(&self.view(memory), id);
         Ok(Some(chain))
     }
 
-    fn about_head(&self, head: u16, what: &str) -> Violation {
-        let what = format!("queue {}: descriptor {head} {what}", self.index);
-        Violation::new("The Virtqueue Available Ring", what)
-    }
-
     /// Gives back the last buffers taken, the latest first, as if they had not been looked at.
-    pub(super) fn put_back(&mut self, heads: impl Iterator<Item = u16>) {
-        for head in heads {
-            self.held[usize::from(head)] = false;
-            self.queue
-                .set_next_avail(self.queue.next_avail().wrapping_sub(1));
+    pub(super) fn put_back(&mut self, ids: impl Iterator<Item = u16>) {
+        for id in ids {
+            let span = self.let_go(id);
+            on_format!(&mut self.format, ring => ring.put_back(span));
         }
     }
 
-    /// Hands `(head, bytes written)` back to the driver; all become visible at once.
+    /// The device holds buffer `id` no more; how many places it takes.
+    fn let_go(&mut self, id: u16) -> u16 {
+        std::mem::take(&mut self.held[usize::from(id)])
+    }
+
+    /// Hands `(id, bytes written)` back to the driver; all become visible at once.
     pub(super) fn complete(&mut self, memory: &Memory, used: &[(u16, u32)]) {
-        let Some((&(last_head, last_len), before)) = used.split_last() else {
-            return;
-        };
-        let first = self.queue.next_used();
-        for (i, &(head, len)) in before.iter().enumerate() {
-            self.write_used(memory, first.wrapping_add(i as u16), u32::from(head), len);
+        match &mut self.format {
+            Format::Split(ring) => ring.complete(memory, used),
+            Format::Packed(ring) => ring.complete(memory, used, &self.held),
         }
-        self.published_together |= !before.is_empty();
-        self.queue
-            .set_next_used(first.wrapping_add(before.len() as u16));
-        // The ring was found to lie in mapped memory, and heads below its size, when taken.
-        let _ = self.queue.add_used(memory, last_head, last_len);
-        for &(head, _) in used {
-            self.held[usize::from(head)] = false;
+        for &(id, _) in used {
+            self.let_go(id);
         }
     }
 
-    /// Goes on behind what somebody else wrote of these buffers into the used ring.
-    pub(super) fn completed_elsewhere(&mut self, used: &[(u16, u32)], idx: u16) {
-        for &(head, _) in used {
-            self.held[usize::from(head)] = false;
+    /// Goes on behind what somebody else wrote of these buffers into the ring, `moved` further.
+    pub(super) fn completed_elsewhere(&mut self, used: &[(u16, u32)], moved: u16) {
+        for &(id, _) in used {
+            self.let_go(id);
         }
-        self.queue.set_next_used(idx);
-        self.signalled = idx;
+        on_format!(&mut self.format, ring => ring.go_on(moved));
     }
 
     /// The ring as it is now.
     pub(super) fn view<'a>(&'a self, memory: &'a Memory) -> RingView<'a> {
+        let [desc, driver, device] = self.areas;
+        let (next_avail, next_used) =
+            on_format!(&self.format, ring => (ring.next_avail(), ring.next_used()));
         RingView {
             role: self.role,
-            size: self.queue.size(),
-            desc: GuestAddress(self.queue.desc_table()),
-            avail: GuestAddress(self.queue.avail_ring()),
-            used: GuestAddress(self.queue.used_ring()),
-            next_avail: self.queue.next_avail(),
-            next_used: self.queue.next_used(),
+            packed: matches!(self.format, Format::Packed(_)),
+            size: self.size,
+            desc,
+            driver,
+            device,
+            next_avail,
+            next_used,
             held: &self.held,
             memory,
         }
     }
 
-    /// Writes one entry of the used ring without moving the index.
-    fn write_used(&self, memory: &Memory, at: u16, id: u32, len: u32) {
-        let position = usize::from(at % self.queue.size());
-        let entry = self.queue.used_ring() + (used::RING + position * used::ENTRY_SIZE) as u64;
-        let _ = memory.write_obj(id.to_le(), GuestAddress(entry));
-        let _ = memory.write_obj(len.to_le(), GuestAddress(entry + used::ENTRY_LEN as u64));
-    }
-
     /// Whether the driver wants to be told of what was used since it was last asked.
     pub(super) fn wants_interrupt(&mut self, memory: &Memory) -> bool {
-        let (old, new) = (self.signalled, self.queue.next_used());
-        if old == new {
-            return false;
-        }
-        self.signalled = new;
-        // `virtio-queue` begins with the full barrier that both ways need. It knows nothing of
-        // NO_INTERRUPT, nor of entries that were published together.
-        let wanted = self.queue.needs_notification(memory).unwrap_or(true);
-        if !self.queue.event_idx_enabled() {
-            return self.driver_word(memory, avail::FLAGS) & avail::F_NO_INTERRUPT == 0;
-        }
-        let together = std::mem::take(&mut self.published_together);
-        let event_at = avail::RING + usize::from(self.queue.size()) * avail::ENTRY_SIZE;
-        let event = self.driver_word(memory, event_at);
-        wanted || (together && event.wrapping_sub(old) < new.wrapping_sub(old))
-    }
-
-    fn driver_word(&self, memory: &Memory, offset: usize) -> u16 {
-        let address = GuestAddress(self.queue.avail_ring() + offset as u64);
-        memory
-            .load(address, Ordering::Relaxed)
-            .map_or(0, u16::from_le)
+        on_format!(&mut self.format, ring => ring.wants_interrupt(memory))
     }
 
     /// Tells the driver not to ring; it may still.
     pub(super) fn disable_doorbell(&mut self, memory: &Memory) {
-        let _ = self.queue.disable_notification(memory);
+        on_format!(&mut self.format, ring => ring.disable_doorbell(memory));
     }
 
     /// Asks for the doorbell; whether buffers have come meanwhile. Those that were put back are
     /// no news: too few for a frame, they would be looked at for ever.
     pub(super) fn enable_doorbell(&mut self, memory: &Memory) -> bool {
-        let next = self.queue.next_avail();
-        self.queue.set_next_avail(self.looked);
-        let more = self.queue.enable_notification(memory).unwrap_or(false);
-        self.queue.set_next_avail(next);
-        fence(Ordering::SeqCst);
-        more
+        on_format!(&mut self.format, ring => ring.enable_doorbell(memory))
     }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
@@ -146,7 +146,7 @@ fn circumstances(
     let mut details: BTreeMap<String, String> = bed.details();
     details.extend(options.details(acceleration));
     Circumstances {
-        revision: revision(),
+        revision: figures::revision(Path::new(env!("CARGO_MANIFEST_DIR"))),
         guest_kernel: lab.image().kernel_release().to_owned(),
         qemu: version_number(lab.qemu_version()).to_owned(),
         acceleration: acceleration.to_string().to_lowercase(),
@@ -162,26 +162,6 @@ fn version_number(line: &str) -> &str {
     words()
         .find(|word| word.starts_with(|first: char| first.is_ascii_digit()))
         .unwrap_or(line)
-}
-
-/// The commit this was built from, marked when the tree has changed since.
-fn revision() -> String {
-    let git = |words: &[&str]| {
-        let output = Command::new("git")
-            .arg("-C")
-            .arg(env!("CARGO_MANIFEST_DIR"))
-            .args(words)
-            .output();
-        let output = output.ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
-        return "unknown".to_owned();
-    };
-    match git(&["status", "--porcelain", "--untracked-files=no"]).as_deref() {
-        Some("") => commit,
-        _ => format!("{commit}-dirty"),
-    }
 }
 
 fn write_results(options: &Options, report: &Report) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The middle of a set of figures, and how far they lie apart.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The middle value, or the mean of the two middle ones; none of nothing.
 pub fn median(values: &[f64]) -> Option<f64> {
@@ -8,7 +8,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
 }
 
 /// Where the figures of one set lie.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// How many figures.
     pub count: usize,

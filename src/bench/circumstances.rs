@@ -1,0 +1,68 @@
+//! Where it was measured.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::Options;
+
+/// Where and how it was measured. Figures without these mean nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Circumstances {
+    /// Of the source tree in the folder it was measured from, with `-dirty` when it was
+    /// changed.
+    pub revision: String,
+    /// Of the program.
+    pub version: String,
+    /// The machine's name.
+    pub host: String,
+    /// Its kernel.
+    pub kernel: String,
+    /// Its processor.
+    pub cpu: String,
+    /// Processors that can be used.
+    pub processors: usize,
+    /// Whether this is an optimised build.
+    pub optimised: bool,
+    /// Turns of each contender.
+    pub rounds: usize,
+    /// Milliseconds of a turn, about.
+    pub turn_ms: u64,
+    /// What the device in the measurement does.
+    pub device: String,
+}
+
+const DEVICE: &str = "in this process and thread, moves indices only: it neither reads nor writes \
+                      frames again, so the one copy is the driver's";
+
+impl Circumstances {
+    pub(super) fn of_this_machine(options: &Options) -> Self {
+        Self {
+            revision: figures::revision(Path::new(".")),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: read("/proc/sys/kernel/hostname"),
+            kernel: read("/proc/sys/kernel/osrelease"),
+            cpu: cpu(),
+            processors: std::thread::available_parallelism().map_or(1, Into::into),
+            optimised: !cfg!(debug_assertions),
+            rounds: options.rounds,
+            turn_ms: options.turn.as_millis() as u64,
+            device: DEVICE.to_owned(),
+        }
+    }
+}
+
+fn read(path: &str) -> String {
+    let text = fs::read_to_string(path).unwrap_or_else(|_| "unknown".to_owned());
+    text.trim().to_owned()
+}
+
+fn cpu() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == "model name").then(|| value.trim().to_owned())
+    });
+    name.unwrap_or_else(|| "unknown".to_owned())
+}

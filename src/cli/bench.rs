@@ -1,0 +1,126 @@
+//! `umnet bench`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::{Failure, output};
+use crate::bench::case::{ALL, Case};
+use crate::bench::compare::compare;
+use crate::bench::report::Report;
+use crate::bench::{Options, measure, once};
+use crate::exit::Exit;
+
+pub(super) const EXAMPLES: &str = "\
+Moves frames of 64 B, 1518 B and 64 KiB, received and sent, through the whole driver: a port that
+always has a frame, rings, system buffers, both Advance loops, the copy, the virtqueue, and a
+device in this process that only moves indices. In turn with it, the C library copies the same
+frames: the limit of a driver that copies every byte once. No root, no card, no guest.
+
+What to look at: the column /memcpy. 1.00 would mean that nothing but the copy takes time. Ratios
+are paired and hardly move on a busy machine; nanoseconds do.
+
+Examples:
+  umnet bench                             everything, in about half a minute
+  umnet bench --only rx-1518 --rounds 21  one kind of traffic, more closely
+  umnet bench --json > before.json        for programs; `schema` says which version
+  umnet bench compare before.json after.json
+  perf record umnet bench once tx-64 umnet --frames 20000000
+                                          one contender alone, for a profiler
+
+With a folder ./target, or --output DIR, the result is also written there as report/native.json
+and native.svg.";
+
+/// What `umnet bench` takes.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct BenchArgs {
+    /// Turns of each contender
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Length of a turn, about
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    turn: u64,
+    /// Only this kind of traffic, such as rx-64 or tx-1518; may be repeated
+    #[arg(long, value_name = "KIND")]
+    only: Vec<Case>,
+    /// Where native.json and native.svg go
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Print JSON with a schema number instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(subcommand)]
+    other: Option<Other>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Print two results side by side, and mark what differs by more than the spread
+    #[command(after_help = "Example:\n  umnet bench compare before.json target/report/native.json")]
+    Compare {
+        /// A result of `umnet bench`
+        a: PathBuf,
+        /// Another one
+        b: PathBuf,
+    },
+    /// Have one contender move so many frames once, for profilers
+    #[command(
+        after_help = "Example:\n  valgrind --tool=callgrind umnet bench once rx-64 umnet --frames 100000"
+    )]
+    Once {
+        /// Kind of traffic, such as rx-64
+        case: Case,
+        /// umnet, memcpy, memcpy-cached, queue or ring
+        contender: String,
+        /// How many frames
+        #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+        frames: u64,
+    },
+}
+
+pub(super) fn bench(args: BenchArgs) -> Result<Exit, Failure> {
+    match args.other {
+        None => run(args)?,
+        Some(Other::Compare { a, b }) => {
+            let (a, b) = (Report::read(&a)?, Report::read(&b)?);
+            output::text(&compare(&a, &b))?;
+        }
+        Some(Other::Once {
+            case,
+            contender,
+            frames,
+        }) => {
+            let took = once(case, &contender, frames)?;
+            let each = took.as_nanos() as f64 / frames as f64;
+            output::text(&format!("{frames} frames, {each:.1} ns each\n"))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn run(args: BenchArgs) -> Result<(), Failure> {
+    let options = Options {
+        rounds: args.rounds as usize,
+        turn: Duration::from_millis(args.turn),
+        cases: if args.only.is_empty() {
+            ALL.to_vec()
+        } else {
+            args.only
+        },
+    };
+    let report = measure(&options, &[], &mut |words| eprintln!("bench: {words}"))?;
+    let target = Path::new("target");
+    let folder = args
+        .output
+        .or_else(|| target.is_dir().then(|| target.join("report")));
+    if let Some(folder) = folder {
+        report.write(&folder)?;
+    }
+    match args.json {
+        true => output::text(&report.to_json())?,
+        false => output::text(&report.to_table())?,
+    }
+    Ok(())
+}

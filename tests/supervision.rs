@@ -1,0 +1,253 @@
+//! The supervisor and its driver hosts, over a device that needs no card: killed, replaced,
+//! updated, and the interface that never notices.
+
+mod support;
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::machine::{Machine, umnet};
+use support::namespace::{in_namespace, sh};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A supervisor with an in-process device, whose interface is `um0`.
+struct Run<'m> {
+    machine: &'m Machine,
+    child: Child,
+}
+
+impl<'m> Run<'m> {
+    fn start(machine: &'m Machine, more: &[&str]) -> Self {
+        let mut command = umnet();
+        command.arg("--root").arg(machine.path(""));
+        command.args(["run", "in-process", "--ifname", "um0"]);
+        let log = File::create(machine.path("log")).expect("a file of ours");
+        let child = command.args(more).stdout(Stdio::null()).stderr(log).spawn();
+        let mut run = Self {
+            machine,
+            child: child.expect("umnet starts"),
+        };
+        run.wait_until(|status| status["host"].is_object());
+        run
+    }
+
+    fn status(&self) -> Value {
+        let all = self.machine.umnet(&["status", "--json"]);
+        let all: Value = serde_json::from_str(&all.stdout).unwrap_or_default();
+        all["devices"][0].clone()
+    }
+
+    fn wait_until(&mut self, done: impl Fn(&Value) -> bool) -> Value {
+        let start = Instant::now();
+        loop {
+            let status = self.status();
+            if done(&status) {
+                return status;
+            }
+            let ended = self.child.try_wait().expect("a child of ours");
+            assert_eq!(ended, None, "umnet has ended: {}", self.log());
+            assert!(start.elapsed() < PATIENCE, "{status}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn host(&self) -> u64 {
+        let pid = self.status()["host"]["pid"].as_u64();
+        pid.expect("there is a driver host")
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.machine.path("log")).unwrap_or_default()
+    }
+
+    fn stop(mut self) {
+        sh(&format!("kill {}", self.child.id()));
+        let ended = self.child.wait().expect("a child of ours");
+        assert!(ended.success(), "{ended}: {}", self.log());
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        // Of one that has ended already, nothing is left to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn with_taps(test: &str, body: impl FnOnce(&Machine)) {
+    in_namespace(test, || {
+        let tun = File::options().read(true).write(true).open("/dev/net/tun");
+        match tun {
+            Ok(_) => body(&Machine::new()),
+            Err(error) => println!("SKIP: {test}: /dev/net/tun: {error}"),
+        }
+    });
+}
+
+/// Whether the process is there and not only waits to be reaped.
+fn lives(pid: u64) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    state
+        .rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// Everything a connection depends on.
+fn interface() -> String {
+    let routed =
+        "ip addr replace 10.9.0.1/24 dev um0; ip -o -4 addr show dev um0; ip route show dev um0";
+    let link = "ip -o link show dev um0 | grep -o -e '^[0-9]*' -e 'link/ether [^ ]*'";
+    sh(&format!("{routed}; {link}"))
+}
+
+fn carrier() -> bool {
+    sh("ip -o link show dev um0").contains("LOWER_UP")
+}
+
+#[test]
+fn a_killed_host_is_replaced_and_the_interface_does_not_notice() {
+    let test = "a_killed_host_is_replaced_and_the_interface_does_not_notice";
+    with_taps(test, |machine| {
+        let mut run = Run::start(machine, &[]);
+        let before = interface();
+        for restarts in 1..=3 {
+            std::thread::sleep(Duration::from_millis(600));
+            let host = run.host();
+            sh(&format!("kill -KILL {host}"));
+            let status = run.wait_until(|status| status["restarts"] == restarts);
+            assert_ne!(status["host"]["pid"], host);
+            assert_eq!(interface(), before);
+            assert!(carrier());
+        }
+        run.stop();
+    });
+}
+
+#[test]
+fn hosts_end_with_their_supervisor_however_it_ends() {
+    let test = "hosts_end_with_their_supervisor_however_it_ends";
+    with_taps(test, |machine| {
+        let mut run = Run::start(machine, &[]);
+        let host = run.host();
+        sh(&format!("kill -KILL {}", run.child.id()));
+        let _ = run.child.wait();
+        let start = Instant::now();
+        while lives(host) {
+            assert!(start.elapsed() < PATIENCE, "the host lives on");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Run::start(machine, &[]).stop();
+    });
+}
+
+#[test]
+fn a_host_is_locked_in_unless_that_is_forbidden_and_says_so() {
+    let test = "a_host_is_locked_in_unless_that_is_forbidden_and_says_so";
+    with_taps(test, |machine| {
+        let seccomp = |host: u64| sh(&format!("grep ^Seccomp: /proc/{host}/status"));
+        let run = Run::start(machine, &[]);
+        assert!(seccomp(run.host()).contains('2'), "a filter is on");
+        assert!(
+            sh(&format!("grep ^CapEff /proc/{}/status", run.host())).contains("0000000000000000")
+        );
+        assert_eq!(sh(&format!("ls -A /proc/{}/root/", run.host())).trim(), "");
+        run.stop();
+        let run = Run::start(machine, &["--uncaged"]);
+        assert!(seccomp(run.host()).contains('0'));
+        let cage = run.status()["host"]["cage"].to_string();
+        assert!(cage.contains("NOT CAGED"), "{cage}");
+        run.stop();
+    });
+}
+
+#[test]
+fn an_update_replaces_the_host_and_a_bad_program_changes_nothing() {
+    let test = "an_update_replaces_the_host_and_a_bad_program_changes_nothing";
+    with_taps(test, |machine| {
+        let mut run = Run::start(machine, &[]);
+        let before = interface();
+        let first = run.host();
+        let copy = machine.path("umnet-next");
+        std::fs::copy(env!("CARGO_BIN_EXE_umnet"), &copy).expect("a copy");
+        let updated = machine.umnet(&["update", "--binary", &copy.display().to_string()]);
+        assert_eq!(updated.code, 0, "{}", updated.stderr);
+        let second = run.host();
+        let image = std::fs::read_link(format!("/proc/{second}/exe")).expect("root may look");
+        assert!(second != first && image == copy, "{}", image.display());
+        run.wait_until(|status| status["restarts"] == 1);
+        assert!(!lives(first));
+        for bad in [
+            Path::new("/bin/true"),
+            Path::new("/nonexistent"),
+            Path::new("/"),
+        ] {
+            let refused = machine.umnet(&["update", "--binary", &bad.display().to_string()]);
+            assert_eq!(refused.code, 1, "{}", bad.display());
+            assert_eq!(run.host(), second, "{}", bad.display());
+        }
+        assert_eq!(interface(), before);
+        run.stop();
+    });
+}
+
+#[test]
+fn a_supervisor_is_replaced_in_place_and_its_host_goes_on() {
+    let test = "a_supervisor_is_replaced_in_place_and_its_host_goes_on";
+    with_taps(test, |machine| {
+        let mut run = Run::start(machine, &[]);
+        let (before, host) = (interface(), run.host());
+        let copy = machine.path("umnet-next");
+        std::fs::copy(env!("CARGO_BIN_EXE_umnet"), &copy).expect("a copy");
+        let copy = copy.display().to_string();
+        for more in [&["--binary", copy.as_str()][..], &[]] {
+            let updated = machine.umnet(&[&["update", "--supervisor"], more].concat());
+            assert_eq!(updated.code, 0, "{}", updated.stderr);
+        }
+        let status = run.wait_until(|status| status["supervisor_restarts"] == 2);
+        assert_eq!(status["pid"], run.child.id());
+        assert_eq!((run.host(), interface()), (host, before.clone()));
+        let refused = machine.umnet(&["update", "--supervisor", "--binary", "/bin/true"]);
+        assert_eq!(refused.code, 1);
+        // The new one replaces hosts as the old one did, and ends in good order.
+        std::thread::sleep(Duration::from_millis(600));
+        sh(&format!("kill -KILL {host}"));
+        run.wait_until(|status| status["restarts"] == 1);
+        assert_eq!(interface(), before);
+        run.stop();
+        assert!(!sh("ip -o link").contains("um0"), "it goes with the run");
+    });
+}
+
+#[test]
+fn hosts_that_die_one_after_the_other_end_in_the_fallback_and_come_back() {
+    let test = "hosts_that_die_one_after_the_other_end_in_the_fallback_and_come_back";
+    with_taps(test, |machine| {
+        let file = machine.path("umnet.toml");
+        let text = "[defaults.restart]\ngive_up_after = 3\nretry_after_ms = 1500\nsettled_after_ms = 60000\n";
+        std::fs::write(&file, text).expect("a file of ours");
+        let mut run = Run::start(machine, &["--config", &file.display().to_string()]);
+        for _ in 0..4 {
+            let status = run.wait_until(|status| status["host"].is_object());
+            sh(&format!("kill -KILL {}", status["host"]["pid"]));
+            run.wait_until(|now| now["host"] != status["host"]);
+        }
+        let status = run.wait_until(|status| status["down"].is_string());
+        assert_eq!(status["link_up"], false);
+        let policy = &status["policy"];
+        assert_eq!(
+            (&policy["young_deaths"], &policy["give_up_after"]),
+            (&4.into(), &3.into())
+        );
+        assert!(!carrier());
+        run.wait_until(|status| status["host"].is_object() && status["link_up"] == true);
+        assert!(carrier());
+        let told = run.log().matches("the link is down, next attempt").count();
+        assert_eq!(told, 1, "once per change: {}", run.log());
+        run.stop();
+    });
+}
