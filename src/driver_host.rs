@@ -247,7 +247,7 @@ fn back_end(name: &str, mac: Option<[u8; 6]>, line: &SharedLine, crew: &Arc<Crew
         open: Box::new(open),
         // Its connection is waited for, has a second one beside it, and is closed.
         profile: Profile::driver()
-            .with(Sysno::poll)
+            .with(Sysno::ppoll)
             .with(Sysno::socketpair)
             .with(Sysno::shutdown),
     }

@@ -5,7 +5,7 @@
 //! connection is closed. Descriptors that come with an answer are not taken: the kernel closes
 //! them.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -118,11 +118,13 @@ pub(super) fn send(
 }
 
 /// Fills `bytes`. The socket does not block.
-pub(super) fn receive(mut socket: &UnixStream, bytes: &mut [u8], by: Instant) -> io::Result<()> {
+pub(super) fn receive(socket: &UnixStream, bytes: &mut [u8], by: Instant) -> io::Result<()> {
     let mut filled = 0;
     while filled < bytes.len() {
         wait(socket, PollFlags::IN, by)?;
-        match socket.read(&mut bytes[filled..]) {
+        // As of any descriptor: the standard library makes another system call of it for sockets,
+        // one that a caged process has no other use for.
+        match rustix::io::read(socket, &mut bytes[filled..]).map_err(io::Error::from) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(count) => filled += count,
             Err(error) => pass_over(error)?,
@@ -156,7 +158,7 @@ fn wait(socket: &UnixStream, flags: PollFlags, by: Instant) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::os::fd::AsRawFd;
     use std::thread;
 
