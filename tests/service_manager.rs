@@ -70,6 +70,15 @@ impl Service {
     }
 }
 
+/// Stops the senders also when a check fails, which they would otherwise outlive.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn with_service(test: &str, body: impl FnOnce(Service)) {
     in_namespace(test, || {
         if let Err(error) = std::fs::File::open("/dev/net/tun") {
@@ -101,6 +110,7 @@ fn no_connection_is_lost_while_a_service_is_killed_or_restarted() {
         let stop = AtomicBool::new(false);
         let pairs: Vec<_> = (0..4).map(|_| service.rig.connect()).collect();
         std::thread::scope(|scope| {
+            let _stopped = StopAtEnd(&stop);
             let transfers: Vec<_> = (0u64..)
                 .zip(pairs)
                 .map(|(seed, (here, there))| {
