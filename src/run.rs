@@ -16,10 +16,13 @@ mod holding;
 mod host_process;
 mod hosts;
 mod interface;
+mod managed;
+mod notify;
 mod orders;
 mod policy;
 mod pulse;
 mod report;
+mod store;
 mod update;
 
 use std::io;
@@ -41,14 +44,17 @@ use virtio::transport::TransportError;
 pub use self::board::Board;
 use self::board::SharedBoard;
 pub(crate) use self::handover::{CHECK, answer};
-use self::handover::{Inheritance, State};
-use self::holding::Holding;
+use self::handover::{Descriptors, HostsState, Inheritance, State};
+use self::holding::{HeldState, Holding};
 use self::host_process::{HostId, Program};
 pub(crate) use self::host_process::{REHEARSAL, RESUME, UNCAGED, VERB};
 use self::hosts::{HostSettings, Hosts, News};
 use self::interface::{Port, discard, dress, find, look_at};
+use self::managed::Manager;
 use self::orders::{Order, OrderBook, orders};
 use self::report::Reporter;
+use self::store::Store;
+pub use self::store::Stored;
 use self::update::Reply;
 use crate::cage::{self, CageError, Profile, SelfTest};
 use crate::channel::{Interface, Report, StartFailure};
@@ -181,6 +187,8 @@ const TO_REPLY: Duration = Duration::from_millis(50);
 enum Event {
     /// The run is to end.
     Signal,
+    /// The run is to end and leave everything with the service manager.
+    Leave,
     /// The interface changed.
     Link,
     /// The system wants the device back.
@@ -208,11 +216,7 @@ pub fn run(config: RunConfig) -> Result<(), RunError> {
     if config.caged {
         rehearse_cage()?;
     }
-    let mut session = Session::open(&config, signals)?;
-    let served = session.serve();
-    let removed = matches!(served, Err(RunError::Removed { .. }));
-    let closed = session.close(removed);
-    served.and(closed)
+    Session::open(&config, signals)?.live()
 }
 
 /// Whether a host can live in its cage on this machine: found out before anything is changed.
@@ -240,11 +244,26 @@ fn rehearse_cage() -> Result<(), RunError> {
 /// As [`run`]; the driver host and its device are stopped then.
 pub fn resume() -> Result<(), RunError> {
     let signals = signals().map_err(events("register for signals"))?;
-    let mut session = Session::resume(signals)?;
-    let served = session.serve();
-    let removed = matches!(served, Err(RunError::Removed { .. }));
-    let closed = session.close(removed);
-    served.and(closed)
+    Session::resume(signals)?.live()
+}
+
+/// Goes on where a process has left off of which the service manager has kept everything but the
+/// driver host.
+///
+/// # Errors
+///
+/// As [`run`]; nothing is kept any more then.
+pub fn restart(stored: Stored) -> Result<(), RunError> {
+    let signals = signals().map_err(events("register for signals"))?;
+    let (state, fds, store) = stored.into_parts();
+    let names = store.names();
+    match Session::take_over(signals, state, store, |_| Ok(fds)) {
+        Ok(session) => session.live(),
+        Err(error) => {
+            store::discard(Store::of(names));
+            Err(error)
+        }
+    }
 }
 
 /// One run.
@@ -262,6 +281,7 @@ struct Session {
     _server: Server,
     _signals: UnixStream,
     lock: Option<DeviceLock>,
+    manager: Manager,
 }
 
 /// What a session is made of, once the device runs.
@@ -273,11 +293,21 @@ struct Running {
     index: u32,
     signals: UnixStream,
     lock: Option<DeviceLock>,
+    /// What the service manager keeps.
+    store: Store,
 }
 
 impl Session {
+    /// To the end.
+    fn live(mut self) -> Result<(), RunError> {
+        let served = self.serve();
+        let removed = matches!(served, Err(RunError::Removed { .. }));
+        let closed = self.close(removed);
+        served.and(closed)
+    }
+
     fn open(config: &RunConfig, signals: UnixStream) -> Result<Self, RunError> {
-        let binding = bind(config)?;
+        let binding = bind(config, false)?;
         match Self::open_bound(config, signals, binding.as_ref()) {
             Ok(mut session) => {
                 session.binding = binding;
@@ -342,6 +372,7 @@ impl Session {
             ifname: name,
             signals,
             lock,
+            store: Store::default(),
         };
         Self::run(config, running, binding)
     }
@@ -359,14 +390,18 @@ impl Session {
             index,
             signals,
             lock,
+            store,
         } = running;
         let watch = LinkWatch::new(index)?;
         let link = look_at(index)?;
         let (orders, book) = orders().map_err(events("make an eventfd"))?;
-        for (fd, event) in [
+        let manager = Manager::new(store).map_err(events("reach the service manager"))?;
+        let mut watched = vec![
             (watch.as_raw_fd(), Event::Link),
             (book.bell.as_raw_fd(), Event::Order),
-        ] {
+        ];
+        watched.extend(manager.leave().map(|fd| (fd, Event::Leave)));
+        for (fd, event) in watched {
             let watched = hosts.poller.add(fd, event);
             watched.map_err(events("watch a descriptor"))?;
         }
@@ -393,6 +428,7 @@ impl Session {
             _server: server,
             _signals: signals,
             lock,
+            manager,
         };
         session.follow(link);
         Ok(session)
@@ -402,14 +438,26 @@ impl Session {
     fn resume(signals: UnixStream) -> Result<Self, RunError> {
         let taken = events("take over from the program before");
         let (inheritance, state) = Inheritance::open().map_err(&taken)?;
+        let store = Store::of(state.stored.iter().cloned());
+        Self::take_over(signals, state, store, |state| {
+            inheritance.descriptors(state)
+        })
+    }
+
+    fn take_over(
+        signals: UnixStream,
+        state: State,
+        store: Store,
+        descriptors: impl FnOnce(&State) -> io::Result<Descriptors>,
+    ) -> Result<Self, RunError> {
+        let taken = events("take over from the program before");
         let config = state.config.clone();
-        // Locks first: they were the old program's, and whoever holds the device's files counts
-        // as its user.
-        let binding = bind(&config)?;
+        // Locks first: they were the old program's.
+        let binding = bind(&config, true)?;
         let lock = state.lock.as_deref();
         let lock = lock.map(|stem| DeviceLock::acquire(&config.host, stem));
         let lock = lock.transpose()?;
-        let fds = inheritance.descriptors(&state).map_err(&taken)?;
+        let fds = descriptors(&state).map_err(&taken)?;
         let tap = Tap::attached(&state.port.name, fds.queues, state.port.uso);
         let holding = Holding::resume(state.holding, fds.device)?;
         let mut poller = Poller::new().map_err(&taken)?;
@@ -439,6 +487,7 @@ impl Session {
             index: state.index,
             signals,
             lock,
+            store,
         };
         let mut session = Self::run(&config, running, binding.as_ref())?;
         session.binding = binding;
@@ -456,31 +505,39 @@ impl Session {
         let failed = |error: io::Error| error.to_string();
         let hosts = self.hosts.keep()?;
         let (holding, device) = self.hosts.holding().keep().map_err(failed)?;
-        let lock = self.lock.as_ref().map(|lock| lock.device().to_owned());
-        let state = State::new(
-            self.config.clone(),
-            (self.ifname.clone(), self.link.index),
-            lock,
-            holding,
-            self.hosts.tap(),
-            hosts,
-        );
+        let mut state = self.state(holding, hosts);
+        state.stored = self.manager.stored();
         let mut fds: Vec<_> = self.hosts.channel().into_iter().collect();
         fds.extend(self.hosts.tap().queues());
         fds.extend(device.iter().map(AsFd::as_fd));
         let _ = reply.send(Ok("the supervisor is being replaced".to_owned()));
         // The control thread is about to pass that on, and ends with this program.
         std::thread::sleep(TO_REPLY);
+        self.manager.reloading();
         Err(handover::change(&program, &state, &fds).to_string())
+    }
+
+    /// What another program has to know.
+    fn state(&self, holding: HeldState, hosts: HostsState) -> State {
+        let lock = self.lock.as_ref().map(|lock| lock.device().to_owned());
+        let interface = (self.ifname.clone(), self.link.index);
+        let tap = self.hosts.tap();
+        State::new(self.config.clone(), interface, lock, holding, tap, hosts)
     }
 
     /// Handles events until a signal asks for the end.
     fn serve(&mut self) -> Result<(), RunError> {
         loop {
-            let ready = self.hosts.poller.wait(self.hosts.deadline());
+            self.manage();
+            let deadlines = [self.hosts.deadline(), self.manager.deadline()];
+            let ready = self
+                .hosts
+                .poller
+                .wait(deadlines.into_iter().flatten().min());
             for event in ready.map_err(events("wait for events"))? {
                 match event {
                     Event::Signal => return Ok(()),
+                    Event::Leave => self.leave_with_manager(),
                     Event::Link => self.link_changed()?,
                     Event::Removal => return Err(self.removed()),
                     Event::Order => self.obey(),
@@ -531,11 +588,14 @@ impl Session {
             binding,
             keep_interface,
             _server,
+            mut manager,
             ..
         } = self;
+        manager.stopping();
         drop(_server);
-        // With this the device is closed.
+        // With these the device is closed.
         drop(hosts.end());
+        manager.clear();
         let restore = if keep_interface {
             Restore::DriverOnly
         } else {
@@ -602,7 +662,7 @@ fn first_start(config: &RunConfig, hosts: &mut Hosts) -> Result<Report, RunError
                 Event::Said(host) => hosts.said(host),
                 Event::Ended(host) => hosts.ended(host),
                 Event::Signal => return Err(RunError::Interrupted),
-                Event::Link | Event::Removal | Event::Order => {}
+                Event::Link | Event::Removal | Event::Order | Event::Leave => {}
             }
         }
     }
@@ -614,7 +674,8 @@ fn given_up(hosts: &Hosts) -> RunError {
     }
 }
 
-fn bind(config: &RunConfig) -> Result<Option<Binding>, RunError> {
+/// `resumed`: its files are open already, and not only here if a service manager keeps them too.
+fn bind(config: &RunConfig, resumed: bool) -> Result<Option<Binding>, RunError> {
     match &config.device {
         DeviceSpec::InProcess | DeviceSpec::VhostUser(_) => Ok(None),
         device => {
@@ -622,6 +683,7 @@ fn bind(config: &RunConfig) -> Result<Option<Binding>, RunError> {
             let options = TakeOptions {
                 force: config.force,
                 purpose: Purpose::Run,
+                resumed,
             };
             Ok(Some(Binding::take(&config.host, &card, options)?))
         }

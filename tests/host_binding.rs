@@ -21,8 +21,12 @@ fn machine() -> (Machine, Kernel) {
 
 fn take(host: &Host, card: &Card, purpose: Purpose) -> Result<Binding, HostError> {
     let card = host.card(card.address.parse().unwrap()).unwrap();
-    let force = true;
-    Binding::take(host, &card, TakeOptions { force, purpose })
+    let options = TakeOptions {
+        force: true,
+        purpose,
+        resumed: false,
+    };
+    Binding::take(host, &card, options)
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(super) fn bind(host: &Host, args: &BindArgs) -> Result<Exit, Failure> {
     let options = TakeOptions {
         force: args.force,
         purpose: Purpose::Bind,
+        resumed: false,
     };
     let binding = Binding::take(host, &card, options)?;
     let file = binding.group_file();

@@ -14,6 +14,7 @@ use crate::exit::{Exit, Explain};
 use crate::host::obstacle::Obstacle;
 use crate::host::pci::VirtioNetCard;
 use crate::host::{DeviceSpec, Host, HostError, IfName, MacAddress};
+use crate::run::Stored;
 
 pub(super) const EXAMPLES: &str = "\
 The new interface takes the old one's name, MAC, MTU, addresses and routes. When umnet is stopped
@@ -138,8 +139,13 @@ fn run_device(
     let card = on_the_bus(&host, &device)?;
     let from_file = file.settings_for(&device, card.as_ref())?;
     let config = args.settings().or(from_file).into_run(host, device);
-    check_name(&config, card.as_ref())?;
-    crate::run::run(config)?;
+    match Stored::received(&config) {
+        Some(stored) => crate::run::restart(stored)?,
+        None => {
+            check_name(&config, card.as_ref())?;
+            crate::run::run(config)?;
+        }
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use restore::restore_interface;
 
 use super::interface::{InterfaceSnapshot, Interfaces};
+use super::obstacle::Obstacle;
 use super::pci::{VFIO_DRIVER, VirtioNetCard};
 use super::state::{DeviceLock, DeviceState, Purpose};
 use super::{Host, HostError, IfName, PciAddress, files};
@@ -28,6 +29,8 @@ pub struct TakeOptions {
     pub force: bool,
     /// What for.
     pub purpose: Purpose,
+    /// Whether its VFIO files are this process's already, and with whoever keeps them for it.
+    pub resumed: bool,
 }
 
 /// How much of a card's old state to bring back.
@@ -84,7 +87,7 @@ impl Binding {
         let lock = DeviceLock::acquire(host, &card.address.to_string())?;
         // Now that nobody else can change it, look once more.
         let card = settle(host, host.card(card.address)?)?;
-        let group = check(host, &card, options.force)?;
+        let group = check(host, &card, options)?;
         let (state, ours) = match DeviceState::load(host, card.address)? {
             Some(mut state) => {
                 bind_to_vfio(host, &card, group)?;
@@ -218,9 +221,12 @@ fn settle(host: &Host, card: VirtioNetCard) -> Result<VirtioNetCard, HostError> 
 }
 
 /// The card's group, if nothing is in the way.
-fn check(host: &Host, card: &VirtioNetCard, force: bool) -> Result<u32, HostError> {
+fn check(host: &Host, card: &VirtioNetCard, options: TakeOptions) -> Result<u32, HostError> {
     for obstacle in host.obstacles(card)? {
-        if !(force && obstacle.yields_to_force()) {
+        if options.resumed && matches!(obstacle, Obstacle::InUse { .. }) {
+            continue;
+        }
+        if !(options.force && obstacle.yields_to_force()) {
             return Err(obstacle.into());
         }
         log::warn!("{}: {obstacle}; taken all the same", card.address);

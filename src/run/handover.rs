@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::board::{Board, HostInfo};
 use super::holding::HeldState;
 use super::host_process::{Program, RESUME};
+use super::store::PASSED;
 use crate::channel::{Channel, ChannelError, Interface, PortSetup};
 use crate::config::RunConfig;
 use crate::host::IfName;
@@ -44,6 +45,9 @@ pub(super) struct State {
     pub(super) holding: HeldState,
     pub(super) port: PortSetup,
     pub(super) hosts: HostsState,
+    /// The names of what the service manager keeps: beside its descriptors theirs, in their order.
+    #[serde(default)]
+    pub(super) stored: Vec<String>,
 }
 
 /// The hosts, as far as they go on.
@@ -58,7 +62,8 @@ pub(super) struct HostsState {
 /// Descriptors in the order in which they are sent.
 #[derive(Debug)]
 pub(super) struct Descriptors {
-    pub(super) channel: OwnedFd,
+    /// To the driver host, if one lives.
+    pub(super) channel: Option<OwnedFd>,
     pub(super) queues: Vec<OwnedFd>,
     pub(super) device: Vec<OwnedFd>,
 }
@@ -81,7 +86,21 @@ impl State {
             holding,
             port: port_setup(tap),
             hosts,
+            stored: Vec::new(),
         }
+    }
+
+    /// What another program has written.
+    pub(super) fn read(bytes: &[u8]) -> io::Result<Self> {
+        serde_json::from_slice::<Self>(bytes)?.checked()
+    }
+
+    fn checked(self) -> io::Result<Self> {
+        if self.schema != SCHEMA {
+            let text = format!("its state has version {}, not {SCHEMA}", self.schema);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(self)
     }
 }
 
@@ -132,6 +151,10 @@ pub(super) fn change(program: &Program, state: &State, fds: &[BorrowedFd<'_>]) -
                 let level = log::max_level().as_str().to_ascii_lowercase();
                 command.args(["--log", &level]);
             }
+            for name in PASSED {
+                // What the manager passed to this program is in use by now.
+                command.env_remove(name);
+            }
             command.arg(RESUME).stdin(Stdio::from(socket)).exec()
         }
         Err(error) => error,
@@ -154,25 +177,35 @@ impl Inheritance {
     pub(super) fn open() -> io::Result<(Self, State)> {
         let channel = Channel::new(io::stdin().as_fd().try_clone_to_owned()?);
         let (state, _) = expect::<State>(&channel)?;
-        if state.schema != SCHEMA {
-            let text = format!("its state has version {}, not {SCHEMA}", state.schema);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
-        Ok((Self(channel), state))
+        Ok((Self(channel), state.checked()?))
     }
 
     /// The descriptors, once locks have been taken.
     pub(super) fn descriptors(self, state: &State) -> io::Result<Descriptors> {
         let (count, mut fds) = expect::<usize>(&self.0)?;
-        let announced = 1 + state.port.queues + state.holding.descriptor_count();
-        if fds.len() != count || count != announced {
-            let text = format!("{} descriptors came, {announced} were announced", fds.len());
+        if fds.len() != count || fds.is_empty() {
+            let text = format!("{} descriptors came, {count} were announced", fds.len());
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
-        let device = fds.split_off(1 + state.port.queues);
-        let queues = fds.split_off(1);
         let channel = fds.remove(0);
-        Ok(Descriptors {
+        Descriptors::sort(Some(channel), fds, state)
+    }
+}
+
+impl Descriptors {
+    /// The TAP's queues and the device, in this order.
+    pub(super) fn sort(
+        channel: Option<OwnedFd>,
+        mut queues: Vec<OwnedFd>,
+        state: &State,
+    ) -> io::Result<Self> {
+        let wanted = state.port.queues + state.holding.descriptor_count();
+        if queues.len() != wanted {
+            let text = format!("{} descriptors came, not {wanted}", queues.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        let device = queues.split_off(state.port.queues);
+        Ok(Self {
             channel,
             queues,
             device,
@@ -215,6 +248,7 @@ mod tests {
                 active: HostInfo::default(),
                 next_id: 7,
             },
+            stored: Vec::new(),
         }
     }
 

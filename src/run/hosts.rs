@@ -11,13 +11,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
 use netadapter_shim::SystemPort;
 use netadapter_shim::os::tap::Tap;
 
-use super::board::{HostInfo, SharedBoard};
+use super::board::{Board, HostInfo, SharedBoard};
 use super::handover::{HostsState, port_setup};
 use super::hearing::{Lead, Speaker, weigh};
 use super::holding::{Holding, Lending};
@@ -170,26 +171,31 @@ impl Hosts {
         Some(self.active.as_ref()?.process.channel())
     }
 
+    /// What another program needs to know of the hosts.
+    pub(super) fn state(&self) -> HostsState {
+        let active = self.active.as_ref().map(|active| active.info.clone());
+        HostsState {
+            board: self.board.lock().clone(),
+            interface: self.interface,
+            active: active.unwrap_or_default(),
+            next_id: self.next_id,
+        }
+    }
+
     /// What another program needs to go on with the host that drives the device. The spare ends.
     pub(super) fn keep(&mut self) -> Result<HostsState, String> {
         self.check_update()?;
-        let Some(active) = &self.active else {
+        if self.active.is_none() {
             return Err("no driver host runs at the moment".to_owned());
-        };
-        let state = HostsState {
-            board: self.board.lock().clone(),
-            interface: self.interface,
-            active: active.info.clone(),
-            next_id: self.next_id,
-        };
+        }
+        let state = self.state();
         self.dismiss_spare();
         self.spare_at = Some(Instant::now() + self.settings.restart.longest_delay);
         Ok(state)
     }
 
-    /// Goes on with a host of the program before this one.
-    pub(super) fn resume(&mut self, state: HostsState, channel: OwnedFd) -> io::Result<()> {
-        let now = Instant::now();
+    /// Goes on with a host of the program before this one, or after it if it ended with that.
+    pub(super) fn resume(&mut self, state: HostsState, channel: Option<OwnedFd>) -> io::Result<()> {
         let HostsState {
             mut board,
             interface,
@@ -197,9 +203,24 @@ impl Hosts {
             next_id,
         } = state;
         board.supervisor_restarts += 1;
+        if channel.is_none() {
+            board.bank();
+            // The next host begins at once.
+            board.down = None;
+        }
         *self.board.lock() = board;
-        let id = HostId(next_id);
-        let process = HostProcess::adopt(id, active.pid, channel)?;
+        self.next_id = next_id.wrapping_add(1);
+        self.interface = interface;
+        self.has_run = true;
+        match channel {
+            Some(channel) => self.adopt(HostId(next_id), active, channel),
+            None => Ok(()),
+        }
+    }
+
+    fn adopt(&mut self, id: HostId, info: HostInfo, channel: OwnedFd) -> io::Result<()> {
+        let now = Instant::now();
+        let process = HostProcess::adopt(id, info.pid, channel)?;
         self.poller.add(process.channel_fd(), Event::Said(id))?;
         self.poller.add(process.pidfd(), Event::Ended(id))?;
         self.active = Some(Member {
@@ -208,12 +229,9 @@ impl Hosts {
                 since: now,
                 pulse: Pulse::new(now, self.settings.restart.hang_after),
             },
-            info: active,
+            info,
             hung: false,
         });
-        self.next_id = next_id.wrapping_add(1);
-        self.interface = interface;
-        self.has_run = true;
         self.begin_at = None;
         self.spare_at = Some(now + SPARE_AFTER);
         Ok(())
@@ -332,8 +350,17 @@ impl Hosts {
     }
 
     pub(super) fn is_running(&self) -> bool {
-        let state = self.active.as_ref().map(|active| active.state);
-        matches!(state, Some(State::Running { .. }))
+        self.running_pid().is_some()
+    }
+
+    /// The process that drives the device.
+    pub(super) fn running_pid(&self) -> Option<u32> {
+        let active = self.active.as_ref()?;
+        matches!(active.state, State::Running { .. }).then_some(active.info.pid)
+    }
+
+    pub(super) fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock()
     }
 
     fn start(&mut self, now: Instant) -> io::Result<Member> {
@@ -664,7 +691,8 @@ impl Hosts {
         let mut board = self.board.lock();
         board.bank();
         board.hangs += u64::from(dead.hung);
-        let fallen_back = board.down.is_some();
+        // Not one of the attempts that the fallback makes: those begin nothing by themselves.
+        let fallen_back = board.down.is_some() && self.begin_at.is_some();
         drop(board);
         if fallen_back {
             return;

@@ -6,5 +6,7 @@ pub(crate) mod faults;
 pub(crate) mod machine;
 pub(crate) mod namespace;
 pub(crate) mod packet;
+pub(crate) mod rig;
 pub(crate) mod rules;
+pub(crate) mod service_manager;
 pub(crate) mod wire;

@@ -1,0 +1,212 @@
+//! A run under a service manager: it hears when the device runs and how things are, its watchdog
+//! is fed by the supervisor's own loop, and it keeps what a restart must not lose.
+//!
+//! Without one, nothing of this does anything.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use log::{debug, info, warn};
+use rustix::time::{ClockId, clock_gettime};
+use signal_hook::consts::SIGUSR2;
+
+use super::Session;
+use super::handover::State;
+use super::notify::{Notifier, watchdog_interval};
+use super::store::Store;
+
+/// How old the counters are at most that a killed supervisor leaves behind.
+const REFRESH: Duration = Duration::from_secs(10);
+
+/// The service manager, as this run sees it.
+pub(super) struct Manager(Option<Managed>);
+
+struct Managed {
+    notifier: Notifier,
+    store: Store,
+    /// Readable once the run is to end and leave everything with the manager.
+    leave: UnixStream,
+    watchdog: Option<Duration>,
+    feed_at: Instant,
+    refresh_at: Instant,
+    /// The driver host of which the last state was kept.
+    kept_of: Option<u32>,
+    ready: bool,
+    status: String,
+}
+
+impl Managed {
+    fn new(store: Store) -> io::Result<Option<Self>> {
+        let Some(notifier) = Notifier::from_environment() else {
+            return Ok(None);
+        };
+        let (leave, sender) = UnixStream::pair()?;
+        signal_hook::low_level::pipe::register(SIGUSR2, sender)?;
+        let now = Instant::now();
+        Ok(Some(Self {
+            notifier,
+            store,
+            leave,
+            watchdog: watchdog_interval(),
+            feed_at: now,
+            refresh_at: now,
+            kept_of: None,
+            ready: false,
+            status: String::new(),
+        }))
+    }
+
+    fn say(&self, lines: &str) {
+        if let Err(error) = self.notifier.say(lines) {
+            debug!("the service manager does not hear {lines:?}: {error}");
+        }
+    }
+
+    fn feed(&mut self, now: Instant) {
+        if let Some(interval) = self.watchdog
+            && now >= self.feed_at
+        {
+            self.say("WATCHDOG=1");
+            self.feed_at = now + interval;
+        }
+    }
+
+    fn tell(&mut self, ready: bool, status: String) {
+        if ready && !self.ready {
+            self.say("READY=1");
+            self.ready = true;
+        }
+        if status != self.status {
+            self.say(&format!("STATUS={status}"));
+            self.status = status;
+        }
+    }
+}
+
+impl Manager {
+    /// The one that has started this process, if any; `store` is what it keeps.
+    pub(super) fn new(store: Store) -> io::Result<Self> {
+        Managed::new(store).map(Self)
+    }
+
+    /// When [`Session::manage`] has something to do next.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let managed = self.0.as_ref()?;
+        let feed = managed.watchdog.map(|_| managed.feed_at);
+        let refresh = managed.ready.then_some(managed.refresh_at);
+        [feed, refresh].into_iter().flatten().min()
+    }
+
+    /// Becomes readable when the run is to leave everything with the manager.
+    pub(super) fn leave(&self) -> Option<RawFd> {
+        Some(self.0.as_ref()?.leave.as_raw_fd())
+    }
+
+    /// What is kept, for a program that replaces this one.
+    pub(super) fn stored(&self) -> Vec<String> {
+        let managed = self.0.as_ref();
+        managed.map_or_else(Vec::new, |managed| managed.store.names())
+    }
+
+    /// Another program is about to take over. It says itself when it is ready.
+    pub(super) fn reloading(&mut self) {
+        let Some(managed) = &mut self.0 else { return };
+        let now = clock_gettime(ClockId::Monotonic);
+        let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+        managed.say(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+        managed.ready = false;
+    }
+
+    /// The run is about to end in good order.
+    pub(super) fn stopping(&self) {
+        if let Some(managed) = &self.0 {
+            managed.say("STOPPING=1\nSTATUS=giving the device back");
+        }
+    }
+
+    /// Nothing is kept any more: interface and device are closed with this.
+    pub(super) fn clear(&mut self) {
+        if let Some(managed) = &mut self.0
+            && let Err(error) = managed.store.clear(&managed.notifier)
+        {
+            warn!("the service manager still holds the device: {error}");
+        }
+    }
+}
+
+impl Session {
+    /// Tells the manager what there is to tell, as often as there is something.
+    pub(super) fn manage(&mut self) {
+        let now = Instant::now();
+        let Some(managed) = &self.manager.0 else {
+            return;
+        };
+        let host = self.hosts.running_pid();
+        let fresh = host.is_some() && managed.kept_of != host;
+        if fresh || (managed.ready && now >= managed.refresh_at) {
+            self.keep_with_manager(now);
+        }
+        let (down, status) = self.status_line();
+        if let Some(managed) = &mut self.manager.0 {
+            managed.tell(host.is_some() || down, status);
+            managed.feed(now);
+        }
+    }
+
+    fn keep_with_manager(&mut self, now: Instant) {
+        let kept = self.state_to_keep();
+        let host = self.hosts.running_pid();
+        let Some(managed) = &mut self.manager.0 else {
+            return;
+        };
+        let kept = kept.and_then(|(state, device)| {
+            let mut fds: Vec<_> = self.hosts.tap().queues().collect();
+            fds.extend(device.iter().map(AsFd::as_fd));
+            managed.store.keep(&managed.notifier, state, &fds)
+        });
+        if let Err(error) = kept {
+            warn!(
+                "{}: the service manager does not keep it: {error}",
+                self.hosts.name()
+            );
+        }
+        managed.kept_of = host;
+        managed.refresh_at = now + REFRESH;
+    }
+
+    fn state_to_keep(&self) -> io::Result<(State, Vec<std::os::fd::OwnedFd>)> {
+        let (holding, device) = self.hosts.holding().keep()?;
+        Ok((self.state(holding, self.hosts.state()), device))
+    }
+
+    /// Whether there is no driver for now, and how things are in one line.
+    fn status_line(&self) -> (bool, String) {
+        let name = &self.ifname;
+        let board = self.hosts.board();
+        let down = board.down.is_some();
+        let line = match (&board.down, self.hosts.running_pid()) {
+            (Some(why), _) => format!("{name}: link down, no driver: {why}"),
+            (None, None) => format!("{name}: waiting for a driver host"),
+            (None, Some(pid)) => {
+                let restarts = board.restarts;
+                format!("{name}: driven by host {pid}, {restarts} restarts")
+            }
+        };
+        // One line, whatever a host has said.
+        (down, line.replace(['\n', '\r'], " "))
+    }
+
+    /// Ends this process and leaves the interface, its connections and the device with the
+    /// manager, for the run that it starts next. The driver host ends with its supervisor.
+    pub(super) fn leave_with_manager(&mut self) -> ! {
+        self.keep_with_manager(Instant::now());
+        info!(
+            "{}: left with the service manager for the next run",
+            self.hosts.name()
+        );
+        // Nothing is dropped: that would stop the device and take its memory away.
+        std::process::exit(0)
+    }
+}
