@@ -79,7 +79,7 @@ impl Limits {
         hang_back: Duration::from_millis(1500),
     };
 
-    /// For a debug build beside other tests: what is lost is exact there too, but not how long
+    /// For a debug build, or beside whatever else the machine does: what is lost is exact there too, but not how long
     /// anything takes.
     pub const BESIDE_OTHERS: Self = Self {
         gap_p50: Duration::from_millis(500),
