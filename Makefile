@@ -17,6 +17,7 @@
 #   make crash-demo   a transfer for a minute while the driver is killed sixty times; no guest, root
 #   make kills        the driver host killed KILLS=n times (1000) and hung HANGS=n times (100) in each
 #                     of two ways under load, then a crash loop; tables in target/report; root
+#   make kills-vm     the driver host killed KILLS=n times (100) in a guest, and an idle minute
 #   make bench        the driver against memcpy and another driver, no guest (ROUNDS=n)
 #   make instructions counts the instructions of a frame and writes them down for make test
 #   make doc          the API documentation
@@ -41,7 +42,7 @@ ifdef ACCEL
 export ACCEL
 endif
 
-.PHONY: help run test test-host test-vm build static clients check images fuzz models asan tsan hostile kills crash-demo inject bench instructions doc clean prepare ci
+.PHONY: help run test test-host test-vm kills-vm build static clients check images fuzz models asan tsan hostile kills crash-demo inject bench instructions doc clean prepare ci
 
 help:
 	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
@@ -103,6 +104,12 @@ test-host: prepare
 
 test-vm: prepare
 	@vm-test/run-tests vm
+
+# What `make test` has in short.
+kills-vm: KILLS = 100
+kills-vm: prepare static
+	@images/build
+	KILLS=$(KILLS) $(CARGO) test --locked --release -p vm-test --test survival -- --ignored --nocapture --test-threads=1
 
 check:
 	@vm-test/run-tests check

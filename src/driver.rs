@@ -185,10 +185,12 @@ impl Driver {
             started: false,
         };
         driver.state_capabilities()?;
+        // Before the adapter starts: where a driver takes over from another, the interface never
+        // sees its carrier go. A kernel that does takes a second to believe that it is back.
+        driver.show_link()?;
         driver.adapter.start()?;
         driver.adapter.io_start()?;
         driver.started = true;
-        driver.show_link()?;
         info!(
             "{}: started, features {:?}",
             driver.name(),

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! It is started by its [supervisor](crate::run) with nothing but a socket as its standard input.
-//! What it cannot do itself it asks for: [`Line`]. Frames move on a thread made beforehand;
+//! What it cannot do itself it asks for over the same socket. Frames move on a thread made beforehand;
 //! this one, the control thread, talks to the supervisor and follows the device.
 
 mod line;

@@ -722,7 +722,14 @@ fn hold(
     binding: Option<&Binding>,
 ) -> Result<(Holding, Option<DeviceLock>), RunError> {
     if let Some(binding) = binding {
-        return Ok((Holding::vfio(&binding.card().to_string())?, None));
+        let holding = Holding::vfio(&binding.card().to_string())?;
+        if !binding.has_interrupt_remapping() {
+            warn!(
+                "{}: NO INTERRUPT REMAPPING: whoever controls the device can raise any interrupt",
+                holding.name()
+            );
+        }
+        return Ok((holding, None));
     }
     let stem = config.device.file_stem();
     match &config.device {

@@ -31,13 +31,13 @@ pub trait Contender {
 
 /// Names of those that are always there.
 pub const UMNET: &str = "umnet";
-/// See [`Memcpy`].
+/// A plain copy of the same frames, over as many places as the driver has.
 pub const MEMCPY: &str = "memcpy";
-/// See [`Memcpy::in_cache`].
+/// A plain copy of the same frames between two places that stay in the cache.
 pub const MEMCPY_CACHED: &str = "memcpy-cached";
-/// See [`QueueLeg`].
+/// The virtqueue alone.
 pub const QUEUE: &str = "queue";
-/// See [`RingLeg`].
+/// The packet ring alone.
 pub const RING: &str = "ring";
 
 /// The built-in contenders' names, in the order in which they are shown.

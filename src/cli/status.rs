@@ -208,10 +208,14 @@ fn device_text(status: &Status) -> String {
         line(
             "IOMMU",
             format!(
-                "group {}, {} KiB in {} mapping(s)",
+                "group {}, {} KiB in {} mapping(s), {}",
                 iommu.group,
                 iommu.mapped_bytes / 1024,
-                iommu.mappings
+                iommu.mappings,
+                match iommu.interrupt_remapping {
+                    true => "interrupts remapped",
+                    false => "NO INTERRUPT REMAPPING: the device can raise any interrupt",
+                }
             ),
         );
     }

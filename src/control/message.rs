@@ -226,6 +226,10 @@ pub struct Iommu {
     pub mapped_bytes: u64,
     /// Number of mappings.
     pub mappings: u32,
+    /// Whether interrupts are remapped. Where they are not, the device can send any interrupt to
+    /// any processor by writing to an address that no mapping is needed for.
+    #[serde(default)]
+    pub interrupt_remapping: bool,
 }
 
 /// Counters by name, in ethtool's words (`rx_packets`, `tx_dropped`).

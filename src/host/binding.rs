@@ -123,6 +123,11 @@ impl Binding {
         self.group
     }
 
+    /// Whether the machine remaps the device's interrupts, see [`Host::has_interrupt_remapping`].
+    pub fn has_interrupt_remapping(&self) -> bool {
+        self.host.has_interrupt_remapping()
+    }
+
     /// The group's character device, to be opened by whoever drives the card.
     pub fn group_file(&self) -> PathBuf {
         self.host.group_file(self.group)

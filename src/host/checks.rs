@@ -47,6 +47,20 @@ impl Host {
         })
     }
 
+    /// Whether interrupts of devices are remapped. VFIO makes sure of that, unless it was told not
+    /// to care; then it shows in the names of the interrupts that the machine has.
+    pub fn has_interrupt_remapping(&self) -> bool {
+        let parameters = "sys/module/vfio_iommu_type1/parameters";
+        let told = files::read(&self.path(parameters).join("allow_unsafe_interrupts"));
+        if told.is_none_or(|told| told != "Y") {
+            return true;
+        }
+        let interrupts = files::read(&self.path("proc/interrupts")).unwrap_or_default();
+        interrupts
+            .split_whitespace()
+            .any(|word| word.starts_with("IR-"))
+    }
+
     /// Looked at through the kernel's driver, which agrees to the feature wherever it is offered.
     /// Of a card that nobody drives it shows only once umnet does; it is refused then.
     fn bypasses_iommu(&self, card: &VirtioNetCard) -> Option<Obstacle> {
@@ -206,4 +220,34 @@ fn group_not_viable(card: &VirtioNetCard) -> Option<Obstacle> {
         group: group.id,
         members,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn interrupt_remapping_is_doubted_only_where_vfio_was_told_not_to_care() {
+        let dir = tempfile::tempdir().unwrap();
+        let (host, root) = (Host::at(dir.path()), dir.path());
+        assert!(host.has_interrupt_remapping(), "VFIO refuses without it");
+        let parameters = root.join("sys/module/vfio_iommu_type1/parameters");
+        fs::create_dir_all(&parameters).unwrap();
+        fs::create_dir_all(root.join("proc")).unwrap();
+        for (told, interrupts, remapped) in [
+            ("N\n", "  24:  7  PCI-MSI 49152-edge  virtio0\n", true),
+            ("Y\n", "  24:  7  PCI-MSI 49152-edge  virtio0\n", false),
+            ("Y\n", "  24:  7  IR-PCI-MSI 49152-edge  virtio0\n", true),
+        ] {
+            fs::write(parameters.join("allow_unsafe_interrupts"), told).unwrap();
+            fs::write(root.join("proc/interrupts"), interrupts).unwrap();
+            assert_eq!(
+                host.has_interrupt_remapping(),
+                remapped,
+                "{told}{interrupts}"
+            );
+        }
+    }
 }

@@ -22,6 +22,7 @@ pub(super) struct Reporter {
     orders: Orders,
     device: String,
     group: Option<u32>,
+    interrupt_remapping: bool,
     index: u32,
     /// What the interface was called at first.
     name: IfName,
@@ -47,6 +48,7 @@ impl Reporter {
             orders,
             device: device.to_owned(),
             group: binding.map(Binding::group),
+            interrupt_remapping: binding.is_some_and(Binding::has_interrupt_remapping),
             index: link.index,
             name,
             started: Instant::now(),
@@ -72,6 +74,7 @@ impl Reporter {
             group,
             mapped_bytes,
             mappings: 1,
+            interrupt_remapping: self.interrupt_remapping,
         })
     }
 }

@@ -207,6 +207,24 @@ impl Lab {
             .map_err(|_| Error::Command("as many guests as machines".to_string()))
     }
 
+    /// Moves a running guest into another QEMU, which is given the same machine but for what it is
+    /// plugged into. The guest goes on there, mid-word; the QEMU it was in ends.
+    ///
+    /// # Errors
+    /// What either QEMU said, [`Error::Deadline`] when it takes too long.
+    pub fn migrate(&self, vm: Vm, machine: Machine) -> Result<Vm> {
+        let number = self.traces.borrow().len();
+        let socket = format!("{number}.migration");
+        let machine = machine
+            .qemu_arg("-incoming")
+            .qemu_arg(format!("unix:{socket}"));
+        let accel = self.accel_for(&machine)?;
+        let next = Starting::new(self, machine, accel, BOOT)?;
+        vm.migrate_to(&socket)?;
+        drop(vm);
+        next.finish()
+    }
+
     pub(crate) fn boot_under(
         &self,
         machine: Machine,

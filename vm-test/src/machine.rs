@@ -16,6 +16,8 @@ const RUNNER_SLOT: &str = "0x1e";
 pub enum Iommu {
     /// QEMU's `intel-iommu`, which VFIO works behind.
     Intel,
+    /// The same without interrupt remapping.
+    IntelWithoutRemapping,
     /// Nothing.
     None,
 }
@@ -161,8 +163,14 @@ impl Machine {
         ]);
         self.processor(&mut words, accel);
         words.option("-m", self.memory_mib.to_string());
-        if self.iommu == Iommu::Intel {
-            words.option("-device", "intel-iommu,intremap=on,caching-mode=on");
+        let remapping = match self.iommu {
+            Iommu::Intel => Some("on"),
+            Iommu::IntelWithoutRemapping => Some("off"),
+            Iommu::None => None,
+        };
+        if let Some(remapping) = remapping {
+            let iommu = format!("intel-iommu,intremap={remapping},caching-mode=on");
+            words.option("-device", iommu);
         }
         words.option("-kernel", kernel.display().to_string());
         words.option("-initrd", initrd);

@@ -9,6 +9,8 @@ use crate::nic::Mac;
 use crate::process::{self, Kept};
 use crate::qmp::Qmp;
 use crate::{Error, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -21,6 +23,8 @@ pub(crate) const BOOT: Duration = Duration::from_secs(30);
 const SOCKETS: Duration = Duration::from_secs(10);
 /// A boot that keeps talking, as on a busy host, may take so many times longer.
 const SLOW_BOOT: u32 = 6;
+/// A guest of half a gigabyte that changes its memory all the time.
+const MIGRATION: Duration = Duration::from_secs(60);
 /// In deterministic time a guest second takes several of the host.
 const ICOUNT_PATIENCE: u32 = 8;
 /// Lines of the console and of QEMU's messages that a failure shows.
@@ -93,6 +97,48 @@ impl Vm {
     /// QEMU's process on the host, for measurements of its processor time.
     pub fn qemu_pid(&self) -> u32 {
         self.qemu.id()
+    }
+
+    /// Sends the guest to the QEMU that listens on a socket of the lab's directory.
+    pub(crate) fn migrate_to(&self, socket: &str) -> Result<()> {
+        let uri = json!({ "uri": format!("unix:{socket}") });
+        self.qmp.execute("migrate", uri)?;
+        let deadline = Instant::now() + MIGRATION * crate::margin();
+        loop {
+            let state = self.qmp.execute("query-migrate", json!({}))?;
+            match state["status"].as_str() {
+                Some("completed") => return Ok(()),
+                Some("failed" | "cancelled") => {
+                    return Err(Error::Qmp {
+                        command: "migrate".to_string(),
+                        why: state.to_string(),
+                    });
+                }
+                _ if Instant::now() > deadline => {
+                    return Err(Error::Deadline {
+                        what: format!("the migration: {state}"),
+                        within: MIGRATION,
+                    });
+                }
+                _ => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    /// Stops QEMU's process where it stands, for a while: the guest's clock jumps, as on a machine
+    /// that was suspended. A machine stopped by QMP does not notice: its clock stands still too.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when QEMU is gone.
+    pub fn freeze(&self, length: Duration) -> Result<()> {
+        let pid = i32::try_from(self.qemu.id()).ok().and_then(Pid::from_raw);
+        let send = |signal| {
+            let sent = pid.map_or(Ok(()), |pid| kill_process(pid, signal));
+            sent.map_err(|errno| Error::io("freezing QEMU")(errno.into()))
+        };
+        send(Signal::STOP)?;
+        std::thread::sleep(length);
+        send(Signal::CONT)
     }
 
     /// The end of the console, QEMU's messages and its command line.

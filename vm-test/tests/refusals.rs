@@ -285,6 +285,44 @@ fn a_card_that_is_needed_or_in_use_is_not_taken() {
 }
 
 #[test]
+fn without_interrupt_remapping_a_card_is_refused_or_its_run_says_so() {
+    scenario(|lab| {
+        lab.needs_umnet()?;
+        let nic = Nic::new("n0", Backend::hub(0));
+        let machine = Machine::new().iommu(Iommu::IntelWithoutRemapping);
+        let vm = lab.boot(machine.nic(nic))?;
+        let guest = &vm.guest;
+        let card = guest.ifname(&vm.nic("n0").mac)?;
+        settle(guest, &card, "10.0.0.1/24");
+        let state = Unchanged::new(guest);
+        let words = ["isolate interrupts", "allow_unsafe_interrupts"];
+        state.refuses(1, &format!("umnet run {card}"), &words);
+
+        // Accepted by whoever administers the machine; never hidden.
+        guest.ok("echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts");
+        let umnet = Umnet::run(&vm, "n0", "")?;
+        let status = umnet.status()?;
+        assert_eq!(status["iommu"]["interrupt_remapping"], false, "{status}");
+        let shown = guest.ok(&format!("umnet status {card}"));
+        assert!(shown.contains("NO INTERRUPT REMAPPING"), "{shown}");
+        let log = umnet.stop()?.stderr;
+        assert!(log.contains("NO INTERRUPT REMAPPING"), "{log}");
+
+        // The same permission on a machine that has it is no reason to say anything.
+        let nic = Nic::new("n0", Backend::hub(0));
+        let vm = lab.boot(Machine::new().nic(nic))?;
+        vm.guest
+            .ok("echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts");
+        let umnet = Umnet::run(&vm, "n0", "")?;
+        let status = umnet.status()?;
+        assert_eq!(status["iommu"]["interrupt_remapping"], true, "{status}");
+        let log = umnet.stop()?.stderr;
+        assert!(!log.contains("REMAPPING"), "{log}");
+        Ok(())
+    });
+}
+
+#[test]
 fn without_an_iommu_a_card_is_refused_with_what_to_add() {
     scenario(|lab| {
         lab.needs_umnet()?;

@@ -18,6 +18,7 @@ mod latency;
 mod meter;
 mod packet_rate;
 mod pattern;
+mod probe;
 mod sockets;
 mod stream_rate;
 
@@ -35,6 +36,7 @@ usage: guest-runner traffic <verb> --option value ...
 
 integrity
   send        --to ADDR --bytes N [--seed S]        seeded random bytes over TCP, digest printed
+              [--until FILE]                        ... as many as go until that file is there
   receive     --listen ADDR [--bytes N] [--seed S]  reads to the end, digest printed;
                                                     with a seed says which bytes differ
   udp-echo    --listen ADDR [--seconds S]           sends every datagram back
@@ -42,6 +44,10 @@ integrity
   udp-check   --to ADDR [--sizes 1,59,...] [--count 4] [--seed S] [--retries 5]
               [--from IP] [--segment BYTES]         compares every echoed byte; a segment is what
                                                     the kernel cuts each into (UDP_SEGMENT)
+  probe       --to ADDR [--rate 1000] [--size 64] --until FILE
+                                                    numbered datagrams at a steady rate
+  probe-sink  --listen ADDR --until FILE [--gaps N] which of them came, twice or altered, and the
+                                                    N longest times without any (10)
 rate
   tcp-flood   --to ADDR --seconds S [--warmup W]    writes as fast as the socket takes it
   tcp-sink    --listen ADDR [--seconds S] [--warmup W]
@@ -53,6 +59,7 @@ rate
   echo        --listen ADDR [--connections N]       sends every byte back
   round-trip  --to ADDR --seconds S [--size 1] [--warmup W]
               [--connections N]                     one request, one reply, with percentiles
+              [--pause S] [--until FILE]            ... as somebody types, until that file is there
 
 Rates also take --interface IF: the interface's own counters over the same window.
 --group-on is an interface's IPv4 address for an IPv4 group, its name for an IPv6 one.
@@ -62,11 +69,13 @@ ADDR is 10.0.0.1:5001, [fd00::1]:5001 or [fe80::1%2]:5001 (2 is the interface's 
 
 type Verb = fn(&mut Args) -> Result<Report, TrafficError>;
 
-const VERBS: [(&str, Verb); 10] = [
+const VERBS: [(&str, Verb); 12] = [
     ("send", bulk::send),
     ("receive", bulk::receive),
     ("udp-echo", datagrams::echo),
     ("udp-check", datagrams::check),
+    ("probe", probe::send),
+    ("probe-sink", probe::sink),
     ("tcp-flood", stream_rate::flood),
     ("tcp-sink", stream_rate::sink),
     ("udp-flood", packet_rate::flood),

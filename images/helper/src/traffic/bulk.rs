@@ -9,35 +9,40 @@ use super::Report;
 use super::args::Args;
 use super::error::{TrafficError, socket};
 use super::pattern::{Digest, Pattern};
-use super::sockets::{self, Deadline};
+use super::sockets::{self, Deadline, Until};
 
 /// Large enough that system calls do not matter, small enough to stay in a cache.
 const CHUNK: usize = 256 * 1024;
 
-/// Sends `--bytes` bytes of the pattern `--seed` and waits until the receiver has closed.
+/// Sends `--bytes` bytes of the pattern `--seed`, or as many as go until the file `--until` is
+/// there, and waits until the receiver has closed.
 pub(super) fn send(args: &mut Args) -> Result<Report, TrafficError> {
     let to: SocketAddr = args.required("to")?;
-    let bytes: u64 = args.required("bytes")?;
+    let until = Until::from_args(args)?;
+    let bytes: u64 = match until.is_given() {
+        true => args.optional("bytes")?.unwrap_or(u64::MAX),
+        false => args.required("bytes")?,
+    };
     let seed: u64 = args.optional("seed")?.unwrap_or(1);
     let deadline = Deadline::from_args(args)?;
     args.finish()?;
 
     let mut stream = sockets::connect(to, deadline)?;
     let started = Instant::now();
-    let digest = send_pattern(&mut stream, bytes, seed, deadline)?;
+    let digest = send_pattern(&mut stream, (bytes, &until), seed, deadline)?;
     wait_for_close(&mut stream, deadline)?;
     Ok(Report::passed(facts(&digest, started)))
 }
 
 fn send_pattern(
     stream: &mut TcpStream,
-    bytes: u64,
+    (bytes, until): (u64, &Until),
     seed: u64,
     deadline: Deadline,
 ) -> Result<Digest, TrafficError> {
     let (mut pattern, mut digest) = (Pattern::new(seed), Digest::default());
     let mut chunk = vec![0; CHUNK];
-    while digest.bytes() < bytes {
+    while digest.bytes() < bytes && !until.reached() {
         let len = (bytes - digest.bytes()).min(CHUNK as u64) as usize;
         pattern.fill(&mut chunk[..len]);
         digest.update(&chunk[..len]);

@@ -10,7 +10,7 @@ use super::Report;
 use super::args::{Args, usage};
 use super::error::TrafficError;
 use super::meter::per_second;
-use super::sockets::{self, Deadline};
+use super::sockets::{self, Deadline, Until};
 
 /// Sends everything back on `--connections` connections (one unless given), to their ends.
 pub(super) fn echo(args: &mut Args) -> Result<Report, TrafficError> {
@@ -49,7 +49,8 @@ fn echo_to_end(mut stream: TcpStream, deadline: Deadline) -> Result<u64, Traffic
 }
 
 /// Sends `--size` bytes, waits for them to come back, again and again for `--seconds`, on each of
-/// `--connections` connections at once.
+/// `--connections` connections at once; a `--pause` after each, and an early end once the file
+/// `--until` is there, make it an interactive session.
 pub(super) fn round_trip(args: &mut Args) -> Result<Report, TrafficError> {
     let to: SocketAddr = args.required("to")?;
     let size: usize = args.optional("size")?.unwrap_or(1);
@@ -59,6 +60,10 @@ pub(super) fn round_trip(args: &mut Args) -> Result<Report, TrafficError> {
         None => return Err(usage("--seconds is missing".to_owned())),
     };
     let warmup = args.seconds("warmup")?.unwrap_or_default();
+    let pace = Pace {
+        pause: args.seconds("pause")?.unwrap_or_default(),
+        until: Until::from_args(args)?,
+    };
     let deadline = Deadline::from_args(args)?;
     args.finish()?;
     if size == 0 {
@@ -67,7 +72,8 @@ pub(super) fn round_trip(args: &mut Args) -> Result<Report, TrafficError> {
 
     let mut clients = Vec::new();
     for _ in 0..connections {
-        clients.push(Client::new(sockets::connect(to, deadline)?, size, deadline));
+        let stream = sockets::connect(to, deadline)?;
+        clients.push(Client::new(stream, size, pace.clone(), deadline));
     }
     let start = |client: Client| move || client.run(warmup, seconds);
     let clients = thread::scope(|scope| {
@@ -108,8 +114,16 @@ fn joined<T>(
     threads.into_iter().map(join).collect()
 }
 
+/// How transactions follow each other.
+#[derive(Clone)]
+struct Pace {
+    pause: Duration,
+    until: Until,
+}
+
 struct Client {
     stream: TcpStream,
+    pace: Pace,
     deadline: Deadline,
     request: Vec<u8>,
     reply: Vec<u8>,
@@ -120,9 +134,10 @@ struct Client {
 }
 
 impl Client {
-    fn new(stream: TcpStream, size: usize, deadline: Deadline) -> Self {
+    fn new(stream: TcpStream, size: usize, pace: Pace, deadline: Deadline) -> Self {
         Self {
             stream,
+            pace,
             deadline,
             request: vec![0; size],
             reply: vec![0; size],
@@ -148,11 +163,15 @@ impl Client {
     fn run_for(&mut self, length: Duration) -> Result<Duration, TrafficError> {
         let started = Instant::now();
         let mut now = started;
-        while now - started < length {
+        while now - started < length && !self.pace.until.reached() {
             self.transact()?;
             let done = Instant::now();
             self.latencies.push((done - now).as_nanos() as u64);
             now = done;
+            if !self.pace.pause.is_zero() {
+                thread::sleep(self.pace.pause);
+                now = Instant::now();
+            }
         }
         Ok(now - started)
     }

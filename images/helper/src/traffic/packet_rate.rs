@@ -97,7 +97,7 @@ impl Sender {
 }
 
 /// Full queues, and the far end's "port unreachable" while its sink is not there yet.
-fn is_no_room(error: &io::Error) -> bool {
+pub(super) fn is_no_room(error: &io::Error) -> bool {
     /// `ENOBUFS` of Linux, which `std` has no kind for.
     const ENOBUFS: i32 = 105;
     is_try_again(error)

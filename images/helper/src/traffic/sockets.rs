@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,25 @@ impl Deadline {
             return Err(TrafficError::Deadline { doing, allowed });
         }
         Ok(())
+    }
+}
+
+/// A file whose appearance ends what would otherwise go on; none if it is not given.
+#[derive(Clone, Debug)]
+pub(super) struct Until(Option<PathBuf>);
+
+impl Until {
+    /// From `--until`.
+    pub(super) fn from_args(args: &mut Args) -> Result<Self, TrafficError> {
+        Ok(Self(args.optional("until")?))
+    }
+
+    pub(super) fn is_given(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(super) fn reached(&self) -> bool {
+        self.0.as_ref().is_some_and(|file| file.exists())
     }
 }
 
