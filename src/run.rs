@@ -560,15 +560,18 @@ impl Session {
     }
 
     fn obey(&mut self) {
-        for Order { what, reply } in self.book.take() {
-            match what.supervisor {
-                true => {
+        for order in self.book.take() {
+            match order {
+                Order::Count(done) => self.hosts.count_now(done),
+                Order::Update { what, reply } if what.supervisor => {
                     if let Err(why) = self.change_program(what.binary.as_deref(), &reply) {
                         error!("{}: the supervisor stays: {why}", self.hosts.name());
                         let _ = reply.try_send(Err(why));
                     }
                 }
-                false => self.hosts.begin_update(what.binary.as_deref(), reply),
+                Order::Update { what, reply } => {
+                    self.hosts.begin_update(what.binary.as_deref(), reply);
+                }
             }
         }
     }

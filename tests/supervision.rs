@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs::File;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -248,6 +249,32 @@ fn hosts_that_die_one_after_the_other_end_in_the_fallback_and_come_back() {
         assert!(carrier());
         let told = run.log().matches("the link is down, next attempt").count();
         assert_eq!(told, 1, "once per change: {}", run.log());
+        run.stop();
+    });
+}
+
+#[test]
+fn counters_are_those_of_the_moment_and_not_of_the_last_sign_of_life() {
+    let test = "counters_are_those_of_the_moment_and_not_of_the_last_sign_of_life";
+    with_taps(test, |machine| {
+        let file = machine.path("umnet.toml");
+        // The next sign of life comes in twelve minutes.
+        std::fs::write(&file, "[defaults.restart]\nhang_after_ms = 3600000\n").expect("a file");
+        let mut run = Run::start(machine, &["--config", &file.display().to_string()]);
+        interface();
+        let sent = |machine: &Machine| {
+            let stats = machine.umnet(&["stats", "--json"]).json();
+            stats["devices"][0]["total"]["tx_packets"].as_u64()
+        };
+        let socket = UdpSocket::bind("10.9.0.1:0").expect("an address of ours");
+        socket.set_broadcast(true).expect("a socket of ours");
+        for _ in 0..3 {
+            let before = sent(machine).expect("a counter");
+            socket
+                .send_to(b"frame", "10.9.0.255:9")
+                .expect("there is room");
+            run.wait_until(|_| sent(machine) > Some(before));
+        }
         run.stop();
     });
 }

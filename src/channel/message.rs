@@ -7,7 +7,7 @@
 //!   Go                 ─►        brings the device up
 //!                      ◄─ Ask    memory, a connection, the carrier, offloads   ─► Answer
 //!                      ◄─ Started
-//!   Follow, Challenge  ─►        ◄─ Alive, Changed, Busy, GivenUp
+//!   Follow, Challenge, Count ─►   ◄─ Alive, Counted, Changed, Busy, GivenUp
 //!   Stop               ─►        ◄─ Stopped, and the process ends
 //! ```
 
@@ -31,6 +31,8 @@ pub enum ToHost {
     Follow(Interface),
     /// To be answered with [`FromHost::Alive`] by the poll loops themselves.
     Challenge(u64),
+    /// To be answered with [`FromHost::Counted`] at once.
+    Count,
     /// The answer to the question asked last.
     Answer(Answer),
     /// Stop the device and end. The carrier is the supervisor's matter.
@@ -62,6 +64,11 @@ pub enum FromHost {
         /// The challenge this answers.
         challenge: u64,
         /// All counters since this host started.
+        counters: Vec<QueueStats>,
+    },
+    /// All counters since this host started, as asked for.
+    Counted {
+        /// As in [`FromHost::Alive`].
         counters: Vec<QueueStats>,
     },
     /// What comes next may take a while: so many milliseconds at most.

@@ -165,6 +165,10 @@ impl Run {
                     follow(&mut self.driver, &mut self.seen, interface);
                 }
                 ToHost::Challenge(challenge) => self.answer(challenge)?,
+                ToHost::Count => {
+                    let counters = self.driver.counters();
+                    self.line.send(&FromHost::Counted { counters })?;
+                }
                 ToHost::Stop => {
                     self.stop()?;
                     return Ok(Flow::End);

@@ -47,6 +47,8 @@ pub enum Lead {
         /// Its counters.
         counters: Vec<QueueStats>,
     },
+    /// Its counters, as it was asked for them.
+    Counted(Vec<QueueStats>),
     /// It may be silent for so long.
     Excused(Duration),
     /// It has given the device up, and why.
@@ -89,6 +91,7 @@ fn weigh_active(message: FromHost) -> Lead {
             challenge,
             counters,
         }),
+        FromHost::Counted { counters } => counted(counters, Lead::Counted),
         FromHost::Busy(milliseconds) => {
             let asked = Duration::from_millis(milliseconds.into());
             Lead::Excused(asked.min(LONGEST_EXCUSE))

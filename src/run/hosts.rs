@@ -15,6 +15,7 @@ mod said;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::MutexGuard;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use log::{debug, warn};
@@ -122,6 +123,8 @@ pub(super) struct Hosts {
     /// Whether a host has ever run the device.
     has_run: bool,
     news: Vec<News>,
+    /// Who waits for fresh counters.
+    counting: Vec<SyncSender<()>>,
 }
 
 impl Hosts {
@@ -149,6 +152,7 @@ impl Hosts {
             next_id: 0,
             has_run: false,
             news: Vec::new(),
+            counting: Vec::new(),
         })
     }
 

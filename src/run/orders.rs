@@ -2,7 +2,7 @@
 //! thread to do.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
@@ -13,10 +13,15 @@ use crate::control::UpdateRequest;
 /// Longer than a host may take to get ready, to stop and to start.
 const PATIENCE: Duration = Duration::from_secs(45);
 
+/// How long somebody who asks for counters waits for fresh ones.
+const COUNT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Something to be done.
-pub(super) struct Order {
-    pub(super) what: UpdateRequest,
-    pub(super) reply: Reply,
+pub(super) enum Order {
+    /// Another program is to do the work.
+    Update { what: UpdateRequest, reply: Reply },
+    /// The host's counters are to be on the board.
+    Count(SyncSender<()>),
 }
 
 /// Where orders are given.
@@ -48,15 +53,32 @@ impl Orders {
     pub(super) fn give(&self, what: UpdateRequest) -> Result<String, String> {
         let (reply, answer) = sync_channel(1);
         let ended = || "the supervisor is about to end".to_owned();
-        let order = Order { what, reply };
-        self.sender.send(order).map_err(|_| ended())?;
-        // Full only if rung very often, and then it is heard.
-        let _ = self.bell.write(1);
+        if !self.send(Order::Update { what, reply }) {
+            return Err(ended());
+        }
         match answer.recv_timeout(PATIENCE) {
             Ok(outcome) => outcome,
             Err(RecvTimeoutError::Timeout) => Err(format!("not done after {PATIENCE:?}")),
             Err(RecvTimeoutError::Disconnected) => Err(ended()),
         }
+    }
+}
+
+impl Orders {
+    /// Has the host's counters put on the board; returns without them if that takes too long.
+    pub(super) fn count(&self) {
+        let (done, wait) = sync_channel(1);
+        if self.send(Order::Count(done)) {
+            let _ = wait.recv_timeout(COUNT_PATIENCE);
+        }
+    }
+
+    /// Whether there is still somebody to do it.
+    fn send(&self, order: Order) -> bool {
+        let sent = self.sender.send(order).is_ok();
+        // Full only if rung very often, and then it is heard.
+        let _ = self.bell.write(1);
+        sent
     }
 }
 

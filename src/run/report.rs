@@ -142,6 +142,7 @@ impl StatusSource for Reporter {
     }
 
     fn stats(&self) -> Stats {
+        self.orders.count();
         let ifname = self.ifname().to_string();
         let board = self.board.lock();
         let queues = board.queues();

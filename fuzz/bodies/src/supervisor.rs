@@ -95,7 +95,7 @@ fn hear(board: &mut Board, message: FromHost, how: u8) {
             board.note(*report);
             assert!(board.resets() >= told.min(before));
         }
-        Lead::Alive { counters, .. } | Lead::Stopped(counters) => {
+        Lead::Alive { counters, .. } | Lead::Counted(counters) | Lead::Stopped(counters) => {
             let before = board.total();
             let _ = board.count(counters);
             assert_sound(board, &before);

@@ -57,6 +57,7 @@ impl Hosts {
             State::Running { since, .. } => Some(since),
             _ => None,
         };
+        self.tell_counted();
         let mut board = self.board.lock();
         board.bank();
         board.hangs += u64::from(dead.hung);

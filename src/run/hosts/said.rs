@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use log::{debug, info, warn};
@@ -67,6 +68,10 @@ impl Hosts {
                     pulse.answered(challenge);
                 }
             }
+            Lead::Counted(counters) => {
+                self.count(id, counters);
+                self.tell_counted();
+            }
             Lead::Excused(time) => {
                 if let Some(pulse) = self.pulse() {
                     pulse.excuse(Instant::now() + time);
@@ -128,6 +133,27 @@ impl Hosts {
             if active.process.send(&ToHost::Stop, &[]).is_err() {
                 active.process.kill();
             }
+        }
+    }
+
+    /// Asks the host for its counters, and tells `waiting` when they are on the board; at once
+    /// where there is nobody to ask.
+    pub(in crate::run) fn count_now(&mut self, waiting: SyncSender<()>) {
+        self.counting.push(waiting);
+        let asked = match &self.active {
+            Some(active) if self.is_running() => active.process.send(&ToHost::Count, &[]).is_ok(),
+            _ => false,
+        };
+        if !asked {
+            self.tell_counted();
+        }
+    }
+
+    /// What there is on the board is all there will be.
+    pub(super) fn tell_counted(&mut self) {
+        for waiting in self.counting.drain(..) {
+            // Whoever waited may have lost patience.
+            let _ = waiting.try_send(());
         }
     }
 
