@@ -67,11 +67,6 @@ impl Hosts {
         if fallen_back {
             return;
         }
-        let verdict = |hosts: &mut Self| {
-            let verdict = hosts.policy.on_death(now, since);
-            hosts.board.lock().young_deaths = hosts.policy.young_deaths();
-            verdict
-        };
         match (&self.update, dead.state) {
             (
                 Some(Update {
@@ -88,7 +83,9 @@ impl Hosts {
             }
             _ => {}
         }
-        match verdict(self) {
+        let verdict = self.policy.on_death(now, since);
+        self.board.lock().young_deaths = self.policy.young_deaths();
+        match verdict {
             Verdict::Restart(at) => {
                 warn!("{}: driver host {} {how}", self.name(), dead.info.pid);
                 self.begin_at = Some(at);
