@@ -15,8 +15,10 @@
 #   make inject       the supervisor's system calls failed one at a time; needs strace
 #   make hostile      another driver against every lie of virtio/hostile, as a table
 #   make crash-demo   a transfer for a minute while the driver is killed sixty times; no guest, root
-#   make kills        the driver host killed KILLS=n times (1000) and hung HANGS=n times (100) in each
-#                     of two ways under load, then a crash loop; tables in target/report; root
+#   make kills        the driver host killed KILLS=n times (1000), it and its supervisor replaced
+#                     UPDATES=n times (50), hung HANGS=n times (100) in each of two ways, all under
+#                     load, then a crash loop; tables in target/report; root
+#   make soak         a kill every ten seconds for MINUTES=n (60) beside whatever else runs; root
 #   make kills-vm     the driver host killed KILLS=n times (100) in a guest, and an idle minute
 #   make bench        the driver against memcpy and another driver, no guest (ROUNDS=n)
 #   make instructions counts the instructions of a frame and writes them down for make test
@@ -36,13 +38,14 @@ ROUNDS ?= 5
 MINUTES ?= 9
 KILLS ?= 1000
 HANGS ?= 100
+UPDATES ?= 50
 # Namespaces and interfaces are root's to make.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 ifdef ACCEL
 export ACCEL
 endif
 
-.PHONY: help run test test-host test-vm kills-vm build static clients check images fuzz models asan tsan hostile kills crash-demo inject bench instructions doc clean prepare ci
+.PHONY: help run test test-host test-vm kills-vm build static clients check images fuzz models asan tsan hostile kills soak crash-demo inject bench instructions doc clean prepare ci
 
 help:
 	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
@@ -149,7 +152,11 @@ kills-programs:
 	@$(CARGO) build --release --locked -p umnet -p vhost-user-net-device -p kills
 
 kills: kills-programs
-	$(AS_ROOT) target/release/kills all --kills $(KILLS) --hangs $(HANGS)
+	$(AS_ROOT) target/release/kills all --kills $(KILLS) --hangs $(HANGS) --updates $(UPDATES)
+
+soak: MINUTES = 60
+soak: kills-programs
+	$(AS_ROOT) target/release/kills soak --minutes $(MINUTES) --report target/report/soak
 
 crash-demo: kills-programs
 	@$(AS_ROOT) target/release/kills demo
