@@ -8,7 +8,8 @@
 #   make build        the workspace, and the static binaries that guests run
 #   make check        formatting, lints, docs
 #   make clients      the example client drivers in C and C++
-#   make images       the guests' kernels and file systems (Linux 6.1, and 6.12 for what needs newer)
+#   make images       the guests' kernels and file systems (Linux 6.1, 6.12 for what needs newer, and
+#                     one with systemd)
 #   make fuzz         all fuzz targets, MINUTES=n in all (default 9), one line each at the end; nightly
 #   make models       the races of queues and contexts in every order of steps
 #   make asan         the tests under AddressSanitizer; make tsan: ThreadSanitizer; both nightly
@@ -89,6 +90,7 @@ target/clients/%.so: $(EXAMPLES)/%.cpp $(HEADERS)
 images: prepare
 	images/build
 	KERNEL=6.12 images/build
+	KERNEL=systemd images/build
 
 run: prepare
 	@echo "== building umnet and the guest's programs"
