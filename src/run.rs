@@ -27,7 +27,6 @@ mod update;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,6 +66,7 @@ use crate::host::state::{DeviceLock, Purpose};
 use crate::host::watch::{LinkEvent, LinkWatch};
 use crate::host::{DeviceSpec, HostError, IfName};
 use crate::poller::Poller;
+use crate::signals::Signals;
 
 /// A run ended before its time.
 #[derive(Debug, Error)]
@@ -170,13 +170,9 @@ fn tap_exit(error: &TapError) -> Exit {
     }
 }
 
-/// A socket that is readable once somebody wants the process to end.
-pub(crate) fn signals() -> io::Result<UnixStream> {
-    let (signals, sender) = UnixStream::pair()?;
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
-    }
-    Ok(signals)
+/// Somebody wants the process to end.
+pub(crate) fn signals() -> io::Result<Signals> {
+    Signals::of(&[SIGINT, SIGTERM, SIGHUP])
 }
 
 /// How long a control thread may take to pass an answer on.
@@ -279,7 +275,7 @@ struct Session {
     keep_interface: bool,
     book: OrderBook,
     _server: Server,
-    _signals: UnixStream,
+    signals: Signals,
     lock: Option<DeviceLock>,
     manager: Manager,
 }
@@ -291,7 +287,7 @@ struct Running {
     ifname: IfName,
     /// The interface's.
     index: u32,
-    signals: UnixStream,
+    signals: Signals,
     lock: Option<DeviceLock>,
     /// What the service manager keeps.
     store: Store,
@@ -306,7 +302,7 @@ impl Session {
         served.and(closed)
     }
 
-    fn open(config: &RunConfig, signals: UnixStream) -> Result<Self, RunError> {
+    fn open(config: &RunConfig, signals: Signals) -> Result<Self, RunError> {
         let binding = bind(config, false)?;
         match Self::open_bound(config, signals, binding.as_ref()) {
             Ok(mut session) => {
@@ -323,7 +319,7 @@ impl Session {
 
     fn open_bound(
         config: &RunConfig,
-        signals: UnixStream,
+        signals: Signals,
         binding: Option<&Binding>,
     ) -> Result<Self, RunError> {
         let (holding, lock) = hold(config, binding)?;
@@ -338,7 +334,7 @@ impl Session {
 
     fn open_between(
         config: &RunConfig,
-        signals: UnixStream,
+        signals: Signals,
         binding: Option<&Binding>,
         (holding, lock): (Holding, Option<DeviceLock>),
         port: Port,
@@ -355,7 +351,7 @@ impl Session {
         }
         let hosts = Hosts::new(poller, holding, tap, host_settings(config), board.clone());
         let mut hosts = hosts.map_err(events("open the program of driver hosts"))?;
-        let report = first_start(config, &mut hosts)?;
+        let report = first_start(config, &mut hosts, &signals)?;
         if !kept {
             dress(config, &report, binding, &name)?;
         }
@@ -426,7 +422,7 @@ impl Session {
             link: Link::default(),
             book,
             _server: server,
-            _signals: signals,
+            signals,
             lock,
             manager,
         };
@@ -435,7 +431,7 @@ impl Session {
     }
 
     /// From what the program before this one has left.
-    fn resume(signals: UnixStream) -> Result<Self, RunError> {
+    fn resume(signals: Signals) -> Result<Self, RunError> {
         let taken = events("take over from the program before");
         let (inheritance, state) = Inheritance::open().map_err(&taken)?;
         let store = Store::of(state.stored.iter().cloned());
@@ -445,7 +441,7 @@ impl Session {
     }
 
     fn take_over(
-        signals: UnixStream,
+        signals: Signals,
         state: State,
         store: Store,
         descriptors: impl FnOnce(&State) -> io::Result<Descriptors>,
@@ -534,10 +530,17 @@ impl Session {
                 .hosts
                 .poller
                 .wait(deadlines.into_iter().flatten().min());
-            for event in ready.map_err(events("wait for events"))? {
+            let ready = ready.map_err(events("wait for events"))?;
+            if self.signals.have_come() {
+                return Ok(());
+            }
+            if self.manager.wants_to_leave() {
+                self.leave_with_manager();
+            }
+            for event in ready {
                 match event {
-                    Event::Signal => return Ok(()),
-                    Event::Leave => self.leave_with_manager(),
+                    // Both only wake.
+                    Event::Signal | Event::Leave => {}
                     Event::Link => self.link_changed()?,
                     Event::Removal => return Err(self.removed()),
                     Event::Order => self.obey(),
@@ -646,7 +649,11 @@ impl Session {
 }
 
 /// Waits for the first host to start the device. The deadlines are those of the hosts.
-fn first_start(config: &RunConfig, hosts: &mut Hosts) -> Result<Report, RunError> {
+fn first_start(
+    config: &RunConfig,
+    hosts: &mut Hosts,
+    signals: &Signals,
+) -> Result<Report, RunError> {
     loop {
         hosts.tick(Instant::now())?;
         match hosts.news().into_iter().next() {
@@ -660,12 +667,15 @@ fn first_start(config: &RunConfig, hosts: &mut Hosts) -> Result<Report, RunError
             None => {}
         }
         let ready = hosts.poller.wait(hosts.deadline());
-        for event in ready.map_err(events("wait for events"))? {
+        let ready = ready.map_err(events("wait for events"))?;
+        if signals.have_come() {
+            return Err(RunError::Interrupted);
+        }
+        for event in ready {
             match event {
                 Event::Said(host) => hosts.said(host),
                 Event::Ended(host) => hosts.ended(host),
-                Event::Signal => return Err(RunError::Interrupted),
-                Event::Link | Event::Removal | Event::Order | Event::Leave => {}
+                Event::Signal | Event::Link | Event::Removal | Event::Order | Event::Leave => {}
             }
         }
     }
