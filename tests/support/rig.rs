@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -117,19 +119,8 @@ impl Rig {
     }
 
     pub(crate) fn start_device(&mut self) {
-        let arguments = format!(
-            "device\n--socket-path\n{}\n--tap\nfar0\n--log\nwarn",
-            self.socket()
-        );
-        let mut command = Command::new(std::env::current_exe().expect("a test knows its program"));
-        command.args(["--exact", "device_process", "--ignored", "--nocapture"]);
-        command.env(DEVICE, arguments).stdout(Stdio::null());
-        command.stderr(self.log("device.log"));
-        self.device = Some(Process::start(&mut command));
-        let socket = self.machine.path("device.sock");
-        wait_until("no device", || {
-            std::os::unix::net::UnixStream::connect(&socket).is_ok()
-        });
+        let [socket, log] = ["device.sock", "device.log"].map(|name| self.machine.path(name));
+        self.device = Some(start_device(&socket, &log));
     }
 
     /// Starts umnet and waits until frames pass.
@@ -173,10 +164,8 @@ impl Rig {
         all["devices"].get(0).cloned().ok_or(answer.stdout)
     }
 
-    pub(crate) fn log(&self, name: &str) -> File {
-        let path = self.machine.path(name);
-        let file = File::options().create(true).append(true).open(path);
-        file.expect("a folder of ours")
+    fn log(&self, name: &str) -> File {
+        append_to(&self.machine.path(name))
     }
 
     pub(crate) fn said(&self, name: &str) -> String {
@@ -235,6 +224,26 @@ impl Rig {
         let command = "ip -o link show near0 | cut -d: -f1; ip -o -4 addr show near0; ip route";
         self.on_near(command).expect("near0 is there")
     }
+}
+
+fn append_to(path: &Path) -> File {
+    let file = File::options().create(true).append(true).open(path);
+    file.expect("a folder of ours")
+}
+
+/// A device in front of the TAP `far0`, which listens at `socket`.
+pub(crate) fn start_device(socket: &Path, log: &Path) -> Process {
+    let arguments = format!(
+        "device\n--socket-path\n{}\n--tap\nfar0\n--log\nwarn",
+        socket.display()
+    );
+    let mut command = Command::new(std::env::current_exe().expect("a test knows its program"));
+    command.args(["--exact", "device_process", "--ignored", "--nocapture"]);
+    command.env(DEVICE, arguments).stdout(Stdio::null());
+    command.stderr(append_to(log));
+    let device = Process::start(&mut command);
+    wait_until("no device", || UnixStream::connect(socket).is_ok());
+    device
 }
 
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
