@@ -17,6 +17,7 @@ mod host_process;
 mod hosts;
 mod interface;
 mod managed;
+mod moment;
 mod notify;
 mod orders;
 mod policy;
@@ -50,6 +51,7 @@ pub(crate) use self::host_process::{REHEARSAL, RESUME, UNCAGED, VERB};
 use self::hosts::{HostSettings, Hosts, News};
 use self::interface::{Port, discard, dress, find, look_at};
 use self::managed::Manager;
+use self::moment::Moment;
 use self::orders::{Order, OrderBook, orders};
 use self::report::Reporter;
 use self::store::Store;
@@ -278,6 +280,8 @@ struct Session {
     signals: Signals,
     lock: Option<DeviceLock>,
     manager: Manager,
+    /// When the run began, also if that was in another program.
+    began: Moment,
 }
 
 /// What a session is made of, once the device runs.
@@ -291,6 +295,7 @@ struct Running {
     lock: Option<DeviceLock>,
     /// What the service manager keeps.
     store: Store,
+    began: Moment,
 }
 
 impl Session {
@@ -369,6 +374,7 @@ impl Session {
             signals,
             lock,
             store: Store::default(),
+            began: Moment::now(),
         };
         Self::run(config, running, binding)
     }
@@ -387,6 +393,7 @@ impl Session {
             signals,
             lock,
             store,
+            began,
         } = running;
         let watch = LinkWatch::new(index)?;
         let link = look_at(index)?;
@@ -408,7 +415,7 @@ impl Session {
             binding,
             &link,
             ifname.clone(),
-            config.restart,
+            (config.restart, began),
         );
         let server = Server::start(&config.host, &reporter.stem(), Arc::new(reporter))?;
         let mut session = Self {
@@ -425,6 +432,7 @@ impl Session {
             signals,
             lock,
             manager,
+            began,
         };
         session.follow(link);
         Ok(session)
@@ -484,6 +492,7 @@ impl Session {
             signals,
             lock,
             store,
+            began: state.began,
         };
         let mut session = Self::run(&config, running, binding.as_ref())?;
         session.binding = binding;
@@ -518,7 +527,8 @@ impl Session {
         let lock = self.lock.as_ref().map(|lock| lock.device().to_owned());
         let interface = (self.ifname.clone(), self.link.index);
         let tap = self.hosts.tap();
-        State::new(self.config.clone(), interface, lock, holding, tap, hosts)
+        let run = (self.config.clone(), self.began);
+        State::new(run, interface, lock, holding, tap, hosts)
     }
 
     /// Handles events until a signal asks for the end.

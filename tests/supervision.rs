@@ -202,6 +202,7 @@ fn a_supervisor_is_replaced_in_place_and_its_host_goes_on() {
     with_taps(test, |machine| {
         let mut run = Run::start(machine, &[]);
         let (before, host) = (interface(), run.host());
+        run.wait_until(|status| status["uptime_seconds"].as_u64() >= Some(2));
         let copy = machine.path("umnet-next");
         std::fs::copy(env!("CARGO_BIN_EXE_umnet"), &copy).expect("a copy");
         let copy = copy.display().to_string();
@@ -211,6 +212,7 @@ fn a_supervisor_is_replaced_in_place_and_its_host_goes_on() {
         }
         let status = run.wait_until(|status| status["supervisor_restarts"] == 2);
         assert_eq!(status["pid"], run.child.id());
+        assert!(status["uptime_seconds"].as_u64() >= Some(2), "{status}");
         assert_eq!((run.host(), interface()), (host, before.clone()));
         let refused = machine.umnet(&["update", "--supervisor", "--binary", "/bin/true"]);
         assert_eq!(refused.code, 1);
