@@ -26,7 +26,7 @@ mod report;
 mod store;
 mod update;
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -135,6 +135,7 @@ impl Explain for RunError {
                 ..
             } => Exit::EnvironmentLacks,
             Self::Tap(error) => tap_exit(error),
+            Self::Transport(error) => transport_exit(error),
             Self::Interrupted => Exit::Done,
             Self::CageTooNarrow(_) => Exit::EnvironmentLacks,
             _ => Exit::Failed,
@@ -168,6 +169,21 @@ fn tap_exit(error: &TapError) -> Exit {
         TapError::Exists { .. } | TapError::Busy { .. } => Exit::Busy,
         TapError::InvalidName { .. } => Exit::Usage,
         TapError::NoDevice | TapError::Permission { .. } => Exit::EnvironmentLacks,
+        _ => Exit::Failed,
+    }
+}
+
+/// By the kind of what the system answered, as [`virtio::transport::vfio::VfioParts::open`] has it.
+fn transport_exit(error: &TransportError) -> Exit {
+    let TransportError::Io { source, .. } = error else {
+        return Exit::Failed;
+    };
+    match source.kind() {
+        // No interrupt remapping is told as a permission that is not given.
+        ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::NotFound => {
+            Exit::EnvironmentLacks
+        }
+        ErrorKind::ResourceBusy => Exit::Busy,
         _ => Exit::Failed,
     }
 }
@@ -811,4 +827,25 @@ fn disabled(config: &RunConfig) -> FeatureSet {
         .filter(|(on, _)| !on)
         .flat_map(|(_, bits)| *bits);
     off.fold(FeatureSet::EMPTY, |set, &bit| set.with(bit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_lacks_has_an_exit_code_of_its_own() {
+        let exit = |kind: ErrorKind| {
+            let error = TransportError::Io {
+                device: "0000:00:03.0".to_owned(),
+                operation: "setting the container's IOMMU".to_owned(),
+                source: kind.into(),
+            };
+            RunError::Transport(error).exit()
+        };
+        assert_eq!(exit(ErrorKind::PermissionDenied), Exit::EnvironmentLacks);
+        assert_eq!(exit(ErrorKind::Unsupported), Exit::EnvironmentLacks);
+        assert_eq!(exit(ErrorKind::ResourceBusy), Exit::Busy);
+        assert_eq!(exit(ErrorKind::TimedOut), Exit::Failed);
+    }
 }
