@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use support::machine::Machine;
-use support::rig::{receive, send, with_rig};
+use support::rig::{Transfers, receive, send, with_rig};
 
 #[test]
 #[ignore = "not a test: the tests start themselves again as the device's process"]
@@ -91,19 +91,7 @@ fn no_connection_is_lost_while_umnet_is_killed_and_started_again() {
         let stop = AtomicBool::new(false);
         let pairs: Vec<_> = (0..4).map(|_| rig.connect()).collect();
         std::thread::scope(|scope| {
-            let transfers: Vec<_> = (0u64..)
-                .zip(pairs)
-                .map(|(seed, (here, there))| {
-                    let (from, to) = if seed % 2 == 0 {
-                        (here, there)
-                    } else {
-                        (there, here)
-                    };
-                    let go_on = |_| !stop.load(Ordering::Relaxed);
-                    let sender = scope.spawn(move || send(from, seed, go_on));
-                    (sender, scope.spawn(move || receive(to)))
-                })
-                .collect();
+            let transfers = Transfers::begin(scope, pairs, &stop);
             for _ in 0..10 {
                 std::thread::sleep(Duration::from_millis(200));
                 let umnet = rig.umnet.take().expect("it runs");
@@ -111,14 +99,7 @@ fn no_connection_is_lost_while_umnet_is_killed_and_started_again() {
                 rig.start_umnet();
             }
             stop.store(true, Ordering::Relaxed);
-            for (sender, receiver) in transfers {
-                let sent = sender.join().expect("a sender's connection holds");
-                assert_eq!(
-                    receiver.join().expect("a receiver's connection holds"),
-                    sent
-                );
-                assert!(sent.0 > 0);
-            }
+            transfers.all_arrived();
         });
         assert_eq!(rig.identity(), before);
         assert_eq!(

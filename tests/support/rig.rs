@@ -8,6 +8,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -287,6 +289,40 @@ pub(crate) fn send(
         .shutdown(Shutdown::Write)
         .expect("the connection holds");
     (sent, digest.digest())
+}
+
+/// Transfers under way, each with its sender and its receiver.
+pub(crate) struct Transfers<'s>(Vec<[ScopedJoinHandle<'s, (usize, u64)>; 2]>);
+
+impl<'s> Transfers<'s> {
+    /// One over each connection, in turn from here and from there, until `stop`.
+    pub(crate) fn begin<'e>(
+        scope: &'s Scope<'s, 'e>,
+        connections: Vec<(TcpStream, TcpStream)>,
+        stop: &'e AtomicBool,
+    ) -> Self {
+        let begin = |(seed, (here, there))| {
+            let (from, to) = if seed % 2 == 0 {
+                (here, there)
+            } else {
+                (there, here)
+            };
+            let go_on = |_| !stop.load(Ordering::Relaxed);
+            let sender = scope.spawn(move || send(from, seed, go_on));
+            [sender, scope.spawn(move || receive(to))]
+        };
+        Self((0..).zip(connections).map(begin).collect())
+    }
+
+    /// Waits for their ends: what was sent is what came.
+    pub(crate) fn all_arrived(self) {
+        for [sender, receiver] in self.0 {
+            let sent = sender.join().expect("a sender's connection holds");
+            let received = receiver.join().expect("a receiver's connection holds");
+            assert_eq!(received, sent);
+            assert!(sent.0 > 0);
+        }
+    }
 }
 
 /// Receives to the end; how much, and its digest.
