@@ -342,10 +342,19 @@ pub(crate) fn receive(mut socket: TcpStream) -> (usize, u64) {
 
 /// Runs `body` where the rig can be built.
 pub(crate) fn with_rig(test: &str, options: &'static [&'static str], body: impl FnOnce(Rig)) {
+    where_possible(test, || body(Rig::start(options)));
+}
+
+/// The same, with everything but umnet.
+pub(crate) fn with_rig_but_umnet(test: &str, body: impl FnOnce(Rig)) {
+    where_possible(test, || body(Rig::without_umnet(&[])));
+}
+
+fn where_possible(test: &str, body: impl FnOnce()) {
     in_namespace(test, || {
         if let Err(error) = File::options().read(true).write(true).open("/dev/net/tun") {
             return println!("SKIP: {test}: /dev/net/tun: {error}");
         }
-        body(Rig::start(options));
+        body();
     });
 }
