@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::bench::{Bench, PATIENCE, Run, STEP};
 use crate::calls::{Injection, calls};
+use crate::support::namespace::sh;
 use crate::support::rig::Process;
 
 const SHELL: &str = "/bin/sh";
@@ -47,6 +48,7 @@ pub(crate) struct Ground<'b> {
     run: Run<'b>,
     fds: usize,
     mounts: usize,
+    carrier_changes: String,
     device: Option<&'b BackEnd>,
 }
 
@@ -92,6 +94,7 @@ impl<'b> Ground<'b> {
             run,
             fds: 0,
             mounts: mounts(),
+            carrier_changes: String::new(),
             device,
         };
         ground.run.umnet(&["update", "--binary", SHELL])?;
@@ -103,6 +106,7 @@ impl<'b> Ground<'b> {
         });
         let fewest = samples.min();
         ground.fds = fewest.unwrap_or_default();
+        ground.carrier_changes = carrier_changes();
         Ok(ground)
     }
 
@@ -171,6 +175,14 @@ impl<'b> Ground<'b> {
         if mounts() != self.mounts {
             return Err(format!("{} mounts instead of {}", mounts(), self.mounts));
         }
+        // A back end that is gone is a reason.
+        if self.device.is_none() && carrier_changes() != self.carrier_changes {
+            return Err(format!(
+                "{} after {}",
+                carrier_changes(),
+                self.carrier_changes
+            ));
+        }
         Ok(match (self.trace().contains("(INJECTED)"), traced) {
             (false, _) => Outcome::NotReached,
             (true, true) => Outcome::HostWentOn,
@@ -221,7 +233,7 @@ impl<'b> Ground<'b> {
     fn has_strace_ended(&self) -> bool {
         let trace = self.bench.path("trace");
         let open = "for fd in /proc/[0-9]*/fd/*; do readlink $fd; done 2>/dev/null || true";
-        !crate::support::namespace::sh(open).contains(&trace.display().to_string())
+        !sh(open).contains(&trace.display().to_string())
     }
 
     /// The calls of a host, by what it is at.
@@ -260,6 +272,11 @@ impl<'b> Ground<'b> {
         drop(self.run);
         self.bench.normal_run()
     }
+}
+
+/// How often the interface's carrier has come or gone.
+fn carrier_changes() -> String {
+    sh("ip -s -s -j link show dev um0 | grep -o '\"carrier_changes\":[0-9]*'")
 }
 
 fn mounts() -> usize {
