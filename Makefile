@@ -13,7 +13,7 @@
 #   make fuzz         all fuzz targets, MINUTES=n in all (default 9), one line each at the end; nightly
 #   make models       the races of queues and contexts in every order of steps
 #   make asan         the tests under AddressSanitizer; make tsan: ThreadSanitizer; both nightly
-#   make inject       the supervisor's system calls failed one at a time; needs strace
+#   make inject       the supervisor's and the hosts' system calls failed one at a time; needs strace
 #   make hostile      another driver against every lie of virtio/hostile, as a table
 #   make crash-demo   a transfer for a minute while the driver is killed sixty times; no guest, root
 #   make kills        the driver host killed KILLS=n times (1000), it and its supervisor replaced
@@ -142,9 +142,12 @@ tsan:
 	RUSTFLAGS="-Zsanitizer=thread" $(call SANITIZED,tsan,-Zbuild-std -p virtio --lib --test in_process)
 	RUSTFLAGS="-Zsanitizer=thread" $(call SANITIZED,tsan,-Zbuild-std -p virtio-hostile --lib --tests)
 
+# One at a time: each waits for deadlines that another one's load would spoil.
+inject: CALL = all
 inject: prepare
-	UMNET_INJECT_ALL=1 $(CARGO) test --locked -p umnet --test injection
-	@cat target/tmp/injections
+	@rm -f target/tmp/injections-*
+	UMNET_INJECT="$(CALL)" $(CARGO) test --locked -p umnet --test injection -- --test-threads=1 no_call_of; \
+	code=$$?; cat target/tmp/injections-*; exit $$code
 
 hostile:
 	$(CARGO) run --locked -p virtio-hostile --example virtio_drivers

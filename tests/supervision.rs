@@ -110,19 +110,24 @@ fn carrier() -> bool {
     sh("ip -o link show dev um0").contains("LOWER_UP")
 }
 
+/// How often the interface's carrier has come or gone.
+fn carrier_changes() -> String {
+    sh("ip -s -s -j link show dev um0 | grep -o '\"carrier_changes\":[0-9]*'")
+}
+
 #[test]
 fn a_killed_host_is_replaced_and_the_interface_does_not_notice() {
     let test = "a_killed_host_is_replaced_and_the_interface_does_not_notice";
     with_taps(test, |machine| {
         let mut run = Run::start(machine, &[]);
-        let before = interface();
+        let before = (interface(), carrier_changes());
         for restarts in 1..=3 {
             std::thread::sleep(Duration::from_millis(600));
             let host = run.host();
             sh(&format!("kill -KILL {host}"));
             let status = run.wait_until(|status| status["restarts"] == restarts);
             assert_ne!(status["host"]["pid"], host);
-            assert_eq!(interface(), before);
+            assert_eq!((interface(), carrier_changes()), before);
             assert!(carrier());
         }
         run.stop();
@@ -133,14 +138,20 @@ fn a_killed_host_is_replaced_and_the_interface_does_not_notice() {
 fn hosts_end_with_their_supervisor_however_it_ends() {
     let test = "hosts_end_with_their_supervisor_however_it_ends";
     with_taps(test, |machine| {
-        let mut run = Run::start(machine, &[]);
-        let host = run.host();
-        sh(&format!("kill -KILL {}", run.child.id()));
-        let _ = run.child.wait();
-        let start = Instant::now();
-        while lives(host) {
-            assert!(start.elapsed() < PATIENCE, "the host lives on");
-            std::thread::sleep(Duration::from_millis(10));
+        // One that runs reads that its supervisor is gone; one that stands still cannot.
+        for stands_still in [false, true] {
+            let mut run = Run::start(machine, &[]);
+            let host = run.host();
+            if stands_still {
+                sh(&format!("kill -STOP {host}"));
+            }
+            sh(&format!("kill -KILL {}", run.child.id()));
+            let _ = run.child.wait();
+            let start = Instant::now();
+            while lives(host) {
+                assert!(start.elapsed() < PATIENCE, "the host lives on");
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
         Run::start(machine, &[]).stop();
     });
@@ -202,6 +213,7 @@ fn a_supervisor_is_replaced_in_place_and_its_host_goes_on() {
     with_taps(test, |machine| {
         let mut run = Run::start(machine, &[]);
         let (before, host) = (interface(), run.host());
+        run.wait_until(|status| status["uptime_seconds"].as_u64() >= Some(2));
         let copy = machine.path("umnet-next");
         std::fs::copy(env!("CARGO_BIN_EXE_umnet"), &copy).expect("a copy");
         let copy = copy.display().to_string();
@@ -211,6 +223,7 @@ fn a_supervisor_is_replaced_in_place_and_its_host_goes_on() {
         }
         let status = run.wait_until(|status| status["supervisor_restarts"] == 2);
         assert_eq!(status["pid"], run.child.id());
+        assert!(status["uptime_seconds"].as_u64() >= Some(2), "{status}");
         assert_eq!((run.host(), interface()), (host, before.clone()));
         let refused = machine.umnet(&["update", "--supervisor", "--binary", "/bin/true"]);
         assert_eq!(refused.code, 1);

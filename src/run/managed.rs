@@ -5,7 +5,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
@@ -16,6 +15,7 @@ use super::Session;
 use super::handover::State;
 use super::notify::{Notifier, watchdog_interval};
 use super::store::Store;
+use crate::signals::Signals;
 
 /// How old the counters are at most that a killed supervisor leaves behind.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -26,8 +26,8 @@ pub(super) struct Manager(Option<Managed>);
 struct Managed {
     notifier: Notifier,
     store: Store,
-    /// Readable once the run is to end and leave everything with the manager.
-    leave: UnixStream,
+    /// The run is to end and leave everything with the manager.
+    leave: Signals,
     watchdog: Option<Duration>,
     feed_at: Instant,
     refresh_at: Instant,
@@ -42,13 +42,11 @@ impl Managed {
         let Some(notifier) = Notifier::from_environment() else {
             return Ok(None);
         };
-        let (leave, sender) = UnixStream::pair()?;
-        signal_hook::low_level::pipe::register(SIGUSR2, sender)?;
         let now = Instant::now();
         let mut managed = Self {
             notifier,
             store,
-            leave,
+            leave: Signals::of(&[SIGUSR2])?,
             watchdog: watchdog_interval(),
             feed_at: now,
             refresh_at: now,
@@ -105,6 +103,13 @@ impl Manager {
     /// Becomes readable when the run is to leave everything with the manager.
     pub(super) fn leave(&self) -> Option<RawFd> {
         Some(self.0.as_ref()?.leave.as_raw_fd())
+    }
+
+    /// Whether the run is to leave everything with the manager.
+    pub(super) fn wants_to_leave(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|managed| managed.leave.have_come())
     }
 
     /// What is kept, for a program that replaces this one.
