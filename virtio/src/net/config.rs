@@ -1,5 +1,7 @@
 //! § *Device configuration layout* of a network device, read as a consistent whole.
 
+use std::ops::RangeInclusive;
+
 use crate::net::{FeatureSet, RssLimits};
 use crate::spec::net::config::*;
 use crate::spec::net::ctrl::{MQ_VQ_PAIRS_MAX, MQ_VQ_PAIRS_MIN};
@@ -11,6 +13,8 @@ const MAX_ATTEMPTS: u32 = 16;
 
 /// Smallest MTU that IPv4 allows (RFC 791), below which a device is not usable.
 pub const MIN_MTU: u16 = 68;
+
+const POSSIBLE_PAIRS: RangeInclusive<u16> = MQ_VQ_PAIRS_MIN..=MQ_VQ_PAIRS_MAX;
 
 /// What a device says of itself. A field is `None` when the feature for it is not agreed on,
 /// when the device has no such field, or when the value means nothing.
@@ -123,15 +127,29 @@ impl NetConfig {
     }
 
     fn checked(self) -> Result<Self, ConfigError> {
-        if let Some(mtu) = self.mtu.filter(|&mtu| mtu < MIN_MTU) {
-            return Err(ConfigError::MtuTooSmall { mtu });
-        }
-        let possible = MQ_VQ_PAIRS_MIN..=MQ_VQ_PAIRS_MAX;
-        match self.max_pairs.filter(|pairs| !possible.contains(pairs)) {
-            Some(pairs) => Err(ConfigError::Pairs { pairs }),
-            None => Ok(self),
+        match self.mtu {
+            Some(mtu) if mtu < MIN_MTU => Err(ConfigError::MtuTooSmall { mtu }),
+            _ => Ok(self),
         }
     }
+
+    /// How many pairs of queues there are; a device that does not say has one.
+    ///
+    /// # Errors
+    /// [`ConfigError::Pairs`].
+    pub fn pairs(&self) -> Result<u16, ConfigError> {
+        match self.max_pairs.unwrap_or(1) {
+            pairs if POSSIBLE_PAIRS.contains(&pairs) => Ok(pairs),
+            pairs => Err(ConfigError::Pairs { pairs }),
+        }
+    }
+}
+
+/// Whether a device that offers several pairs says a number of them that there can be. Where it does
+/// not, nobody knows which queue is the control queue once that offer is taken.
+pub(crate) fn says_possible_pairs(t: &mut dyn Transport) -> Result<bool, TransportError> {
+    let pairs = field(t, MAX_VIRTQUEUE_PAIRS)?.map(u16::from_le_bytes);
+    Ok(pairs.is_none_or(|pairs| POSSIBLE_PAIRS.contains(&pairs)))
 }
 
 /// Reads one field; `None` when it lies beyond what the device has, whatever its features say.
@@ -220,19 +238,14 @@ mod tests {
 
     #[test]
     fn pairs_that_cannot_be_are_refused() {
-        let pairs = |pairs| NetConfig {
-            max_pairs: Some(pairs),
-            ..BLANK
-        };
+        let pairs = |max_pairs| NetConfig { max_pairs, ..BLANK }.pairs();
         for good in [1, 2, 0x8000] {
-            assert!(pairs(good).checked().is_ok(), "{good}");
+            assert_eq!(pairs(Some(good)).unwrap(), good);
         }
         for bad in [0, 0x8001, u16::MAX] {
-            assert!(
-                matches!(pairs(bad).checked(), Err(ConfigError::Pairs { .. })),
-                "{bad}"
-            );
+            assert!(pairs(Some(bad)).is_err(), "{bad}");
         }
+        assert_eq!(pairs(None).unwrap(), 1);
     }
 
     #[test]
