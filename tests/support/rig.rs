@@ -117,10 +117,14 @@ impl Rig {
     }
 
     pub(crate) fn start_device(&mut self) {
-        let arguments = format!(
+        let mut arguments = format!(
             "device\n--socket-path\n{}\n--tap\nfar0\n--log\nwarn",
             self.socket()
         );
+        // As many pairs as umnet is to use.
+        if let [.., "--queues", count] = self.options {
+            arguments += &format!("\n--queues\n{count}");
+        }
         let mut command = Command::new(std::env::current_exe().expect("a test knows its program"));
         command.args(["--exact", "device_process", "--ignored", "--nocapture"]);
         command.env(DEVICE, arguments).stdout(Stdio::null());
@@ -171,6 +175,15 @@ impl Rig {
         let all: serde_json::Value =
             serde_json::from_str(&answer.stdout).map_err(|e| e.to_string())?;
         all["devices"].get(0).cloned().ok_or(answer.stdout)
+    }
+
+    /// A counter of one queue.
+    pub(crate) fn counter(&self, queue: &str, counter: &str) -> u64 {
+        let all = self.machine.umnet(&["stats", "--json"]).json();
+        let queues = all["devices"][0]["queues"].as_array().expect("queues");
+        let queue = queues.iter().find(|stats| stats["queue"] == queue);
+        let queue = queue.unwrap_or_else(|| panic!("no such queue: {all}"));
+        queue["counters"][counter].as_u64().expect("a counter")
     }
 
     pub(crate) fn log(&self, name: &str) -> File {
