@@ -4,11 +4,12 @@ use log::warn;
 use netadapter_shim::os::tap::{Tap, TapConfig, TapError};
 
 use super::RunError;
+use crate::card::MAX_QUEUE_PAIRS;
 use crate::channel::Report;
 use crate::config::RunConfig;
 use crate::host::binding::Binding;
 use crate::host::interface::{Interfaces, Link};
-use crate::host::{IfName, MacAddress};
+use crate::host::{DeviceSpec, IfName, MacAddress};
 
 /// The way to the system.
 pub(super) struct Port {
@@ -24,6 +25,7 @@ impl Port {
         let kept = config.host.has_interface(&name);
         let mut tap = Tap::open(&TapConfig {
             attach: config.keep_interface,
+            queues: queues(config),
             ..TapConfig::new(name.as_str())
         })?;
         if config.keep_interface {
@@ -31,6 +33,18 @@ impl Port {
         }
         Ok(Self { tap, name, kept })
     }
+}
+
+/// As many as were asked for, else one for each processor; of them, those are used that the device
+/// has pairs for. A back end may say that it has pairs which nobody there serves: of such, only one
+/// is used unasked.
+fn queues(config: &RunConfig) -> usize {
+    let unasked = || match config.device {
+        DeviceSpec::VhostUser(_) => 1,
+        _ => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let wish = config.queues.map_or_else(unasked, usize::from);
+    wish.clamp(1, MAX_QUEUE_PAIRS.into())
 }
 
 /// The name asked for, the old interface's, or a free one.
