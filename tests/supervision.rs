@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use netadapter_shim::os::tap::{Tap, TapConfig};
 use serde_json::Value;
 use support::machine::{Machine, umnet};
 use support::namespace::{in_namespace, sh};
@@ -384,5 +385,20 @@ fn counters_are_those_of_the_moment_and_not_of_the_last_sign_of_life() {
             run.wait_until(|_| sent(machine) > Some(before));
         }
         run.stop();
+    });
+}
+
+#[test]
+fn an_interface_that_a_dying_host_still_has_is_waited_for() {
+    let test = "an_interface_that_a_dying_host_still_has_is_waited_for";
+    with_taps(test, |machine| {
+        let mut tap = Tap::open(&TapConfig::new("um0")).expect("a namespace of ours");
+        tap.set_persistent(true).expect("an interface of ours");
+        let dying = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(700));
+            drop(tap);
+        });
+        Run::start(machine, &["--keep-interface", "--queues", "1"]).stop();
+        dying.join().expect("it only sleeps");
     });
 }
