@@ -10,14 +10,19 @@ use serde_json::Value;
 
 use crate::support::machine::Machine;
 use crate::support::namespace::sh;
+use crate::support::rig::wait_until;
 
 /// Longer than this is a hang: the longest deadline is what a host has to get ready.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// How often things are looked at.
 pub(crate) const STEP: Duration = Duration::from_millis(10);
+/// And how often the supervisor is asked, which takes a process.
+pub(crate) const PAUSE: Duration = Duration::from_millis(40);
 
 /// Hosts that die are replaced at once however many they are, and a fallback is short.
 const SETTINGS: &str = "[defaults.restart]\nretry_after_ms = 500\nsettled_after_ms = 10\n";
+/// One more setting, with which a host that does not answer is left alone.
+pub(crate) const PATIENT: &str = "hang_after_ms = 600000\n";
 
 /// The program under test, by a name of its own so that its processes can be told, and what it is
 /// to drive.
@@ -27,6 +32,7 @@ pub(crate) struct Bench {
     device: String,
     /// More of `umnet run`.
     pub(crate) options: &'static [&'static str],
+    pub(crate) more_settings: &'static str,
 }
 
 /// A run of it. At its end nothing of it is left, whatever happened.
@@ -47,6 +53,7 @@ impl Bench {
             program,
             device: device.to_owned(),
             options: &[],
+            more_settings: "",
         }
     }
 
@@ -71,7 +78,8 @@ impl Bench {
 
     pub(crate) fn start(&self, traced: Option<&[String]>) -> Run<'_> {
         let machine = Machine::new();
-        fs::write(machine.path("umnet.toml"), SETTINGS).expect("a file of ours");
+        let settings = [SETTINGS, self.more_settings].concat();
+        fs::write(machine.path("umnet.toml"), settings).expect("a file of ours");
         let mut command = match traced {
             None => Command::new(&self.program),
             Some(options) => {
@@ -179,7 +187,7 @@ impl Run<'_> {
             if start.elapsed() > PATIENCE {
                 return Err(format!("hangs: {status}"));
             }
-            std::thread::sleep(STEP);
+            std::thread::sleep(PAUSE);
         }
     }
 
@@ -202,9 +210,8 @@ impl Run<'_> {
         self.end()
     }
 
-    /// Has a tracer hold the supervisor from now on.
-    pub(crate) fn attach(&mut self, options: &[String]) {
-        let pid = self.pid();
+    /// Has a tracer hold a process; by and by.
+    pub(crate) fn trace_process(&mut self, pid: u32, options: &[String]) {
         let tracer = Command::new("strace")
             .args(["-qq", "-o"])
             .arg(self.machine.path("trace"))
@@ -213,18 +220,17 @@ impl Run<'_> {
             .stderr(Stdio::null())
             .spawn();
         self.tracer = Some(tracer.expect("strace was there a moment ago"));
-        let held = || {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            let stopped = status.contains("State:\tt");
-            status.contains("TracerPid:") && !status.contains("TracerPid:\t0\n") && !stopped
-        };
+    }
+
+    /// Has a tracer hold the supervisor from now on.
+    pub(crate) fn attach(&mut self, options: &[String]) {
+        let pid = self.pid();
+        self.trace_process(pid, options);
         // Twice, a while apart: it is stopped for a moment until the options are in force.
-        let start = Instant::now();
         for _ in 0..2 {
-            while !held() {
-                assert!(start.elapsed() < PATIENCE, "strace does not get hold of it");
-                std::thread::sleep(STEP);
-            }
+            wait_until("strace does not get hold of it", || {
+                is_traced(pid) && !is_stopped(pid)
+            });
             std::thread::sleep(5 * STEP);
         }
     }
@@ -281,6 +287,25 @@ impl Drop for Run<'_> {
         }
         sh("ip link delete um0 2>/dev/null || true");
     }
+}
+
+fn says(pid: impl std::fmt::Display, line: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.contains(line)
+}
+
+pub(crate) fn is_traced(pid: impl std::fmt::Display + Copy) -> bool {
+    says(pid, "TracerPid:") && !says(pid, "TracerPid:\t0\n")
+}
+
+/// Whether its tracer keeps it from going on.
+pub(crate) fn is_stopped(pid: impl std::fmt::Display) -> bool {
+    says(pid, "State:\tt")
+}
+
+/// Whether it is gone, or SIGKILL has reached it.
+pub(crate) fn is_killed(pid: impl std::fmt::Display + Copy) -> bool {
+    !says(pid, "ShdPnd:") || says(pid, "ShdPnd:\t0000000000000100\n")
 }
 
 /// Files, sockets and folders.

@@ -16,6 +16,16 @@ const LEFT_OUT: &str = "exit_group exit execve brk munmap close rt_sigreturn res
 /// anybody else.
 const BEGINNING: &str = "poll";
 
+/// What an event's counter is raised by. Such a write fails only when the counter is full, and whoever
+/// waits for the event is then awake; one that fails otherwise, as strace would have it, is never seen.
+const EVENT: &str = r#""\1\0\0\0\0\0\0\0", 8"#;
+
+/// Whether strace has failed one of those all the same: numbers shift with the lines of the log.
+pub(crate) fn failed_event(trace: &str) -> bool {
+    let failed = |line: &str| line.contains(EVENT) && line.contains("(INJECTED)");
+    trace.lines().any(failed)
+}
+
 /// What is told instead of the call being made.
 fn errno(call: &str) -> &'static str {
     match call {
@@ -92,7 +102,8 @@ pub(crate) fn calls(trace: &str) -> Vec<(usize, Injection)> {
         let of_loader = loader.entry(call).or_default();
         if number < beginning {
             *of_loader = *nth;
-        } else if (*of_loader + 1..=*of_loader + OCCURRENCES).contains(nth) {
+        } else if !line.contains(EVENT) && (*of_loader + 1..=*of_loader + OCCURRENCES).contains(nth)
+        {
             let (call, nth) = (call.to_owned(), *nth);
             found.entry(Injection { call, nth }).or_insert(number);
         }
@@ -116,11 +127,18 @@ fn calls_are_counted_by_thread_and_those_of_the_loader_are_not_told() {
 8 <... write resumed>) = 1
 8 read(3) = 1
 8 read(3) = 1
+8 write(4, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8
+8 write(1) = 1
 7 exit_group(0) = ?
 7 +++ exited with 0 +++
 ";
     let names: Vec<_> = calls(trace).iter().map(|(_, one)| one.name()).collect();
-    assert_eq!(names, ["poll:1", "mmap:2", "clone3:1", "write:1", "read:2"]);
+    assert_eq!(
+        names,
+        [
+            "poll:1", "mmap:2", "clone3:1", "write:1", "read:2", "write:3"
+        ]
+    );
     let attached = "poll([]) = 0\nread(3) = 1\n";
     assert_eq!(calls(attached).len(), 2);
 }

@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::bench::{Bench, PATIENCE, Run, STEP};
-use crate::calls::{Injection, calls};
+use crate::bench::{Bench, PATIENCE, PAUSE, Run, STEP, is_traced};
+use crate::calls::{Injection, calls, failed_event};
 use crate::support::namespace::sh;
 use crate::support::rig::Process;
 
@@ -40,6 +40,8 @@ pub(crate) enum Outcome {
     HostWentOn,
     HostReplaced,
     NotReached,
+    /// The call was one that cannot fail like that.
+    Impossible,
 }
 
 /// A supervisor whose hosts can be traced, and what it has when all is well.
@@ -137,7 +139,7 @@ impl<'b> Ground<'b> {
                     self.fds
                 ));
             }
-            std::thread::sleep(STEP);
+            std::thread::sleep(PAUSE);
         }
     }
 
@@ -163,7 +165,7 @@ impl<'b> Ground<'b> {
         std::thread::sleep(30 * STEP);
         self.run.kill("KILL", active);
         let next = self.driver_other_than(active)?;
-        let traced = self.is_traced(next);
+        let traced = is_traced(next);
         if traced {
             self.find_again(next)?;
             // It may fail where it stops; whoever comes next does without it.
@@ -220,14 +222,9 @@ impl<'b> Ground<'b> {
             if start.elapsed() > PATIENCE {
                 return Err(format!("{what}: {}", self.run.status()));
             }
-            std::thread::sleep(STEP);
+            std::thread::sleep(PAUSE);
         }
         Ok(())
-    }
-
-    fn is_traced(&self, pid: u64) -> bool {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        status.contains("TracerPid:") && !status.contains("TracerPid:\t0\n")
     }
 
     fn has_strace_ended(&self) -> bool {
@@ -259,6 +256,9 @@ impl<'b> Ground<'b> {
     /// Fails one call.
     pub(crate) fn inject(&mut self, injection: &Injection) -> Result<Outcome, String> {
         let outcome = self.play(&injection.options());
+        if failed_event(&self.trace()) {
+            return Ok(Outcome::Impossible);
+        }
         outcome.map_err(|why| format!("{why}; the log:\n{}", self.run.log()))
     }
 

@@ -16,14 +16,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write as _};
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use bench::Bench;
+use bench::{Bench, PATIENT, is_killed, is_stopped, is_traced};
 use calls::Injection;
 use hosts::{BackEnd, Ground, Part};
 use supervisor::Phase;
 use support::namespace::{in_namespace, sh};
+use support::rig::wait_until;
 
 /// How many of the supervisor's, and of a host's, are failed where not all are wanted.
 const SAMPLE: (usize, usize) = (20, 6);
@@ -90,8 +91,15 @@ impl Account {
         }
     }
 
+    /// Where it is to be read, also while it is not complete.
+    fn file(&self) -> PathBuf {
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("injections-{}", self.name))
+    }
+
     fn note(&mut self, at: impl Debug, one: &Injection, outcome: Result<impl Debug, String>) {
         let name = one.name();
+        let so_far = format!("{at:?} {name} so far: {outcome:?}\n");
+        fs::write(self.file(), so_far).expect("room");
         match outcome {
             Ok(outcome) => self
                 .outcomes
@@ -116,9 +124,7 @@ impl Account {
             self.name
         );
         text.push_str(&self.problems.join("\n"));
-        let file = format!("injections-{}", self.name);
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
-        fs::write(file, &text).expect("room");
+        fs::write(self.file(), &text).expect("room");
         assert!(self.problems.is_empty(), "{text}");
         println!("{text}");
     }
@@ -178,6 +184,27 @@ fn fail_hosts(name: &'static str, mut bench: Bench, device: Option<&BackEnd>) {
 fn no_call_of_a_host_that_fails_keeps_the_device_from_being_driven() {
     let test = "no_call_of_a_host_that_fails_keeps_the_device_from_being_driven";
     where_possible(test, || fail_hosts("host", Bench::new("in-process"), None));
+}
+
+#[test]
+fn a_host_that_hangs_in_a_call_ends_with_its_supervisor() {
+    let test = "a_host_that_hangs_in_a_call_ends_with_its_supervisor";
+    where_possible(test, || {
+        let mut bench = Bench::new("in-process");
+        bench.more_settings = PATIENT;
+        let mut run = bench.serving().expect("all is well");
+        let host = run.status()["host"]["pid"].as_u64().expect("one drives");
+        // It does not read that its supervisor is gone: the next challenge is the last it hears of.
+        let options = ["-e", "inject=epoll_wait:delay_enter=90s"].map(str::to_owned);
+        run.trace_process(u32::try_from(host).expect("a process id"), &options);
+        wait_until("it does not hang", || is_traced(host) && is_stopped(host));
+        run.kill("KILL", run.pid());
+        run.end().expect("it was killed");
+        wait_until("it lives on", || is_killed(host));
+        // It is gone as soon as its tracer has heard of it.
+        run.detach();
+        run.nothing_left(true).expect("nothing");
+    });
 }
 
 #[test]
