@@ -26,6 +26,7 @@ pub mod frames;
 mod layer;
 mod measure;
 mod port;
+pub mod queues;
 pub mod report;
 mod ring;
 mod table;

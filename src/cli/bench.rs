@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::{Failure, output};
 use crate::bench::case::{ALL, Case};
 use crate::bench::compare::compare;
+use crate::bench::queues::{QueueOptions, queues};
 use crate::bench::report::Report;
 use crate::bench::{Options, measure, once};
 use crate::exit::Exit;
@@ -24,6 +25,7 @@ are paired and hardly move on a busy machine; nanoseconds do.
 Examples:
   umnet bench                             everything, in about half a minute
   umnet bench --only rx-1518 --rounds 21  one kind of traffic, more closely
+  umnet bench queues                      two queue pairs against one
   umnet bench --json > before.json        for programs; `schema` says which version
   umnet bench compare before.json after.json
   perf record umnet bench once tx-64 umnet --frames 20000000
@@ -65,6 +67,23 @@ enum Other {
         /// Another one
         b: PathBuf,
     },
+    /// Several queue pairs against one, by the wall's clock: wants a quiet machine with as many
+    /// processors
+    #[command(after_help = "Example:\n  umnet bench queues --pairs 2 --rounds 21 --only rx-1518")]
+    Queues {
+        /// Pairs beside the single one
+        #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u16).range(2..=8))]
+        pairs: u16,
+        /// Turns of each
+        #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        rounds: u32,
+        /// Length of a turn, about
+        #[arg(long, value_name = "MILLISECONDS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        turn: u64,
+        /// Only this kind of traffic, such as rx-64 or tx-1518; may be repeated
+        #[arg(long, value_name = "KIND")]
+        only: Vec<Case>,
+    },
     /// Have one contender move so many frames once, for profilers
     #[command(
         after_help = "Example:\n  valgrind --tool=callgrind umnet bench once rx-64 umnet --frames 100000"
@@ -86,6 +105,20 @@ pub(super) fn bench(args: BenchArgs) -> Result<Exit, Failure> {
         Some(Other::Compare { a, b }) => {
             let (a, b) = (Report::read(&a)?, Report::read(&b)?);
             output::text(&compare(&a, &b))?;
+        }
+        Some(Other::Queues {
+            pairs,
+            rounds,
+            turn,
+            only,
+        }) => {
+            let options = QueueOptions {
+                pairs: pairs.into(),
+                rounds: rounds as usize,
+                turn: Duration::from_millis(turn),
+                cases: only,
+            };
+            output::text(&queues(&options)?)?;
         }
         Some(Other::Once {
             case,
