@@ -22,6 +22,9 @@
 #   make soak         a kill every ten seconds for MINUTES=n (60) beside whatever else runs; root
 #   make kills-vm     the driver host killed KILLS=n times (100) in a guest, and an idle minute
 #   make bench        the driver against memcpy and another driver, no guest (ROUNDS=n)
+#   make bench-dpdk   the driver against DPDK's virtio-user on the same vhost-user back end (ROUNDS=n);
+#                     installs Debian's DPDK, two processors, best as root on a quiet machine
+#   make bench-dpdk-vm  the driver against DPDK's and the kernel's in one guest, without a TAP (ROUNDS=n)
 #   make instructions counts the instructions of a frame and writes them down for make test
 #   make doc          the API documentation
 #   make clean        removes what was built (not what was downloaded)
@@ -46,7 +49,7 @@ ifdef ACCEL
 export ACCEL
 endif
 
-.PHONY: help run test test-host test-vm kills-vm build static clients check images fuzz models asan tsan hostile kills soak crash-demo inject bench instructions doc clean prepare ci
+.PHONY: help run test test-host test-vm kills-vm build static clients check images fuzz models asan tsan hostile kills soak crash-demo inject bench bench-dpdk bench-dpdk-vm instructions doc clean prepare ci
 
 help:
 	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
@@ -168,6 +171,19 @@ crash-demo: kills-programs
 
 bench:
 	$(CARGO) bench --locked -p umnet --bench native -- $(ROUNDS)
+
+bench-dpdk bench-dpdk-vm: ROUNDS = 11
+bench-dpdk:
+	@vm-test/prepare dpdk
+	@$(CARGO) build --release --locked -p umnet -p bench-dpdk
+	target/release/bench-dpdk --rounds $(ROUNDS)
+
+bench-dpdk-vm:
+	@vm-test/prepare dpdk
+	@$(STATIC) -p umnet -p guest-runner
+	@$(CARGO) build --release --locked -p vm-test --bin bench-dpdk-vm
+	@images/build
+	setpriv --pdeathsig KILL target/release/bench-dpdk-vm --rounds $(ROUNDS)
 
 instructions: prepare
 	UMNET_WRITE_INSTRUCTIONS=1 $(CARGO) test --release --locked -p umnet --test instructions -- --nocapture
