@@ -4,6 +4,7 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::net::UdpSocket;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::sync::Arc;
@@ -101,6 +102,33 @@ fn several_pairs_carry_streams_both_ways_and_survive_their_driver_and_their_devi
         });
         assert!(used.count() >= 2, "eight streams use more than one pair");
         assert_eq!(rig.said("device.log"), "", "nothing to complain of");
+    });
+}
+
+#[test]
+fn queues_of_the_interface_that_the_device_has_no_pair_for_are_not_used() {
+    let test = "queues_of_the_interface_that_the_device_has_no_pair_for_are_not_used";
+    with_rig(test, &[], |mut rig| {
+        let umnet = rig.umnet.take().expect("it runs");
+        assert!(umnet.end("TERM").success(), "{}", rig.said("umnet.log"));
+        let left = rig.machine.path("sys/class/net/near0");
+        std::fs::remove_dir_all(left).expect("the rig has made it");
+        rig.options = &["--queues", "3"];
+        rig.start_umnet();
+        rig.give_address();
+        assert_eq!(rig.umnet_status().expect("it runs")["queue_pairs"], 1);
+        // Flows that begin here go to whichever queue the kernel likes.
+        let before = rig.counter("tx0", "tx_packets");
+        for _ in 0..64 {
+            let socket = rig.near_socket(|| UdpSocket::bind("10.77.0.1:0"));
+            socket.set_broadcast(true).expect("a socket of ours");
+            socket
+                .send_to(b"frame", "10.77.0.255:9")
+                .expect("there is room");
+        }
+        wait_until("frames wait where nobody looks", || {
+            rig.counter("tx0", "tx_packets") >= before + 64
+        });
     });
 }
 
