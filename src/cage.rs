@@ -25,8 +25,12 @@ mod rehearsal;
 mod root;
 mod selftest;
 
+use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
+use std::path::PathBuf;
 
+use rustix::fs::RawDir;
 use serde::{Deserialize, Serialize};
 
 pub use confined::{Confined, Missing, Root};
@@ -117,6 +121,77 @@ pub fn enter(wish: &Confinement) -> Result<Confined, CageError> {
     landlock::restrict(&mut record)?;
     privileges::look_back(&record.confined)?;
     Ok(record.confined)
+}
+
+/// Confines the calling process as [`enter`] does, but for what loading a library takes: until
+/// [`Reading::close`] it can read and execute what lies in `folders`, whoever owns that, and
+/// nothing else of any file. The library's own code may run meanwhile.
+///
+/// To be called with a single thread.
+///
+/// # Errors
+///
+/// As for [`enter`].
+pub fn enter_reading(wish: &Confinement, folders: &[PathBuf]) -> Result<Reading, CageError> {
+    let mut record = Record::new(wish.strict);
+    // While /proc can still be read.
+    record.note_inherited()?;
+    let threads = File::open(THREADS).map_err(threads_error)?;
+    limits::apply(wish, &mut record)?;
+    namespaces::leave(&mut record)?;
+    record.layer("empty root", Err::<(), _>(root::files_are_needed()))?;
+    privileges::give_up_all_but_reading(wish, &mut record)?;
+    landlock::restrict_to(folders, &mut record)?;
+    Ok(Reading { record, threads })
+}
+
+/// The threads of this process.
+const THREADS: &str = "/proc/self/task";
+
+fn threads_error(source: io::Error) -> CageError {
+    let layer = "one thread";
+    CageError::Layer { layer, source }
+}
+
+/// A process that is confined but for the library it loads.
+pub struct Reading {
+    record: Record,
+    threads: File,
+}
+
+impl Reading {
+    /// Closes the rest.
+    ///
+    /// # Errors
+    ///
+    /// As for [`enter`]; and there is another thread by now, which would keep what it has.
+    pub fn close(self) -> Result<Confined, CageError> {
+        let Self {
+            mut record,
+            threads,
+        } = self;
+        let count = count_threads(&threads).map_err(threads_error)?;
+        if count > 1 {
+            return Err(CageError::StillHas(format!("{count} threads")));
+        }
+        drop(threads);
+        privileges::give_up_reading(&mut record)?;
+        landlock::restrict(&mut record)?;
+        privileges::look_back(&record.confined)?;
+        Ok(record.confined)
+    }
+}
+
+/// The folder is not opened again: that is forbidden by now.
+fn count_threads(threads: &File) -> io::Result<usize> {
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut entries = RawDir::new(threads, &mut buffer);
+    let mut count = 0;
+    while let Some(entry) = entries.next() {
+        let name = entry?.file_name().to_bytes().first().copied();
+        count += usize::from(name.is_some_and(|first| first.is_ascii_digit()));
+    }
+    Ok(count)
 }
 
 /// What was reached so far, and what is done about the rest.

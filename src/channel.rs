@@ -3,10 +3,18 @@
 //! One JSON value a message over a sequenced-packet socket. Neither side trusts the other's
 //! length, kind or number of descriptors; the supervisor trusts nothing of what a host says.
 
+mod client;
+mod line;
 mod message;
 
+pub(crate) use client::counter_prefix;
+pub use client::{
+    AdapterReport, AdapterWish, ClientAsk, ClientReport, ClientSetup, Filter, MAX_ADAPTERS, Place,
+};
+pub(crate) use line::{Line, SharedLine, exactly_one};
 pub use message::{
-    Answer, Ask, DeviceSetup, FromHost, Interface, PortSetup, Report, Setup, StartFailure, ToHost,
+    Answer, Ask, DeviceSetup, FromHost, Interface, Offloads, PortSetup, Report, Setup,
+    StartFailure, ToHost,
 };
 pub(crate) use message::{MAX_COUNTERS, MAX_QUEUES, checked};
 

@@ -102,6 +102,15 @@ enum Verb {
         #[arg(long = crate::run::UNCAGED.trim_start_matches('-'))]
         uncaged: bool,
     },
+    /// Host the client of the supervisor at the other end of standard input
+    #[command(name = crate::run::CLIENT_VERB, hide = true)]
+    ClientHost {
+        /// The client
+        file: PathBuf,
+        /// Do not lock in
+        #[arg(long = crate::run::UNCAGED.trim_start_matches('-'))]
+        uncaged: bool,
+    },
     /// Go on as the supervisor where another program in this process has left off
     #[command(name = crate::run::RESUME, hide = true)]
     SupervisorResume {
@@ -155,7 +164,7 @@ pub fn main() -> ExitCode {
     };
     match perform(cli) {
         Ok(exit) => exit.into(),
-        Err(failure) => report(failure.as_ref()).into(),
+        Err(failure) => report(failure.as_ref()),
     }
 }
 
@@ -171,14 +180,14 @@ fn usage(error: &clap::Error) -> ExitCode {
     exit.into()
 }
 
-fn report(failure: &dyn Explain) -> Exit {
+fn report(failure: &dyn Explain) -> ExitCode {
     let mut text = format!("umnet: {failure}\n");
     if let Some(step) = failure.next_step() {
         text += &format!("  next: {step}\n");
     }
     // The exit code still tells, if standard error is closed.
     let _ = std::io::stderr().write_all(text.as_bytes());
-    failure.exit()
+    failure.code().into()
 }
 
 fn perform(cli: Cli) -> Result<Exit, Failure> {
@@ -196,6 +205,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Verb::Status(what) => status::status(&host, what.device, what.reading.json),
         Verb::Stats(what) => status::stats(&host, what.device, what.reading.json),
         Verb::DriverHost { uncaged } => crate::driver_host::main(!uncaged),
+        Verb::ClientHost { file, uncaged } => crate::client_host::main(&file, !uncaged),
         Verb::SupervisorResume { check: true } => {
             output::text(&crate::run::answer())?;
             Ok(Exit::Done)

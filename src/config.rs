@@ -2,11 +2,14 @@
 //!
 //! Everything is parsed and checked here, so that the code that runs has nothing left to doubt.
 
+mod client;
 mod file;
 mod limits;
 mod restart;
 mod settings;
 
+pub(crate) use client::Stores;
+pub use client::{BadValue, ClientSection};
 pub use file::{ConfigError, ConfigFile};
 pub use limits::{Limit, MTU, QUEUES, RING_SIZE};
 pub use restart::{Fallback, RestartConfig, RestartSettings};

@@ -9,7 +9,6 @@
 //! What it cannot do itself it asks for over the same socket. Frames move on a thread made beforehand;
 //! this one, the control thread, talks to the supervisor and follows the device.
 
-mod line;
 mod port;
 mod serve;
 
@@ -31,12 +30,13 @@ use virtio::transport::vhost_user::{self, Spawn, VhostUser};
 
 use syscalls::Sysno;
 
-use self::line::{Line, SharedLine};
 use self::port::LentPort;
 use self::serve::Service;
 use crate::cage::{self, CageError, Confined, Confinement, Profile};
 use crate::card::CardConfig;
-use crate::channel::{Channel, ChannelError, DeviceSetup, FromHost, PROTOCOL, Setup, ToHost};
+use crate::channel::{
+    Channel, ChannelError, DeviceSetup, FromHost, Line, PROTOCOL, Setup, SharedLine, ToHost,
+};
 use crate::driver::DriverConfig;
 use crate::exit::Exit;
 

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use serde::{Deserialize, Serialize};
+
 /// How a command ended; the numbers are part of the command line's contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     /// What was asked for is done.
     Done = 0,
@@ -31,6 +33,11 @@ impl From<Exit> for ExitCode {
 pub trait Explain: std::error::Error {
     /// The exit code that stands for this error.
     fn exit(&self) -> Exit;
+
+    /// The exit code as a number: that of another process, where the command ends as that one did.
+    fn code(&self) -> u8 {
+        self.exit() as u8
+    }
 
     /// What to type (or do) next; `None` where no single step helps.
     fn next_step(&self) -> Option<String> {

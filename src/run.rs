@@ -10,6 +10,8 @@
 //! [driver hosts](crate::driver_host), one after the other.
 
 mod board;
+pub mod client;
+mod device;
 mod handover;
 pub mod hearing;
 mod holding;
@@ -25,6 +27,7 @@ mod pulse;
 mod report;
 mod store;
 mod update;
+mod work;
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
@@ -43,11 +46,12 @@ use virtio::transport::TransportError;
 
 pub use self::board::Board;
 use self::board::SharedBoard;
+use self::device::Device;
 pub(crate) use self::handover::{CHECK, answer};
 use self::handover::{Descriptors, HostsState, Inheritance, State};
 use self::holding::{HeldState, Holding};
+pub(crate) use self::host_process::{CLIENT_VERB, REHEARSAL, RESUME, UNCAGED, VERB};
 use self::host_process::{HostId, Program};
-pub(crate) use self::host_process::{REHEARSAL, RESUME, UNCAGED, VERB};
 use self::hosts::{HostSettings, Hosts, News};
 use self::interface::{Port, discard, dress, find, look_at};
 use self::managed::Manager;
@@ -213,6 +217,8 @@ enum Event {
     Said(HostId),
     /// A driver host's process has ended.
     Ended(HostId),
+    /// The interface of a client's adapter changed.
+    Seat(usize),
 }
 
 fn events(action: &'static str) -> impl Fn(io::Error) -> RunError {
@@ -228,20 +234,20 @@ pub fn run(config: RunConfig) -> Result<(), RunError> {
     // First of all, so that a signal at any later point ends the run in good order.
     let signals = signals().map_err(events("register for signals"))?;
     if config.caged {
-        rehearse_cage()?;
+        rehearse_cage(&Profile::driver())?;
     }
     Session::open(&config, signals)?.live()
 }
 
 /// Whether a host can live in its cage on this machine: found out before anything is changed.
-fn rehearse_cage() -> Result<(), RunError> {
+fn rehearse_cage(profile: &Profile) -> Result<(), RunError> {
     let program = Program::own().map_err(events("open the program of driver hosts"))?;
     let rehearsal = || {
         let mut command = program.command();
         command.arg(REHEARSAL);
         command
     };
-    let test = cage::selftest(&Profile::driver(), rehearsal)?;
+    let test = cage::selftest(profile, rehearsal)?;
     match test.passed() {
         true => {
             debug!("{test}");
@@ -283,7 +289,7 @@ pub fn restart(stored: Stored) -> Result<(), RunError> {
 /// One run.
 struct Session {
     config: RunConfig,
-    hosts: Hosts,
+    hosts: Hosts<Device>,
     watch: LinkWatch,
     link: Link,
     binding: Option<Binding>,
@@ -302,7 +308,7 @@ struct Session {
 
 /// What a session is made of, once the device runs.
 struct Running {
-    hosts: Hosts,
+    hosts: Hosts<Device>,
     board: SharedBoard,
     ifname: IfName,
     /// The interface's.
@@ -370,7 +376,8 @@ impl Session {
         if let Some(removal) = holding.removal() {
             watch_for(&mut poller, removal.as_raw_fd(), Event::Removal)?;
         }
-        let hosts = Hosts::new(poller, holding, tap, host_settings(config), board.clone());
+        let device = Device { holding, tap };
+        let hosts = Hosts::new(poller, device, host_settings(config), board.clone());
         let mut hosts = hosts.map_err(events("open the program of driver hosts"))?;
         let report = first_start(config, &mut hosts, &signals)?;
         if !kept {
@@ -492,7 +499,8 @@ impl Session {
         }
         let board = SharedBoard::default();
         let settings = host_settings(&config);
-        let hosts = Hosts::new(poller, holding, tap, settings, board.clone());
+        let device = Device { holding, tap };
+        let hosts = Hosts::new(poller, device, settings, board.clone());
         let mut hosts = hosts.map_err(&taken)?;
         hosts.resume(state.hosts, fds.channel).map_err(&taken)?;
         info!(
@@ -525,11 +533,11 @@ impl Session {
         handover::check(&program)?;
         let failed = |error: io::Error| error.to_string();
         let hosts = self.hosts.keep()?;
-        let (holding, device) = self.hosts.holding().keep().map_err(failed)?;
+        let (holding, device) = self.hosts.work().holding.keep().map_err(failed)?;
         let mut state = self.state(holding, hosts);
         state.stored = self.manager.stored();
         let mut fds: Vec<_> = self.hosts.channel().into_iter().collect();
-        fds.extend(self.hosts.tap().queues());
+        fds.extend(self.hosts.work().tap.queues());
         fds.extend(device.iter().map(AsFd::as_fd));
         let _ = reply.send(Ok("the supervisor is being replaced".to_owned()));
         // The control thread is about to pass that on, and ends with this program.
@@ -542,7 +550,7 @@ impl Session {
     fn state(&self, holding: HeldState, hosts: HostsState) -> State {
         let lock = self.lock.as_ref().map(|lock| lock.device().to_owned());
         let interface = (self.ifname.clone(), self.link.index);
-        let tap = self.hosts.tap();
+        let tap = &self.hosts.work().tap;
         let run = (self.config.clone(), self.began);
         State::new(run, interface, lock, holding, tap, hosts)
     }
@@ -572,14 +580,15 @@ impl Session {
                     Event::Order => self.obey(),
                     Event::Said(host) => self.hosts.said(host),
                     Event::Ended(host) => self.hosts.ended(host),
+                    Event::Seat(_) => {}
                 }
             }
             self.hosts.tick(Instant::now())?;
             for news in self.hosts.news() {
                 match news {
-                    News::Started(_) | News::Failed(_) => {}
-                    News::Gone => return Err(self.removed()),
-                    News::GivenUp => {
+                    News::Started(_) | News::Failed(_) | News::Died(_) => {}
+                    News::Gone(_) => return Err(self.removed()),
+                    News::GivenUp(_) => {
                         let device = self.hosts.name().to_owned();
                         return Err(RunError::GivenUp { device });
                     }
@@ -592,6 +601,10 @@ impl Session {
         for order in self.book.take() {
             match order {
                 Order::Count(done) => self.hosts.count_now(done),
+                Order::Happen { reply, .. } => {
+                    let why = "only the devices of a client driver (run --client) can be told";
+                    let _ = reply.try_send(Err(why.to_owned()));
+                }
                 Order::Update { what, reply } if what.supervisor => {
                     if let Err(why) = self.change_program(what.binary.as_deref(), &reply) {
                         error!("{}: the supervisor stays: {why}", self.hosts.name());
@@ -677,7 +690,7 @@ impl Session {
 /// Waits for the first host to start the device. The deadlines are those of the hosts.
 fn first_start(
     config: &RunConfig,
-    hosts: &mut Hosts,
+    hosts: &mut Hosts<Device>,
     signals: &Signals,
 ) -> Result<Report, RunError> {
     loop {
@@ -688,7 +701,7 @@ fn first_start(
                 let device = config.device.clone();
                 return Err(RunError::NotStarted { device, failure });
             }
-            Some(News::Gone | News::GivenUp) => return Err(given_up(hosts)),
+            Some(News::Gone(_) | News::Died(_) | News::GivenUp(_)) => return Err(given_up(hosts)),
             None if hosts.is_down() => return Err(given_up(hosts)),
             None => {}
         }
@@ -701,13 +714,14 @@ fn first_start(
             match event {
                 Event::Said(host) => hosts.said(host),
                 Event::Ended(host) => hosts.ended(host),
-                Event::Signal | Event::Link | Event::Removal | Event::Order | Event::Leave => {}
+                // A signal only wakes.
+                _ => {}
             }
         }
     }
 }
 
-fn given_up(hosts: &Hosts) -> RunError {
+fn given_up(hosts: &Hosts<Device>) -> RunError {
     RunError::GivenUp {
         device: hosts.name().to_owned(),
     }

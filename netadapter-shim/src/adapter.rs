@@ -34,7 +34,7 @@ use crate::abi::{
     NetIfMediaConnectState, NetOffloadIeee8021qFlags, NetPacketHashProtocolType,
     NetReceiveScalingHashType, NtStatus,
 };
-use crate::execution::{ExecutionConfig, ExecutionContext, FaultHook, Faults};
+use crate::execution::{ExecutionConfig, ExecutionContext, FaultHook, Faults, Heart};
 use crate::port::{Interface, SystemPort};
 pub use crate::queue::{DemandHook, TxDemux};
 use crate::queue::{Lanes, PacketQueue, QueueFault, QueueInit};
@@ -336,6 +336,12 @@ impl Adapter {
     /// callback, or has panicked.
     pub fn check_pulse(&self, patience: Duration) -> Result<(), AdapterError> {
         self.on_each(0, patience, "answer", ExecutionContext::pulse)
+    }
+
+    /// The poll loops, to be asked by somebody who must not keep the adapter meanwhile.
+    pub fn hearts(&self) -> Vec<Heart> {
+        let contexts = self.contexts.iter();
+        contexts.map(|(_, context)| context.heart()).collect()
     }
 
     /// Memory set aside for system buffers, in bytes; pages never touched do

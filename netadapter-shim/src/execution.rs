@@ -263,6 +263,14 @@ impl ExecutionContext {
         self.call(Task::Pulse, patience)
     }
 
+    /// What the poll loop is asked by, beside this.
+    pub(crate) fn heart(&self) -> Heart {
+        Heart {
+            waker: Arc::clone(&self.waker),
+            requests: self.requests.clone(),
+        }
+    }
+
     /// Ends the poll loop and waits for it. A stuck one is left behind.
     pub(crate) fn exit(self, patience: Duration) -> Result<(), CallError> {
         self.call(Task::Exit, patience)?;
@@ -274,15 +282,41 @@ impl ExecutionContext {
     }
 
     fn call(&self, task: Task, patience: Duration) -> Result<(), CallError> {
-        let (reply, answer) = sync_channel(1);
-        let request = Request { task, reply };
-        self.requests.send(request).map_err(|_| CallError::Gone)?;
-        self.waker.notify();
-        match answer.recv_timeout(patience) {
-            Ok(answer) => answer.map_err(CallError::Refused),
-            Err(RecvTimeoutError::Timeout) => Err(CallError::Stuck),
-            Err(RecvTimeoutError::Disconnected) => Err(CallError::Gone),
-        }
+        call(&self.waker, &self.requests, task, patience)
+    }
+}
+
+/// A poll loop, as one that can be asked whether it goes round, without the adapter that it is
+/// part of.
+pub struct Heart {
+    waker: Arc<Waker>,
+    requests: Sender<Request>,
+}
+
+impl Heart {
+    /// Whether the poll loop goes round, sleeps, or has ended meanwhile: neither client is stuck in
+    /// a callback. One that sleeps is left to sleep, so that nobody's queue is looked at because of
+    /// it, and a client that should have notified is not helped.
+    pub fn beats(&self, patience: Duration) -> bool {
+        let asked = || call(&self.waker, &self.requests, Task::Pulse, patience);
+        self.waker.is_asleep() || !matches!(asked(), Err(CallError::Stuck))
+    }
+}
+
+fn call(
+    waker: &Waker,
+    requests: &Sender<Request>,
+    task: Task,
+    patience: Duration,
+) -> Result<(), CallError> {
+    let (reply, answer) = sync_channel(1);
+    let request = Request { task, reply };
+    requests.send(request).map_err(|_| CallError::Gone)?;
+    waker.notify();
+    match answer.recv_timeout(patience) {
+        Ok(answer) => answer.map_err(CallError::Refused),
+        Err(RecvTimeoutError::Timeout) => Err(CallError::Stuck),
+        Err(RecvTimeoutError::Disconnected) => Err(CallError::Gone),
     }
 }
 

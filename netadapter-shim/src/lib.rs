@@ -35,7 +35,7 @@ mod wake;
 
 pub use adapter::*;
 pub use buffer_pool::SystemBuffer;
-pub use execution::{Crew, ExecutionConfig, FaultHook};
+pub use execution::{Crew, ExecutionConfig, FaultHook, Heart};
 pub use offload::{pseudo_sum_with_length, pseudo_sum_without_length};
 pub use port::{Interface, PortOffloads, PortQueue, RxFrame, SystemPort, TxFrame};
 pub use queue::{Direction, Notifier, PacketQueue, QueueFault, QueueInit, RingInfo};

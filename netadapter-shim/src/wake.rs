@@ -60,6 +60,11 @@ impl Waker {
             .is_ok()
     }
 
+    /// Whether the context sleeps, or is about to, and nobody has told it anything since.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.state.load(Ordering::Acquire) == ASLEEP
+    }
+
     /// What a sleeping context waits for, for models.
     #[cfg(loom)]
     pub(crate) fn event(&self) -> &EventFd {
@@ -98,6 +103,17 @@ mod tests {
 
     fn written(waker: &Waker) -> bool {
         waker.event.read().is_ok()
+    }
+
+    #[test]
+    fn who_sleeps_is_seen_to_sleep_until_it_is_told_something() {
+        let waker = Waker::new().unwrap();
+        assert!(!waker.is_asleep());
+        waker.begin_turn();
+        assert!(!waker.is_asleep());
+        assert!(waker.try_sleep() && waker.is_asleep());
+        waker.notify();
+        assert!(!waker.is_asleep());
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Landlock: no file, no TCP port, no process and no abstract socket outside.
 
 use std::io;
+use std::path::PathBuf;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, RulesetError, Scope,
+    ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, Scope, path_beneath_rules,
 };
 
 use super::{CageError, Record};
@@ -16,6 +18,27 @@ pub(super) fn restrict(record: &mut Record) -> Result<(), CageError> {
     let level = deny_all().map_err(io::Error::other).and_then(level);
     record.confined.landlock = record.layer("Landlock", level)?;
     Ok(())
+}
+
+/// Denies all but reading and executing what lies in `folders`.
+pub(super) fn restrict_to(folders: &[PathBuf], record: &mut Record) -> Result<(), CageError> {
+    let level = deny_all_but(folders).map_err(io::Error::other);
+    record.layer(
+        "Landlock while the library is loaded",
+        level.and_then(self::level),
+    )?;
+    Ok(())
+}
+
+fn deny_all_but(folders: &[PathBuf]) -> Result<LandlockStatus, RulesetError> {
+    let ruleset = Ruleset::default()
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .scope(Scope::from_all(NEWEST))?
+        .create()?;
+    // Folders that are not there are not needed.
+    let rules = path_beneath_rules(folders, AccessFs::from_read(NEWEST));
+    Ok(ruleset.add_rules(rules)?.restrict_self()?.landlock)
 }
 
 /// Rights are handled and no rule grants any of them.

@@ -13,12 +13,38 @@ use super::{CageError, Confinement, Record};
 
 /// Gives up every privilege. What needs privileges to be given up comes first.
 pub(super) fn give_up(wish: &Confinement, record: &mut Record) -> Result<(), CageError> {
+    give_up_but(wish, CapabilitySet::empty(), record)
+}
+
+/// The same, but files and folders of anybody can be read as far as Landlock leaves them.
+pub(super) fn give_up_all_but_reading(
+    wish: &Confinement,
+    record: &mut Record,
+) -> Result<(), CageError> {
+    give_up_but(wish, CapabilitySet::DAC_READ_SEARCH, record)
+}
+
+/// The rest of it.
+pub(super) fn give_up_reading(record: &mut Record) -> Result<(), CageError> {
+    let sets = record.layer(
+        "no capabilities",
+        set_capability_sets(CapabilitySet::empty()),
+    )?;
+    record.confined.no_capabilities &= sets.is_some();
+    Ok(())
+}
+
+fn give_up_but(
+    wish: &Confinement,
+    kept: CapabilitySet,
+    record: &mut Record,
+) -> Result<(), CageError> {
     let bits = set_capabilities_secure_bits(root_means_nothing());
     record.confined.locked_secure_bits = record.layer("locked secure bits", bits)?.is_some();
     let bounding = record.layer("empty bounding set", empty_bounding_set())?;
     let user = record.layer("own uid", change_user(wish))?;
     record.confined.uid = user.map(|()| wish.uid);
-    let sets = record.layer("no capabilities", empty_sets())?;
+    let sets = record.layer("no capabilities", set_capability_sets(kept))?;
     let bound = record.layer("no_new_privs", set_no_new_privs(true))?;
     record.confined.no_capabilities = [bounding, sets, bound].iter().all(Option::is_some);
     let dumpable = set_dumpable_behavior(DumpableBehavior::NotDumpable);
@@ -56,14 +82,16 @@ fn change_user(wish: &Confinement) -> rustix::io::Result<()> {
     set_thread_res_uid(uid, uid, uid)
 }
 
-fn empty_sets() -> rustix::io::Result<()> {
+/// Nothing but `kept`, and of that only what there is.
+fn set_capability_sets(kept: CapabilitySet) -> rustix::io::Result<()> {
     clear_ambient_capability_set()?;
-    let none = CapabilitySets {
-        effective: CapabilitySet::empty(),
-        permitted: CapabilitySet::empty(),
+    let kept = kept & capabilities(None)?.permitted;
+    let sets = CapabilitySets {
+        effective: kept,
+        permitted: kept,
         inheritable: CapabilitySet::empty(),
     };
-    set_capabilities(None, none)
+    set_capabilities(None, sets)
 }
 
 /// Asks the kernel whether what is claimed is so.

@@ -29,6 +29,11 @@ pub(super) fn replace(record: &mut Record) -> Result<(), CageError> {
     Ok(())
 }
 
+/// Why a process that has a library to load keeps the root.
+pub(super) fn files_are_needed() -> io::Error {
+    io::Error::other("a library was to be loaded from files; Landlock and seccomp close them")
+}
+
 fn empty_root() -> io::Result<Root> {
     // What is unmounted outside disappears here as well and is not kept busy; nothing that is
     // done here shows outside.

@@ -10,6 +10,9 @@
 //!   Follow, Challenge, Count ─►   ◄─ Alive, Counted, Changed, Busy, GivenUp
 //!   Stop               ─►        ◄─ Stopped, and the process ends
 //! ```
+//!
+//! A client host gets `Client` in the place of `Setup`, `Filter` in the place of `Follow`, and
+//! `Happen`, which it answers with `Happened`.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +20,9 @@ use netadapter_shim::PortOffloads;
 use serde::{Deserialize, Serialize};
 use virtio::net::FeatureSet;
 
-use crate::control::QueueStats;
+use super::client::{ClientAsk, ClientReport, ClientSetup, Filter};
+use crate::control::{DeviceEvent, QueueStats};
+use crate::exit::Exit;
 
 /// The supervisor's side.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,10 +30,16 @@ pub enum ToHost {
     /// What there is to drive. Descriptors: those of [`DeviceSetup`], then one per queue of the
     /// port.
     Setup(Box<Setup>),
+    /// Which client to host.
+    Client(Box<ClientSetup>),
     /// Drive it, with the interface as it is now.
     Go(Option<Interface>),
     /// The interface was changed.
     Follow(Interface),
+    /// An interface of a client wants this received from now on.
+    Filter(Filter),
+    /// Something happens to the client's devices. Answered with [`FromHost::Happened`].
+    Happen(DeviceEvent),
     /// To be answered with [`FromHost::Alive`] by the poll loops themselves.
     Challenge(u64),
     /// To be answered with [`FromHost::Counted`] at once.
@@ -71,6 +82,8 @@ pub enum FromHost {
         /// As in [`FromHost::Alive`].
         counters: Vec<QueueStats>,
     },
+    /// What was to happen to a client's devices has happened, or why it has not.
+    Happened(Result<(), String>),
     /// What comes next may take a while: so many milliseconds at most.
     Busy(u32),
     /// The device misbehaved too often; it is stopped, and why.
@@ -95,6 +108,8 @@ pub enum Ask {
     Offloads(Offloads),
     /// How many queues of the port are used.
     Queues(usize),
+    /// What clients ask for.
+    Client(ClientAsk),
 }
 
 /// [`PortOffloads`], as it is sent.
@@ -150,6 +165,8 @@ pub enum Answer {
         /// The address the device knows it by.
         iova: u64,
     },
+    /// An interface: its queues come with this, one descriptor each.
+    Port(PortSetup),
     /// Nothing, because of this.
     No(String),
 }
@@ -255,16 +272,19 @@ pub struct Report {
     pub pinned_bytes: u64,
     /// Bytes of system buffers.
     pub pool_bytes: u64,
-    /// Resets since this host started.
+    /// Resets since this host started; restarts of its devices where it hosts a client.
     pub resets: u64,
     /// Frames received that are lost at most when the host dies.
     pub rx_at_stake: u32,
     /// Frames sent that are lost at most when the host dies.
     pub tx_at_stake: u32,
+    /// How the client is, where one is hosted.
+    #[serde(default)]
+    pub client: Option<ClientReport>,
 }
 
 /// Why a device could not be started, as its host tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartFailure {
     /// What failed and why.
     pub why: String,
@@ -272,6 +292,12 @@ pub struct StartFailure {
     pub refused: bool,
     /// Whether it is there no longer.
     pub gone: bool,
+    /// The exit code of a run that ends with this, where not the above decides.
+    #[serde(default)]
+    pub exit: Option<Exit>,
+    /// What to type next, where the host knows.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// Most queues a host can have counters of.

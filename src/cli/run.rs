@@ -8,13 +8,15 @@ use log::LevelFilter;
 use thiserror::Error;
 
 use super::{Failure, start_log};
-use crate::client_host::{ClientConfig, ClientError, ClientSection};
-use crate::config::{ConfigFile, Limit, MTU, QUEUES, RING_SIZE, RunConfig, Settings};
+use crate::config::{
+    ClientSection, ConfigFile, Limit, MTU, QUEUES, RING_SIZE, RunConfig, Settings,
+};
 use crate::exit::{Exit, Explain};
 use crate::host::obstacle::Obstacle;
 use crate::host::pci::VirtioNetCard;
 use crate::host::{DeviceSpec, Host, HostError, IfName, MacAddress};
 use crate::run::Stored;
+use crate::run::client::{self, ClientConfig, ClientError};
 
 pub(super) const EXAMPLES: &str = "\
 The new interface takes the old one's name, MAC, MTU, addresses and routes. When umnet is stopped
@@ -61,8 +63,9 @@ pub(super) struct RunArgs {
     /// Take the card even if it carries the default route or your shell
     #[arg(long, conflicts_with = "client")]
     force: bool,
-    /// Leave the driver host open, for debuggers and profilers: it can then do whatever root can
-    #[arg(long, conflicts_with = "client")]
+    /// Leave the driver host open, for debuggers, sanitizers and profilers: it can then do whatever
+    /// root can
+    #[arg(long)]
     uncaged: bool,
     /// Receive queue size in descriptors, a power of two from 4 to 32768
     #[arg(long, value_name = "SIZE", conflicts_with = "client", value_parser = |text: &str| number(text, RING_SIZE))]
@@ -164,6 +167,7 @@ fn run_client(host: Host, args: &RunArgs, client: &Path, file: &ConfigFile) -> R
             return Err(HostError::from(Obstacle::NameTaken { name: name.clone() }).into());
         }
     }
+    let settings = args.settings().or(file.defaults());
     let mut config = ClientConfig {
         host,
         file: client.to_owned(),
@@ -171,9 +175,11 @@ fn run_client(host: Host, args: &RunArgs, client: &Path, file: &ConfigFile) -> R
         verifier: args.verifier,
         deadline: Duration::from_secs(args.client_timeout),
         section: ClientSection::default(),
+        restart: settings.restart.into(),
+        caged: settings.caged.unwrap_or(true),
     };
     config.section = file.client(&config.name());
-    crate::client_host::run(config)?;
+    client::run(config)?;
     Ok(())
 }
 

@@ -160,7 +160,7 @@ fn client_text(status: &Status, client: &ClientStatus) -> String {
         "memory",
         status.memory.pool_bytes / 1024
     );
-    out + &process_line(status)
+    out + &hosts_text(status, "client host") + &process_line(status)
 }
 
 fn process_line(status: &Status) -> String {
@@ -220,17 +220,28 @@ fn device_text(status: &Status) -> String {
         );
     }
     line(
-        "restarts",
-        format!(
-            "{}, of them after a hang {}; device resets {}",
-            status.restarts, status.hangs, status.resets
-        ),
-    );
-    line(
         "at stake",
         format!(
             "at most {} frames received and {} sent when the driver host dies",
             status.loss_bound.rx_frames, status.loss_bound.tx_frames
+        ),
+    );
+    out += &hosts_text(status, "driver host");
+    format!("{}\n{out}{}", status.device, process_line(status))
+}
+
+/// How often hosts were replaced, when they are, and the one there is.
+fn hosts_text(status: &Status, host: &str) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, value: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  {name:<14}{value}");
+    };
+    line(
+        "restarts",
+        format!(
+            "{}, of them after a hang {}; device resets {}",
+            status.restarts, status.hangs, status.resets
         ),
     );
     if let Some(policy) = &status.policy {
@@ -242,6 +253,7 @@ fn device_text(status: &Status) -> String {
                 policy.give_up_after,
                 match policy.fallback {
                     Fallback::LinkDown => format!("no link for {} ms", policy.retry_after_ms),
+                    Fallback::Kernel if status.client.is_some() => "the run ends".to_owned(),
                     Fallback::Kernel => "back to the kernel".to_owned(),
                 },
                 policy.hang_after_ms
@@ -249,14 +261,14 @@ fn device_text(status: &Status) -> String {
         );
     }
     match (&status.host, &status.down) {
-        (Some(host), _) => line(
-            "driver host",
-            format!("{}, umnet {}, {}", host.pid, host.version, host.cage),
+        (Some(one), _) => line(
+            host,
+            format!("{}, umnet {}, {}", one.pid, one.version, one.cage),
         ),
-        (None, Some(why)) => line("driver host", format!("none: {why}")),
-        (None, None) => line("driver host", "none, the next one begins".to_owned()),
+        (None, Some(why)) => line(host, format!("none: {why}")),
+        (None, None) => line(host, "none, the next one begins".to_owned()),
     }
-    format!("{}\n{out}{}", status.device, process_line(status))
+    out
 }
 
 fn link(up: bool, speed: Option<u32>, full_duplex: Option<bool>) -> String {

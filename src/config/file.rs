@@ -9,8 +9,7 @@ use log::LevelFilter;
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::Settings;
-use crate::client_host::ClientSection;
+use super::{ClientSection, Settings};
 use crate::exit::{Exit, Explain};
 use crate::host::DeviceSpec;
 use crate::host::pci::VirtioNetCard;
@@ -100,6 +99,11 @@ impl ConfigFile {
     /// What the file says to a client driver, by the name of its file without ending.
     pub fn client(&self, name: &str) -> ClientSection {
         self.clients.get(name).cloned().unwrap_or_default()
+    }
+
+    /// What the file says to every run: of a client, too, as far as that has a device's settings.
+    pub fn defaults(&self) -> Settings {
+        self.defaults.clone()
     }
 
     /// What the file says about a device, its own section over the defaults. A card's section may

@@ -25,8 +25,9 @@ pub(super) const BUFFER_BYTES: Limit = Limit::range(1_536, 131_072);
 
 /// Milliseconds: time enough to be seen, and no more than an hour.
 pub(super) const MILLISECONDS: Limit = Limit::range(10, 3_600_000);
-/// Driver hosts that die one after the other.
-pub(super) const RESTARTS: Limit = Limit::range(1, 10_000);
+/// Driver hosts that die one after the other; 0 has the first one that dies young end in the
+/// fallback.
+pub(super) const RESTARTS: Limit = Limit::range(0, 10_000);
 
 impl Limit {
     const fn range(min: i64, max: i64) -> Self {

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use netadapter_shim::os::tap::Tap;
 use netadapter_shim::{PortOffloads, PortQueue, SystemPort};
 
-use super::line::SharedLine;
-use crate::channel::Ask;
+use crate::channel::{Ask, SharedLine};
 
 /// A TAP whose interface belongs to the supervisor.
 pub(super) struct LentPort {

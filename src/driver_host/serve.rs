@@ -7,11 +7,10 @@ use log::{error, info, warn};
 use netadapter_shim::ReceiveFilter;
 use netadapter_shim::abi::NetPacketFilterFlags as Filter;
 
-use super::line::SharedLine;
 use super::port::{Leaving, LentPort};
 use super::{HostEnd, Prepared, SYSTEM_RX_RING, SYSTEM_TX_RING, system};
 use crate::card::CardError;
-use crate::channel::{ChannelError, FromHost, Interface, Report, StartFailure, ToHost};
+use crate::channel::{ChannelError, FromHost, Interface, Report, SharedLine, StartFailure, ToHost};
 use crate::driver::{Driver, DriverConfig, DriverError};
 use crate::poller::Poller;
 use crate::recovery::{Recovery, Step};
@@ -151,7 +150,9 @@ impl Run {
 
     fn poller(&self) -> std::io::Result<Poller<Event>> {
         let mut poller = Poller::new()?;
-        poller.add(self.line.as_raw_fd(), Event::Supervisor)?;
+        for fd in self.line.descriptors() {
+            poller.add(fd, Event::Supervisor)?;
+        }
         let config = self.driver.config_interrupt().as_raw_fd();
         poller.add(config, Event::Config)?;
         poller.add(self.driver.fault_event().as_raw_fd(), Event::Fault)?;
@@ -178,8 +179,13 @@ impl Run {
                     self.stop()?;
                     return Ok(Flow::End);
                 }
-                ToHost::Setup(_) | ToHost::Go(_) | ToHost::Answer(_) => {
-                    let text = "a set-up or an answer nobody asked for".to_owned();
+                ToHost::Setup(_)
+                | ToHost::Go(_)
+                | ToHost::Answer(_)
+                | ToHost::Client(_)
+                | ToHost::Filter(_)
+                | ToHost::Happen(_) => {
+                    let text = "what is not for it, or an answer nobody asked for".to_owned();
                     return Err(ChannelError::Nonsense(text).into());
                 }
             }
@@ -334,6 +340,7 @@ fn report(driver: &Driver) -> Report {
         resets: driver.resets(),
         rx_at_stake: pairs * (u32::from(info.rx_ring.get()) + SYSTEM_RX_RING),
         tx_at_stake: pairs * (u32::from(info.tx_ring.get()) + SYSTEM_TX_RING),
+        client: None,
     }
 }
 
@@ -342,5 +349,7 @@ fn failure(error: &DriverError) -> StartFailure {
         why: error.to_string(),
         refused: matches!(error, DriverError::Card(card) if card.is_refusal()),
         gone: matches!(error, DriverError::Card(card) if card.is_gone()),
+        exit: None,
+        next: None,
     }
 }

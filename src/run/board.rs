@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::{MAX_COUNTERS, MAX_QUEUES, Report};
 use crate::control::{Counters, QueueStats};
+use crate::host::{IfName, MacAddress};
 
 /// How things are.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -28,6 +29,20 @@ pub struct Board {
     /// Why the interface is without a driver, if it is.
     pub(super) down: Option<String>,
     counters: Ledger,
+    /// The interfaces of a client, in the order of its adapters.
+    #[serde(default)]
+    pub(super) seats: Vec<SeatInfo>,
+}
+
+/// The interface of one of a client's adapters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SeatInfo {
+    pub(super) adapter: usize,
+    pub(super) ifname: IfName,
+    /// The adapter's address, if it has an Ethernet one.
+    pub(super) mac: Option<MacAddress>,
+    pub(super) mtu: u32,
+    pub(super) link_up: bool,
 }
 
 /// A host's process.

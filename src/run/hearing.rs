@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::channel::{Ask, FromHost, PROTOCOL, Report, StartFailure, checked};
+use crate::channel::{Ask, FromHost, MAX_ADAPTERS, PROTOCOL, Report, StartFailure, checked};
 use crate::control::QueueStats;
 
 /// The longest excuse that is taken.
@@ -49,6 +49,8 @@ pub enum Lead {
     },
     /// Its counters, as it was asked for them.
     Counted(Vec<QueueStats>),
+    /// What was to happen to a client's devices has happened, or why it has not.
+    Happened(Result<(), String>),
     /// It may be silent for so long.
     Excused(Duration),
     /// It has given the device up, and why.
@@ -70,6 +72,7 @@ pub fn weigh(message: FromHost, speaker: Speaker) -> Lead {
                 cage,
             },
         ) => ready(protocol, &version, &cage),
+        (_, FromHost::Failed(failure)) => failed(failure),
         (Speaker::Active, message) => weigh_active(message),
         (Speaker::Spare, other) => out_of_turn(&other),
     }
@@ -78,12 +81,9 @@ pub fn weigh(message: FromHost, speaker: Speaker) -> Lead {
 fn weigh_active(message: FromHost) -> Lead {
     match message {
         FromHost::Ask(ask) => Lead::Answer(ask),
-        FromHost::Started(report) => Lead::Started(report),
-        FromHost::Failed(failure) => Lead::Failed(StartFailure {
-            why: printable(&failure.why),
-            ..failure
-        }),
-        FromHost::Changed(report) => Lead::Changed(report),
+        FromHost::Started(report) => reported(report, Lead::Started),
+        FromHost::Changed(report) => reported(report, Lead::Changed),
+        FromHost::Happened(outcome) => Lead::Happened(outcome.map_err(|why| printable(&why))),
         FromHost::Alive {
             challenge,
             counters,
@@ -98,7 +98,7 @@ fn weigh_active(message: FromHost) -> Lead {
         }
         FromHost::GivenUp(why) => Lead::GivenUp(printable(&why)),
         FromHost::Stopped { counters } => counted(counters, Lead::Stopped),
-        other @ FromHost::Ready { .. } => out_of_turn(&other),
+        other @ (FromHost::Ready { .. } | FromHost::Failed(_)) => out_of_turn(&other),
     }
 }
 
@@ -109,6 +109,26 @@ fn ready(protocol: u32, version: &str, cage: &str) -> Lead {
     Lead::Ready {
         version: printable(version),
         cage: printable(cage),
+    }
+}
+
+fn failed(failure: StartFailure) -> Lead {
+    Lead::Failed(StartFailure {
+        why: printable(&failure.why),
+        next: failure.next.as_deref().map(printable),
+        ..failure
+    })
+}
+
+/// A report of a client has no more adapters than there can be.
+fn reported(report: Box<Report>, lead: impl FnOnce(Box<Report>) -> Lead) -> Lead {
+    let adapters = report
+        .client
+        .as_ref()
+        .map_or(0, |client| client.adapters.len());
+    match adapters <= MAX_ADAPTERS {
+        true => lead(report),
+        false => Lead::Refused(format!("that it has {adapters} adapters")),
     }
 }
 
@@ -137,7 +157,7 @@ mod tests {
         let failure = StartFailure {
             why: format!("\u{1b}[2J{}", "x".repeat(1000)),
             refused: true,
-            gone: false,
+            ..StartFailure::default()
         };
         let Lead::Failed(told) = weigh(FromHost::Failed(failure), Speaker::Active) else {
             panic!("a failure is one");

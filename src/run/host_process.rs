@@ -1,5 +1,6 @@
 //! A driver host as its supervisor sees it: a process, and a connection to it.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -14,11 +15,14 @@ use rustix::process::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::work::Start;
 use crate::cage::ENVIRONMENT;
-use crate::channel::{Channel, ChannelError, FromHost, Setup, ToHost};
+use crate::channel::{Channel, ChannelError, FromHost, ToHost};
 
 /// The hidden verb that a host is started with.
 pub(crate) const VERB: &str = "driver-host";
+/// The same for a host of a client.
+pub(crate) const CLIENT_VERB: &str = "client-host";
 /// The hidden verb of a supervisor that takes over from itself.
 pub(crate) const RESUME: &str = "supervisor-resume";
 /// The hidden verb of the cage's self-test.
@@ -88,28 +92,21 @@ pub(super) struct HostProcess {
 
 impl HostProcess {
     /// Starts a host and tells it what there is to drive.
-    pub(super) fn start(
-        id: HostId,
-        program: &Program,
-        setup: Setup,
-        fds: &[BorrowedFd<'_>],
-    ) -> io::Result<Self> {
+    pub(super) fn start(id: HostId, program: &Program, start: &Start<'_>) -> io::Result<Self> {
         let (channel, theirs) = Channel::pair()?;
         let mut command = program.command();
         command
-            .arg(VERB)
+            .args(&start.arguments)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             // What the terminal sends is for the supervisor.
-            .process_group(0)
-            .env_clear()
-            .envs(
-                KEPT.iter()
-                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
-            )
-            .env(ENVIRONMENT.0, ENVIRONMENT.1);
-        if !setup.caged {
-            command.arg(UNCAGED);
+            .process_group(0);
+        if let Some(more) = start.environment {
+            let kept = KEPT.iter().chain(more);
+            command
+                .env_clear()
+                .envs(kept.filter_map(|name| Some((name, std::env::var_os(name)?))))
+                .env(ENVIRONMENT.0, ENVIRONMENT.1);
         }
         if std::env::var_os("UMNET_LOG").is_none() {
             let level = log::max_level().as_str().to_ascii_lowercase();
@@ -124,7 +121,7 @@ impl HostProcess {
             channel,
             reaped: false,
         };
-        let sent = host.channel.send(&ToHost::Setup(Box::new(setup)), fds);
+        let sent = host.channel.send(&start.message, &start.fds);
         sent.map_err(io::Error::other)?;
         Ok(host)
     }
@@ -192,10 +189,10 @@ impl HostProcess {
     }
 
     /// How it ended, once it has.
-    pub(super) fn reap(&mut self) -> Option<String> {
+    pub(super) fn reap(&mut self) -> Option<Ended> {
         let ended = waitpid(Some(self.pid), WaitOptions::NOHANG).ok()??;
         self.reaped = true;
-        Some(describe(ended.1))
+        Some(Ended::from(ended.1))
     }
 }
 
@@ -211,14 +208,47 @@ impl Drop for HostProcess {
     }
 }
 
-fn describe(status: WaitStatus) -> String {
-    match (status.terminating_signal(), status.exit_status()) {
-        (Some(signal), _) => {
-            let name = signal_name(signal);
-            format!("killed by signal {signal}{name}")
+/// How a host ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// By a signal.
+    Signal(i32),
+    /// With an exit code.
+    Code(i32),
+}
+
+impl Ended {
+    /// In good order, as far as that can be told.
+    pub(super) fn well(self) -> bool {
+        self == Self::Code(0)
+    }
+
+    /// The exit code that a shell would show.
+    pub(super) fn code(self) -> u8 {
+        let code = match self {
+            Self::Signal(signal) => 128 + signal,
+            Self::Code(code) => code,
+        };
+        u8::try_from(code).unwrap_or(u8::MAX)
+    }
+}
+
+impl From<WaitStatus> for Ended {
+    fn from(status: WaitStatus) -> Self {
+        let signal = status.terminating_signal().map(Self::Signal);
+        signal.unwrap_or_else(|| Self::Code(status.exit_status().unwrap_or_default()))
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Signal(signal) => {
+                let name = signal_name(signal);
+                write!(f, "killed by signal {signal}{name}")
+            }
+            Self::Code(code) => write!(f, "ended with code {code}"),
         }
-        (None, Some(code)) => format!("ended with code {code}"),
-        (None, None) => "ended".to_owned(),
     }
 }
 

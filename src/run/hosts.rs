@@ -19,29 +19,20 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use log::{debug, warn};
-use netadapter_shim::SystemPort;
-use netadapter_shim::os::tap::Tap;
 
 use super::board::{Board, HostInfo, SharedBoard};
-use super::handover::{HostsState, port_setup};
-use super::holding::{Holding, Lending};
-use super::host_process::{HostId, HostProcess, Program};
+use super::handover::HostsState;
+use super::host_process::{Ended, HostId, HostProcess, Program};
 use super::policy::Policy;
 use super::pulse::{Look, Pulse};
 use super::update::Update;
+use super::work::Work;
 use super::{Event, RunError};
-use crate::channel::{Interface, PROTOCOL, Report, Setup, StartFailure, ToHost};
+use crate::channel::{Interface, Report, StartFailure, ToHost};
 use crate::config::RestartConfig;
+use crate::control::DeviceEvent;
 use crate::poller::Poller;
 
-/// How long a host may take to build itself.
-const TO_PREPARE: Duration = Duration::from_secs(20);
-/// How long a host may take to start the device.
-const TO_START: Duration = Duration::from_secs(15);
-/// How long a host may take to stop the device and end.
-const TO_STOP: Duration = Duration::from_secs(5);
-/// How long a host may take to stop that another one waits to replace.
-const TO_REPLACE: Duration = Duration::from_secs(1);
 /// A new spare is started when the host before it has run for so long: first things first.
 const SPARE_AFTER: Duration = Duration::from_millis(100);
 /// Messages of one host that are handled before anything else has its turn.
@@ -87,6 +78,19 @@ pub(super) struct HostSettings {
     pub(super) restart: RestartConfig,
 }
 
+impl HostSettings {
+    /// Those of hosts that have no device.
+    pub(super) fn of_client(restart: RestartConfig, caged: bool) -> Self {
+        Self {
+            rx_ring: None,
+            tx_ring: None,
+            disabled: 0,
+            caged,
+            restart,
+        }
+    }
+}
+
 /// Something the session has to know of.
 #[derive(Debug)]
 pub(super) enum News {
@@ -94,20 +98,21 @@ pub(super) enum News {
     Started(Report),
     /// The first host could not start the device.
     Failed(StartFailure),
+    /// The first host died, where that ends the run.
+    Died(Ended),
     /// The device is there no longer.
-    Gone,
-    /// Too many hosts died, and the fallback is to give the card back.
-    GivenUp,
+    Gone(StartFailure),
+    /// Too many hosts died, the last like this, and the fallback is to give the card back.
+    GivenUp(Option<Ended>),
 }
 
 /// The hosts of a device, and what they get and give.
-pub(super) struct Hosts {
+pub(super) struct Hosts<W> {
     // First, so that they end before what they were lent.
     active: Option<Member>,
     spare: Option<Member>,
     pub(super) poller: Poller<Event>,
-    holding: Holding,
-    tap: Tap,
+    work: W,
     pub(super) program: Program,
     settings: HostSettings,
     board: SharedBoard,
@@ -125,20 +130,23 @@ pub(super) struct Hosts {
     news: Vec<News>,
     /// Who waits for fresh counters.
     counting: Vec<SyncSender<()>>,
+    /// Who waits for something to have happened to a client's devices.
+    happening: Option<Happening>,
 }
 
-impl Hosts {
+/// Hears what came of a device event.
+pub(super) type Happening = SyncSender<Result<(), String>>;
+
+impl<W: Work> Hosts<W> {
     pub(super) fn new(
         poller: Poller<Event>,
-        holding: Holding,
-        tap: Tap,
+        work: W,
         settings: HostSettings,
         board: SharedBoard,
     ) -> io::Result<Self> {
         Ok(Self {
             poller,
-            holding,
-            tap,
+            work,
             program: Program::own()?,
             settings,
             board,
@@ -153,20 +161,21 @@ impl Hosts {
             has_run: false,
             news: Vec::new(),
             counting: Vec::new(),
+            happening: None,
         })
     }
 
     /// The device's name.
     pub(super) fn name(&self) -> &str {
-        self.holding.name()
+        self.work.name()
     }
 
-    pub(super) fn holding(&self) -> &Holding {
-        &self.holding
+    pub(super) fn work(&self) -> &W {
+        &self.work
     }
 
-    pub(super) fn tap(&self) -> &Tap {
-        &self.tap
+    pub(super) fn work_mut(&mut self) -> &mut W {
+        &mut self.work
     }
 
     /// The connection to the host that drives the device.
@@ -267,11 +276,34 @@ impl Hosts {
         if self.interface.replace(interface) == Some(interface) {
             return;
         }
-        if let Some(active) = &self.active
-            && matches!(active.state, State::Running { .. })
-        {
-            // One that does not listen is found by its pulse.
-            let _ = active.process.send(&ToHost::Follow(interface), &[]);
+        self.tell(&ToHost::Follow(interface));
+    }
+
+    /// Tells the host that drives the device something; whether there is one.
+    pub(super) fn tell(&self, message: &ToHost) -> bool {
+        let running = |active: &&Member| matches!(active.state, State::Running { .. });
+        let Some(active) = self.active.as_ref().filter(running) else {
+            return false;
+        };
+        // One that does not listen is found by its pulse.
+        active.process.send(message, &[]).is_ok()
+    }
+
+    /// Has something happen to a client's devices, and tells `reply` what came of it.
+    pub(super) fn happen(&mut self, event: DeviceEvent, reply: Happening) {
+        if self.happening.is_some() {
+            return drop(reply.try_send(Err("something else happens to it".to_owned())));
+        }
+        match self.tell(&ToHost::Happen(event)) {
+            true => self.happening = Some(reply),
+            false => drop(reply.try_send(Err("no client host runs at the moment".to_owned()))),
+        }
+    }
+
+    fn happened(&mut self, outcome: Result<(), String>) {
+        if let Some(reply) = self.happening.take() {
+            // Whoever waited may have lost patience.
+            let _ = reply.try_send(outcome);
         }
     }
 
@@ -297,7 +329,8 @@ impl Hosts {
     }
 
     fn look_after_active(&mut self, now: Instant) {
-        let name = self.holding.name().to_owned();
+        let name = self.name().to_owned();
+        let patience = self.work.patience();
         let hang_after = self.settings.restart.hang_after;
         let Some(active) = &mut self.active else {
             return;
@@ -321,7 +354,7 @@ impl Hosts {
             State::Starting { until } | State::Stopping { until } if *until <= now => {
                 warn!("{name}: driver host {pid} is late, killed");
                 active.process.kill();
-                *until = now + TO_STOP;
+                *until = now + patience.stop;
             }
             _ => {}
         }
@@ -369,19 +402,8 @@ impl Hosts {
     fn start(&mut self, now: Instant) -> io::Result<Member> {
         let id = HostId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
-        let Lending { setup, mut fds } = self.holding.lend();
-        let port = port_setup(&self.tap);
-        fds.extend(self.tap.queues());
-        let setup = Setup {
-            protocol: PROTOCOL,
-            device: setup,
-            port,
-            rx_ring: self.settings.rx_ring,
-            tx_ring: self.settings.tx_ring,
-            disabled: self.settings.disabled,
-            caged: self.settings.caged,
-        };
-        let process = HostProcess::start(id, &self.program, setup, &fds)?;
+        let start = self.work.start(&self.settings);
+        let process = HostProcess::start(id, &self.program, &start)?;
         self.poller.add(process.channel_fd(), Event::Said(id))?;
         self.poller.add(process.pidfd(), Event::Ended(id))?;
         debug!("{}: driver host {} started", self.name(), process.pid());
@@ -392,7 +414,7 @@ impl Hosts {
             },
             process,
             state: State::Preparing {
-                until: now + TO_PREPARE,
+                until: now + self.work.patience().prepare,
             },
             hung: false,
         })
@@ -410,12 +432,9 @@ impl Hosts {
             return;
         };
         self.begin_at = None;
-        if let Err(error) = self.holding.stop() {
-            // Whatever the device still does, it does to memory that is built anew.
-            warn!("{}: {error}", self.name());
-        }
+        self.work.clear();
         next.state = State::Starting {
-            until: now + TO_START,
+            until: now + self.work.patience().start,
         };
         if let Err(error) = next.process.send(&ToHost::Go(self.interface), &[]) {
             warn!(
@@ -429,18 +448,17 @@ impl Hosts {
     }
 
     /// Has the host stop the device, waits for its end, and ends the spare. Nothing of theirs is
-    /// left when this returns.
-    pub(super) fn end(mut self) -> Holding {
+    /// left when this returns; how the host ended, if there was one.
+    pub(super) fn end(mut self) -> (W, Option<Ended>) {
         self.spare = None;
+        let until = Instant::now() + self.work.patience().stop;
         if let Some(active) = &mut self.active {
-            active.state = State::Stopping {
-                until: Instant::now() + TO_STOP,
-            };
+            active.state = State::Stopping { until };
             if active.process.send(&ToHost::Stop, &[]).is_err() {
                 active.process.kill();
             }
         }
-        let until = Instant::now() + TO_STOP;
+        let mut how = None;
         while let Some(active) = &self.active {
             let id = active.process.id;
             self.said(id);
@@ -448,22 +466,17 @@ impl Hosts {
             let Some(active) = &mut self.active else {
                 break;
             };
-            if active.process.wait(step) && active.process.reap().is_some() {
+            if active.process.wait(step) {
+                how = active.process.reap();
+            }
+            if how.is_some() {
                 self.active = None;
             } else if Instant::now() >= until {
-                warn!(
-                    "{}: the driver host does not stop, killed",
-                    self.holding.name()
-                );
+                warn!("{}: the host does not stop, killed", self.work.name());
                 self.active = None;
             }
         }
-        if let Err(error) = self.holding.stop() {
-            warn!("{}: {error}", self.holding.name());
-        }
-        if let Err(error) = self.tap.set_link_state(false) {
-            debug!("{}: {error}", self.holding.name());
-        }
-        self.holding
+        self.work.rest();
+        (self.work, how)
     }
 }

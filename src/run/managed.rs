@@ -172,7 +172,7 @@ impl Session {
             return;
         };
         let kept = kept.and_then(|(state, device)| {
-            let mut fds: Vec<_> = self.hosts.tap().queues().collect();
+            let mut fds: Vec<_> = self.hosts.work().tap.queues().collect();
             fds.extend(device.iter().map(AsFd::as_fd));
             managed.store.keep(&managed.notifier, state, &fds)
         });
@@ -187,7 +187,7 @@ impl Session {
     }
 
     fn state_to_keep(&self) -> io::Result<(State, Vec<std::os::fd::OwnedFd>)> {
-        let (holding, device) = self.hosts.holding().keep()?;
+        let (holding, device) = self.hosts.work().holding.keep()?;
         Ok((self.state(holding, self.hosts.state()), device))
     }
 

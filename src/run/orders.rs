@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
+use super::hosts::Happening;
 use super::update::Reply;
-use crate::control::UpdateRequest;
+use crate::control::{DeviceEvent, UpdateRequest};
 
 /// Longer than a host may take to get ready, to stop and to start.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -16,10 +17,18 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// How long somebody who asks for counters waits for fresh ones.
 const COUNT_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a client may take for what is to happen, before whoever asked is told to look later.
+const HAPPEN_PATIENCE: Duration = Duration::from_secs(8);
+
 /// Something to be done.
 pub(super) enum Order {
     /// Another program is to do the work.
     Update { what: UpdateRequest, reply: Reply },
+    /// Something is to happen to the devices of a client.
+    Happen {
+        event: DeviceEvent,
+        reply: Happening,
+    },
     /// The host's counters are to be on the board.
     Count(SyncSender<()>),
 }
@@ -71,6 +80,16 @@ impl Orders {
         if self.send(Order::Count(done)) {
             let _ = wait.recv_timeout(COUNT_PATIENCE);
         }
+    }
+
+    /// Has something happen to the devices of a client, and waits for it.
+    pub(super) fn happen(&self, event: DeviceEvent) -> Result<(), String> {
+        let (reply, answer) = sync_channel(1);
+        if !self.send(Order::Happen { event, reply }) {
+            return Err("the run is ending".to_owned());
+        }
+        let late = |_| format!("not done within {HAPPEN_PATIENCE:?}; it goes on");
+        answer.recv_timeout(HAPPEN_PATIENCE).map_err(late)?
     }
 
     /// Whether there is still somebody to do it.

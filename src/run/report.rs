@@ -6,7 +6,7 @@ use virtio::net::FeatureSet;
 use virtio::net::features::all_known;
 use virtio::spec::net::feature::*;
 
-use super::board::SharedBoard;
+use super::board::{Board, SharedBoard};
 use super::moment::Moment;
 use super::orders::Orders;
 use crate::config::RestartConfig;
@@ -80,17 +80,36 @@ impl Reporter {
     }
 }
 
+/// The process that drives the device, as far as there is one.
+pub(super) fn host_status(board: &Board) -> Option<HostStatus> {
+    let host = board.host.as_ref()?;
+    Some(HostStatus {
+        pid: host.pid,
+        version: host.version.clone(),
+        cage: host.cage.clone(),
+    })
+}
+
+/// What is done about hosts that die or hang, and how far it has come to that.
+pub(super) fn policy_status(restart: &RestartConfig, board: &Board) -> PolicyStatus {
+    PolicyStatus {
+        hang_after_ms: milliseconds(restart.hang_after),
+        settled_after_ms: milliseconds(restart.settled_after),
+        young_deaths: board.young_deaths,
+        give_up_after: restart.give_up_after,
+        fallback: restart.fallback,
+        retry_after_ms: milliseconds(restart.retry_after),
+    }
+}
+
 impl StatusSource for Reporter {
     fn status(&self) -> Status {
         // Asked before the board is held: the kernel may take its time.
         let ifname = self.ifname();
         let board = self.board.lock().clone();
         let resets = board.resets();
-        let host = board.host.map(|host| HostStatus {
-            pid: host.pid,
-            version: host.version,
-            cage: host.cage,
-        });
+        let host = host_status(&board);
+        let policy = policy_status(&self.restart, &board);
         let report = board.report.unwrap_or_default();
         let (offered, features) = (FeatureSet(report.offered), FeatureSet(report.features));
         Status {
@@ -122,14 +141,7 @@ impl StatusSource for Reporter {
             iommu: self.iommu(report.pinned_bytes),
             host,
             down: board.down,
-            policy: Some(PolicyStatus {
-                hang_after_ms: milliseconds(self.restart.hang_after),
-                settled_after_ms: milliseconds(self.restart.settled_after),
-                young_deaths: board.young_deaths,
-                give_up_after: self.restart.give_up_after,
-                fallback: self.restart.fallback,
-                retry_after_ms: milliseconds(self.restart.retry_after),
-            }),
+            policy: Some(policy),
             loss_bound: LossBound {
                 rx_frames: report.rx_at_stake,
                 tx_frames: report.tx_at_stake,

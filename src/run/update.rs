@@ -12,6 +12,7 @@ use log::{info, warn};
 
 use super::host_process::Program;
 use super::hosts::Hosts;
+use super::work::Work;
 
 /// Who asked for it, and hears how it went.
 pub(super) type Reply = SyncSender<Result<String, String>>;
@@ -24,7 +25,7 @@ pub(super) struct Update {
     pub(super) replacing: bool,
 }
 
-impl Hosts {
+impl<W: Work> Hosts<W> {
     /// Begins an update to the program at `path`, or to the one that is now where the present one
     /// was. The reply comes when it is over.
     pub(super) fn begin_update(&mut self, path: Option<&Path>, reply: Reply) {

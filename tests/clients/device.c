@@ -2,7 +2,8 @@
  * One adapter that drops what it is sent, on a device that says which of its callbacks it is in and
  * does what its control codes ask for: give itself up, keep a request, say how it is.
  *
- * For tests, which make it behave in other ways: FAIL_AFTER_FIRST fails every start but the first.
+ * For tests, which make it behave in other ways: FAIL_AFTER_FIRST fails every start but the first; with
+ * ROGUE, other control codes go to rogue.c.
  */
 #include <windows.h>
 #include <wdf.h>
@@ -23,6 +24,11 @@ WDF_DECLARE_CONTEXT_TYPE_WITH_NAME(QUEUE, GetQueue)
 
 static ULONG Starts;
 
+#ifdef ROGUE
+int Rogue(unsigned code);
+extern volatile int Hanging;
+#endif
+
 static NTSTATUS Step(PCSTR callback)
 {
     DbgPrint("step %s", callback);
@@ -37,6 +43,10 @@ static void GiveBack(NET_RING *ring)
 static void TxAdvance(NETPACKETQUEUE handle)
 {
     NET_RING_COLLECTION const *rings = GetQueue(handle)->Rings;
+#ifdef ROGUE
+    while (Hanging)
+        ;
+#endif
     GiveBack(NetRingCollectionGetPacketRing(rings));
     GiveBack(NetRingCollectionGetFragmentRing(rings));
 }
@@ -198,6 +208,10 @@ static VOID Control(WDFQUEUE queue, WDFREQUEST request, size_t output, size_t in
         WdfRequestComplete(request, STATUS_SUCCESS);
         break;
     default:
+#ifdef ROGUE
+        WdfRequestComplete(request, Rogue(code));
+        break;
+#endif
         WdfRequestComplete(request, STATUS_INVALID_DEVICE_REQUEST);
     }
 }

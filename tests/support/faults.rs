@@ -138,7 +138,9 @@ impl Fault {
     ) -> Ended {
         let machine = Machine::new();
         let stem = client.file_stem().unwrap_or_default().display();
-        let text = format!("[client.{stem}]\nFault = \"{}\"\n", self.name);
+        // The first broken rule ends the run, and not the client host alone.
+        let at_once = "[defaults.restart]\ngive_up_after = 0\nfallback = \"kernel\"\n";
+        let text = format!("{at_once}[client.{stem}]\nFault = \"{}\"\n", self.name);
         machine.file("umnet.toml", &text);
         let config = machine.path("umnet.toml").display().to_string();
         let ifname = format!("faulty{lane}");

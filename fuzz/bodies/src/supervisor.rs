@@ -101,7 +101,14 @@ fn hear(board: &mut Board, message: FromHost, how: u8) {
             assert_sound(board, &before);
         }
         Lead::Excused(time) => assert!(time <= LONGEST_EXCUSE),
-        Lead::Failed(failure) => assert_printable(&failure.why),
+        Lead::Failed(failure) => {
+            assert_printable(&failure.why);
+            if let Some(next) = &failure.next {
+                assert_printable(next);
+            }
+        }
+        Lead::Happened(Err(why)) => assert_printable(&why),
+        Lead::Happened(Ok(())) => {}
         Lead::GivenUp(text) | Lead::Refused(text) => assert_printable(&text),
         Lead::Answer(_) => assert_eq!(speaker, Speaker::Active),
     }

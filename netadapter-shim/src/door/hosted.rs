@@ -18,7 +18,7 @@ use self::adapter::adapters_of;
 use self::entry::EntryArguments;
 use self::slot::{Running, Slot};
 use super::client_host::{self, ClientHost};
-use super::loader::{self, LoadError};
+use super::loader::{self, LoadError, Loaded};
 use super::object::{self, Handle};
 use super::pnp::device_calls::DeviceCalls;
 use super::pnp::{Pnp, PnpError};
@@ -127,8 +127,87 @@ pub struct Tended {
     pub alive: bool,
 }
 
+/// A client whose library is loaded and whose functions are bound; of its own code only what its
+/// language runs when a library is loaded has run.
+pub struct LoadedClient(Loaded);
+
+impl LoadedClient {
+    /// Loads a client. What it does wrong is a breach from here on, if `verifier` is on.
+    ///
+    /// # Errors
+    /// [`HostedError::Load`].
+    pub fn load(file: &Path, verifier: bool) -> Result<Self, HostedError> {
+        fail::set_verifier(verifier);
+        let loaded = loader::load(file)?;
+        log::info!(
+            "{}: built for NetAdapterCx {}",
+            loaded.client.name(),
+            loaded.client.version()
+        );
+        Ok(Self(loaded))
+    }
+
+    /// Calls the client's `DriverEntry`. A process hosts one client at a time.
+    ///
+    /// # Errors
+    /// [`HostedError`]; nothing of the client is left then but its code in memory.
+    pub fn enter(
+        self,
+        host: Arc<dyn ClientHost>,
+        options: HostOptions,
+    ) -> Result<HostedClient, HostedError> {
+        let Self(loaded) = self;
+        fail::set_verifier(options.verifier);
+        fail::on_fatal(options.on_breach);
+        // Before anybody who waits for a queue loses patience.
+        let patience = (options.deadline / 2).min(QUEUE_DEADLINE) * 9 / 10;
+        net::pace::set_limits(patience / 5, patience);
+        let watchdog = Watchdog::new(options.deadline, stuck(options.on_stuck));
+        let watchdog = Arc::new(watchdog.map_err(HostedError::Watchdog)?);
+        let client = Arc::clone(&loaded.client);
+        client_host::install(Some(Arc::clone(&host)));
+        let mut arguments = Box::new(EntryArguments::new(client.name()));
+        let status = watchdog.watch("DriverEntry", || loaded.enter(&mut arguments));
+        match entered(&client, status) {
+            Ok(driver) => Ok(HostedClient {
+                client,
+                driver,
+                slots: Vec::new(),
+                restarts: 0,
+                host,
+                on_failed: options.on_failed,
+                watchdog,
+                _entry: arguments,
+            }),
+            Err(failed) => {
+                forget(&client);
+                Err(failed)
+            }
+        }
+    }
+}
+
+/// What came of a DriverEntry; a driver that was made before it failed is gone.
+fn entered(client: &globals::Client, status: NtStatus) -> Result<Handle, HostedError> {
+    let name = client.name().to_owned();
+    match (status.is_success(), client.driver()) {
+        (true, Some(driver)) => Ok(driver),
+        (true, None) => Err(HostedError::NoDriver { client: name }),
+        (false, driver) => {
+            if let Some(driver) = driver {
+                object::delete(driver);
+            }
+            Err(HostedError::Entry {
+                client: name,
+                status,
+            })
+        }
+    }
+}
+
 impl HostedClient {
-    /// Loads a client and calls its `DriverEntry`. A process hosts one client at a time.
+    /// Loads a client and calls its `DriverEntry`: [`LoadedClient::load`] and
+    /// [`LoadedClient::enter`].
     ///
     /// # Errors
     /// [`HostedError`]; nothing of the client is left then but its code in memory.
@@ -137,48 +216,7 @@ impl HostedClient {
         host: Arc<dyn ClientHost>,
         options: HostOptions,
     ) -> Result<Self, HostedError> {
-        fail::set_verifier(options.verifier);
-        fail::on_fatal(options.on_breach);
-        // Before anybody who waits for a queue loses patience.
-        let patience = (options.deadline / 2).min(QUEUE_DEADLINE) * 9 / 10;
-        net::pace::set_limits(patience / 5, patience);
-        let watchdog = Watchdog::new(options.deadline, stuck(options.on_stuck));
-        let watchdog = Arc::new(watchdog.map_err(HostedError::Watchdog)?);
-        let loaded = loader::load(file)?;
-        let client = Arc::clone(&loaded.client);
-        log::info!(
-            "{}: built for NetAdapterCx {}",
-            client.name(),
-            client.version()
-        );
-        client_host::install(Some(Arc::clone(&host)));
-        let mut arguments = Box::new(EntryArguments::new(client.name()));
-        let status = watchdog.watch("DriverEntry", || loaded.enter(&mut arguments));
-        let name = client.name().to_owned();
-        let failed = match (status.is_success(), client.driver()) {
-            (true, Some(driver)) => {
-                return Ok(Self {
-                    client,
-                    driver,
-                    slots: Vec::new(),
-                    restarts: 0,
-                    host,
-                    on_failed: options.on_failed,
-                    watchdog,
-                    _entry: arguments,
-                });
-            }
-            (true, None) => HostedError::NoDriver { client: name },
-            (false, driver) => {
-                if let Some(driver) = driver {
-                    object::delete(driver);
-                }
-                let client = name;
-                HostedError::Entry { client, status }
-            }
-        };
-        forget(&client);
-        Err(failed)
+        LoadedClient::load(file, options.verifier)?.enter(host, options)
     }
 
     /// The file's stem.
@@ -226,16 +264,14 @@ impl HostedClient {
 
     /// Opens the device's queues to other programs, if it has queues.
     fn listen(&self, number: usize, pnp: &Pnp<DeviceCalls>) -> Option<IoSocket> {
-        let path = self.host.io_socket(number)?;
         if !pnp.calls().has_io_queue() {
             return None;
         }
-        let socket = IoSocket::listen(&path, pnp.calls().handle());
+        let listener = self.host.io_socket(number).transpose()?;
+        let device = pnp.calls().handle();
+        let socket = listener.and_then(|listener| IoSocket::listen(listener, device));
         if let Err(error) = &socket {
-            log::warn!(
-                "{}: no program reaches its I/O queues: {error}",
-                path.display()
-            );
+            log::warn!("device {number}: no program reaches its I/O queues: {error}");
         }
         socket.ok()
     }

@@ -115,6 +115,7 @@ pub(super) const CLIENT: &[Sysno] = &[
     Sysno::set_tid_address,
     Sysno::sched_yield,
     Sysno::sched_getaffinity,
+    Sysno::getcpu,
     Sysno::gettid,
     Sysno::getpid,
     Sysno::getuid,
@@ -175,4 +176,8 @@ pub(super) const REFUSED_TO_CLIENT: &[(Sysno, Option<Errno>)] = &[
     (Sysno::socket, Some(Errno::ACCESS)),
     (Sysno::connect, Some(Errno::ACCESS)),
     (Sysno::bind, Some(Errno::ACCESS)),
+    // Other hosts have the same uid: how processors are shared out among them is not its matter.
+    (Sysno::setpriority, Some(Errno::PERM)),
+    (Sysno::sched_setaffinity, Some(Errno::PERM)),
+    (Sysno::sched_setscheduler, Some(Errno::PERM)),
 ];

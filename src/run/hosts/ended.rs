@@ -3,18 +3,19 @@
 use std::time::Instant;
 
 use log::{error, warn};
-use netadapter_shim::SystemPort;
 
 use super::{Hosts, Member, News, State};
 use crate::config::Fallback;
-use crate::run::holding::Holding;
-use crate::run::host_process::HostId;
+use crate::run::host_process::{Ended, HostId};
 use crate::run::policy::Verdict;
 use crate::run::update::Update;
+use crate::run::work::Work;
 
-impl Hosts {
+impl<W: Work> Hosts<W> {
     /// A host's process has ended.
     pub(in crate::run) fn ended(&mut self, id: HostId) {
+        // Its last words may say why.
+        self.said(id);
         let Some(member) = self.member(id) else {
             return;
         };
@@ -29,14 +30,26 @@ impl Hosts {
             .as_ref()
             .is_some_and(|spare| spare.process.id == id)
         {
-            self.spare_ended(&how);
+            self.spare_ended(how);
         } else if let Some(dead) = self.active.take() {
-            self.active_ended(&dead, &how);
+            self.active_ended(&dead, how);
         }
     }
 
-    fn spare_ended(&mut self, how: &str) {
+    /// The first one, where that ends the run.
+    fn was_the_last(&mut self, how: Ended) -> bool {
+        let last = !W::TRIES_AGAIN && !self.has_run;
+        if last {
+            self.news.push(News::Died(how));
+        }
+        last
+    }
+
+    fn spare_ended(&mut self, how: Ended) {
         self.spare = None;
+        if self.was_the_last(how) {
+            return;
+        }
         let now = Instant::now();
         if self.update.is_some() {
             self.spare_at = Some(now);
@@ -47,17 +60,28 @@ impl Hosts {
                 warn!("{}: the spare driver host {how}", self.name());
                 self.spare_at = Some(at);
             }
-            Verdict::GiveUp => self.fall_back(&format!("the spare driver host {how}"), now),
+            Verdict::GiveUp if self.is_running() => {
+                warn!(
+                    "{}: the spare driver host {how}, as others before it",
+                    self.name()
+                );
+                self.spare_at = Some(now + self.settings.restart.retry_after);
+            }
+            Verdict::GiveUp => self.fall_back(&format!("the spare driver host {how}"), how, now),
         }
     }
 
-    fn active_ended(&mut self, dead: &Member, how: &str) {
+    fn active_ended(&mut self, dead: &Member, how: Ended) {
         let now = Instant::now();
         let since = match dead.state {
             State::Running { since, .. } => Some(since),
             _ => None,
         };
         self.tell_counted();
+        self.happened(Err(format!("driver host {}: {how}", dead.info.pid)));
+        if self.was_the_last(how) {
+            return;
+        }
         let mut board = self.board.lock();
         board.bank();
         board.hangs += u64::from(dead.hung);
@@ -91,9 +115,13 @@ impl Hosts {
                 self.begin_at = Some(at);
             }
             Verdict::GiveUp => {
-                let deaths = self.policy.young_deaths() - 1;
-                let why = format!("{deaths} driver hosts died one after the other, the last {how}");
-                self.fall_back(&why, now);
+                let why = match self.policy.young_deaths() - 1 {
+                    0 => format!("the driver host died, {how}"),
+                    deaths => {
+                        format!("{deaths} driver hosts died one after the other, the last {how}")
+                    }
+                };
+                self.fall_back(&why, how, now);
             }
         }
         self.begin_now_if_due(now);
@@ -106,11 +134,11 @@ impl Hosts {
         }
     }
 
-    pub(super) fn fall_back(&mut self, why: &str, now: Instant) {
+    pub(super) fn fall_back(&mut self, why: &str, how: impl Into<Option<Ended>>, now: Instant) {
         let restart = self.settings.restart;
-        if restart.fallback == Fallback::Kernel && matches!(self.holding, Holding::Vfio(_)) {
-            error!("{}: {why}; the card goes back to the kernel", self.name());
-            self.news.push(News::GivenUp);
+        if restart.fallback == Fallback::Kernel && self.work.can_be_given_up() {
+            error!("{}: {why}; given up", self.name());
+            self.news.push(News::GivenUp(how.into()));
             return;
         }
         error!(
@@ -118,12 +146,7 @@ impl Hosts {
             self.name(),
             restart.retry_after
         );
-        if let Err(error) = self.tap.set_link_state(false) {
-            warn!("{}: {error}", self.name());
-        }
-        if let Err(error) = self.holding.stop() {
-            warn!("{}: {error}", self.name());
-        }
+        self.work.rest();
         self.board.lock().down = Some(why.to_owned());
         self.policy.on_retry();
         self.begin_at = Some(now + restart.retry_after);

@@ -1,22 +1,20 @@
 //! What hosts say, and what comes of it. What it means was weighed before: [`weigh`].
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use log::{debug, info, warn};
-use netadapter_shim::SystemPort;
 
-use super::{BUDGET, Hosts, Member, News, SPARE_AFTER, State, TO_REPLACE};
+use super::{BUDGET, Hosts, Member, News, SPARE_AFTER, State};
 use crate::channel::{Answer, Ask, FromHost, Report, StartFailure, ToHost};
 use crate::control::QueueStats;
 use crate::run::hearing::{Lead, Speaker, weigh};
-use crate::run::holding::Holding;
 use crate::run::host_process::HostId;
 use crate::run::pulse::Pulse;
+use crate::run::work::Work;
 
-impl Hosts {
+impl<W: Work> Hosts<W> {
     /// A host has something to say.
     pub(in crate::run) fn said(&mut self, id: HostId) {
         for _ in 0..BUDGET {
@@ -56,8 +54,9 @@ impl Hosts {
             Lead::Ready { version, cage } => self.ready(id, version, cage),
             Lead::Answer(ask) => self.answer(ask),
             Lead::Started(report) => self.started(id, *report),
-            Lead::Failed(failure) => self.failed(failure),
+            Lead::Failed(failure) => self.failed(failure, speaker),
             Lead::Changed(report) => self.board.lock().report = Some(*report),
+            Lead::Happened(outcome) => self.happened(outcome),
             Lead::Alive {
                 challenge,
                 counters,
@@ -128,7 +127,7 @@ impl Hosts {
     fn stop_active(&mut self) {
         if let Some(active) = &mut self.active {
             active.state = State::Stopping {
-                until: Instant::now() + TO_REPLACE,
+                until: Instant::now() + self.work.patience().replace,
             };
             if active.process.send(&ToHost::Stop, &[]).is_err() {
                 active.process.kill();
@@ -159,7 +158,8 @@ impl Hosts {
 
     fn answer(&mut self, ask: Ask) {
         let name = self.name().to_owned();
-        let (answer, fds) = match self.perform(ask) {
+        let taking_over = self.is_taking_over();
+        let (answer, fds) = match self.work.perform(ask, taking_over) {
             Ok(done) => done,
             Err(why) => {
                 warn!("{name}: {why}");
@@ -173,31 +173,10 @@ impl Hosts {
         }
     }
 
-    fn perform(&mut self, ask: Ask) -> Result<(Answer, Vec<OwnedFd>), String> {
-        let port = |done: io::Result<()>| {
-            let done = done.map_err(|error| error.to_string());
-            done.map(|()| (Answer::Done, Vec::new()))
-        };
-        match ask {
-            Ask::Memory(len) => {
-                let lent = self.holding.lend_memory(len)?;
-                let answer = Answer::Memory {
-                    len: lent.len,
-                    iova: lent.iova.0,
-                };
-                Ok((answer, vec![lent.file.into()]))
-            }
-            Ask::Connection => Ok((Answer::Done, vec![self.holding.connect()?.into()])),
-            Ask::Carrier(up) => port(self.tap.set_link_state(up)),
-            Ask::Offloads(offloads) => port(self.tap.set_tx_offloads(offloads.into())),
-            Ask::Queues(count) => {
-                let used = self
-                    .tap
-                    .use_queues(count)
-                    .map_err(|error| error.to_string());
-                used.map(|()| (Answer::Done, Vec::new()))
-            }
-        }
+    /// Whether a host starts the device that another one has run before it.
+    fn is_taking_over(&self) -> bool {
+        let state = self.active.as_ref().map(|active| active.state);
+        self.has_run && matches!(state, Some(State::Starting { .. }))
     }
 
     fn started(&mut self, id: HostId, report: Report) {
@@ -227,6 +206,7 @@ impl Hosts {
             ),
             false => info!("{}: driver host {}: {}", self.name(), info.pid, info.cage),
         }
+        self.work.started(&report);
         // What happened to the interface while it started.
         if let (Some(interface), Some(active)) = (self.interface, &self.active) {
             let _ = active.process.send(&ToHost::Follow(interface), &[]);
@@ -237,9 +217,12 @@ impl Hosts {
     }
 
     /// The host ends after that by itself.
-    fn failed(&mut self, failure: StartFailure) {
-        if failure.gone && self.has_run && matches!(self.holding, Holding::Vfio(_)) {
-            self.news.push(News::Gone);
+    fn failed(&mut self, failure: StartFailure, speaker: Speaker) {
+        if speaker == Speaker::Spare && self.update.is_some() {
+            return self.update_failed(&failure.why);
+        }
+        if self.has_run && self.work.is_over(&failure) {
+            self.news.push(News::Gone(failure));
         } else if self.has_run {
             warn!("{}: {}", self.name(), failure.why);
         } else {
@@ -248,7 +231,7 @@ impl Hosts {
     }
 
     fn given_up_by_host(&mut self, why: &str) {
-        self.fall_back(why, Instant::now());
+        self.fall_back(why, None, Instant::now());
         if let Some(active) = &self.active {
             active.process.kill();
         }

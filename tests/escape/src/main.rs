@@ -7,6 +7,9 @@
 //!
 //! `cage-escape profile PROFILE` prints a profile, `cage-escape selftest PROFILE` tries it, `cage-escape stay PROFILE` stays inside to be
 //! looked at.
+//!
+//! `cage-escape read FOLDER FILE` reads the file while a library of that folder could be loaded, and once
+//! that is over; `cage-escape read-threaded FOLDER FILE` does so with a second thread.
 
 mod attempts;
 mod ground;
@@ -18,7 +21,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc;
 
-use umnet::cage::{Confinement, Profile, enter, lock_down, rehearse, selftest};
+use umnet::cage::{Confinement, Profile, enter, enter_reading, lock_down, rehearse, selftest};
 
 use attempts::{ATTEMPTS, Attempt};
 use ground::Ground;
@@ -38,6 +41,8 @@ fn main() -> ExitCode {
         ["selftest", profile] => test_profile(profile),
         ["stay", profile] => stay(profile, false),
         ["stay-strictly", profile] => stay(profile, true),
+        ["read", folder, file] => read(folder, file, false),
+        ["read-threaded", folder, file] => read(folder, file, true),
         [stage, name] => outside(stage, name),
         _ => Err("usage: cage-escape list | free|entered|driver|client ATTEMPT".into()),
     };
@@ -95,6 +100,26 @@ fn stay(profile: &str, strict: bool) -> Outcome {
     let text = format!("{confined}\n{locked}\n");
     rustix::io::write(rustix::stdio::stdout(), text.as_bytes())?;
     rustix::io::read(rustix::stdio::stdin(), &mut [0; 1])?;
+    Ok(())
+}
+
+/// What a library's own code can read while it is loaded, and afterwards.
+fn read(folder: &str, file: &str, threaded: bool) -> Outcome {
+    let reading = enter_reading(&Confinement::default(), &[folder.into()])?;
+    if threaded {
+        std::thread::spawn(std::thread::park);
+    }
+    let tell = |when: &str, outcome: std::io::Result<Vec<u8>>| {
+        let read = outcome.map_or_else(|error| error.to_string(), |_| "read".to_owned());
+        let line = format!("{when}: {read}\n");
+        rustix::io::write(rustix::stdio::stdout(), line.as_bytes()).map(drop)
+    };
+    tell("loading", std::fs::read(file))?;
+    let written = std::fs::write(file, "changed").map(|()| Vec::new());
+    tell("writing", written)?;
+    let confined = reading.close()?;
+    tell("closed", std::fs::read(file))?;
+    tell(&confined.to_string(), Ok(Vec::new()))?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -182,6 +183,53 @@ fn an_inherited_descriptor_is_told() {
     let careless = ["sh", "-c", "exec 7</etc; exec \"$0\" \"$@\""];
     let caged = Caged::start(&careless, "driver");
     assert!(caged.confined.contains("7 is /etc"), "{}", caged.confined);
+}
+
+/// What a process that loads a library of `folder` tells of reading `file`.
+fn reads(verb: &str, folder: &Path, file: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_cage-escape"))
+        .arg(verb)
+        .args([folder, file])
+        .output()
+        .expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn while_a_library_is_loaded_its_folder_can_be_read_and_nothing_else() {
+    if !is_root("while_a_library") {
+        return;
+    }
+    // Nobody but its owner gets there.
+    let [folder, other] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let [library, secret] = [&folder, &other].map(|folder| folder.path().join("file"));
+    for file in [&library, &secret] {
+        fs::write(file, "a secret").expect("a file of ours");
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("a file of ours");
+    }
+    let told = reads("read", folder.path(), &library);
+    if !told.contains("Landlock") || told.contains("Landlock while") {
+        return println!("SKIP Landlock: this kernel does not have it: {told}");
+    }
+    let denied = "Permission denied (os error 13)";
+    let owed = format!("loading: read\nwriting: {denied}\nclosed: {denied}\n");
+    assert!(told.starts_with(&owed), "{told}");
+    assert!(told.contains("own uid 30061, no capabilities"), "{told}");
+    let told = reads("read", folder.path(), &secret);
+    assert!(told.starts_with(&format!("loading: {denied}\n")), "{told}");
+    assert_eq!(fs::read_to_string(&library).expect("ours"), "a secret");
+}
+
+#[test]
+fn a_library_that_starts_threads_while_it_is_loaded_is_refused() {
+    if !is_root("a_library_that_starts_threads") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let told = reads("read-threaded", folder.path(), &folder.path().join("file"));
+    assert!(told.contains("still has 2 threads"), "{told}");
+    assert!(!told.contains("closed:"), "{told}");
 }
 
 /// Runs a command as a user without privileges, if there are the means to.

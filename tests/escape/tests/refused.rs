@@ -94,7 +94,7 @@ const ROWS: &[Row] = &[
     row("read-parent", Succeeds, PERM),
     row("steal-descriptor", Succeeds, PERM),
     row("limit-parent", Succeeds, PERM),
-    row("real-time", Succeeds, PERM),
+    profiles("real-time", Succeeds, PERM, Killed, PERM),
     row("map-executable", Succeeds, Succeeds),
     profiles(
         "make-executable",

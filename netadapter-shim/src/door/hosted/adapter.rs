@@ -72,6 +72,12 @@ impl HostedAdapter {
     pub fn with<T>(&self, work: impl FnOnce(&mut Adapter) -> T) -> Result<T, NtStatus> {
         self.0.with("the host", work)
     }
+
+    /// Looks at the adapter unless another thread works with it at the moment: waits for nobody,
+    /// and never enters the client. `look` is to be quick.
+    pub fn peek<T>(&self, look: impl FnOnce(&Adapter) -> T) -> Option<T> {
+        self.0.peek(look)
+    }
 }
 
 /// What of a filter a client has; all multicast stands in for a list it does not have.

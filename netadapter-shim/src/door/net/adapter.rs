@@ -190,6 +190,12 @@ impl AdapterObject {
         Ok(result)
     }
 
+    /// Looks at the core, unless another thread has it. Waits for nobody, and does nothing that
+    /// others have left to be done; they wait for `look`.
+    pub(crate) fn peek<T>(&self, look: impl FnOnce(&Adapter) -> T) -> Option<T> {
+        lock(&self.core).adapter.as_deref().map(look)
+    }
+
     /// As [`Self::with`], but if somebody has the core, or the call comes from
     /// a queue's callback, the work is left to be done by another.
     pub(super) fn soon(

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)] // system calls, and a thread that begins in the client's code
 
 use std::ffi::c_void;
+use std::io::ErrorKind;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{null, null_mut};
@@ -175,4 +176,21 @@ pub(crate) fn has_hung_up(stream: BorrowedFd<'_>) -> bool {
     // SAFETY: one structure, and no waiting.
     let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
     ready > 0 && poll.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+}
+
+/// Waits until one of both has something to read, or has ended; false if they cannot be waited for.
+pub(crate) fn readable(files: [BorrowedFd<'_>; 2]) -> bool {
+    let mut polls = files.map(|file| libc::pollfd {
+        fd: file.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    loop {
+        // SAFETY: as many structures as are said to be there.
+        let ready = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, -1) };
+        let interrupted = || std::io::Error::last_os_error().kind() == ErrorKind::Interrupted;
+        if ready >= 0 || !interrupted() {
+            return ready > 0;
+        }
+    }
 }

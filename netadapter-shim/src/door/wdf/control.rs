@@ -59,16 +59,18 @@ extern "C" fn WdfControlFinishInitializing(_: Globals, device: Handle) {
         return;
     }
     let number = FINISHED.fetch_add(1, Ordering::Relaxed);
-    let Some(path) = client_host::current().and_then(|host| host.control_socket(number)) else {
-        return;
+    let listening = match client_host::current().map(|host| host.control_socket(number)) {
+        None | Some(Ok(None)) => return,
+        Some(Ok(Some(listener))) => IoSocket::listen(listener, device),
+        Some(Err(error)) => Err(error),
     };
-    match IoSocket::listen(&path, device) {
+    match listening {
         Ok(socket) => {
-            log::info!("{call}: programs reach {device} through {}", path.display());
+            log::info!("{call}: programs reach {device} as control device {number}");
             found.state().socket = Some(socket);
             object::on_dispose(device, Box::new(move || close(&found)));
         }
-        Err(error) => log::warn!("{}: no program reaches {device}: {error}", path.display()),
+        Err(error) => log::warn!("{call}: no program reaches {device}: {error}"),
     }
 }
 

@@ -13,8 +13,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -23,8 +22,9 @@ use std::time::Duration;
 use super::request::{Completion, IoRequest, RequestType, cancel};
 use super::{file, io_queue};
 use crate::abi::NtStatus;
+use crate::door::client_host::IoListener;
 use crate::door::object::Handle;
-use crate::door::runtime::sys::has_hung_up;
+use crate::door::runtime::sys::{has_hung_up, readable};
 
 /// Most bytes a request may bring or ask for.
 const LARGEST: u32 = 1 << 20;
@@ -33,10 +33,11 @@ const MOST_CONNECTIONS: usize = 16;
 /// How often a waiting connection looks whether its program is still there.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A listening socket; dropping it ends the listening, and removes the file.
+/// A listening socket; dropping it ends the listening.
 pub(crate) struct IoSocket {
-    path: PathBuf,
     over: Arc<AtomicBool>,
+    /// Its end wakes the listening thread, which then sees that it is over.
+    stop: Option<UnixStream>,
     listener: Option<JoinHandle<()>>,
 }
 
@@ -49,15 +50,14 @@ struct Shared {
 }
 
 impl IoSocket {
-    /// Listens at `path` for a device; a stale socket file is replaced.
+    /// Answers for a device on a socket.
     ///
     /// # Errors
-    /// The path cannot be bound.
-    pub(crate) fn listen(path: &Path, device: Handle) -> io::Result<Self> {
-        if UnixStream::connect(path).is_err() {
-            let _ = std::fs::remove_file(path);
-        }
-        let socket = UnixListener::bind(path)?;
+    /// Threads or descriptors have run out.
+    pub(crate) fn listen(listener: IoListener, device: Handle) -> io::Result<Self> {
+        // Another process may have it too, and take a connection just before this one does.
+        listener.socket.set_nonblocking(true)?;
+        let (stop, stopped) = UnixStream::pair()?;
         let over = Arc::new(AtomicBool::new(false));
         let shared = Shared {
             device,
@@ -66,10 +66,10 @@ impl IoSocket {
         };
         let listener = thread::Builder::new()
             .name("umnet-io-socket".into())
-            .spawn(move || accept(&socket, &shared))?;
+            .spawn(move || accept(&listener, &stopped, &shared))?;
         Ok(Self {
-            path: path.to_owned(),
             over,
+            stop: Some(stop),
             listener: Some(listener),
         })
     }
@@ -78,39 +78,42 @@ impl IoSocket {
 impl Drop for IoSocket {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Release);
-        // Wakes the listener, which then sees that it is over.
-        let woken = UnixStream::connect(&self.path).is_ok();
-        if let Some(listener) = self.listener.take()
-            && woken
-        {
+        self.stop = None;
+        if let Some(listener) = self.listener.take() {
             let _ = listener.join();
         }
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 
-fn accept(socket: &UnixListener, shared: &Shared) {
-    while let Ok((stream, _)) = socket.accept() {
+fn accept(listener: &IoListener, stopped: &UnixStream, shared: &Shared) {
+    while readable([listener.socket.as_fd(), stopped.as_fd()]) {
         if shared.over.load(Ordering::Acquire) {
             return;
         }
-        if shared.connections.fetch_add(1, Ordering::Relaxed) >= MOST_CONNECTIONS {
-            shared.connections.fetch_sub(1, Ordering::Relaxed);
-            log::warn!("a connection to the device is refused: there are {MOST_CONNECTIONS}");
-            continue;
+        match listener.socket.accept() {
+            Ok((stream, _)) => admit(stream, shared),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return log::warn!("no program reaches the device any more: {error}"),
         }
-        let mine = shared.clone();
-        let started = thread::Builder::new()
-            .name("umnet-io".into())
-            .spawn(move || {
-                if let Err(error) = serve(&stream, &mine) {
-                    log::debug!("a connection to the device ended: {error}");
-                }
-                mine.connections.fetch_sub(1, Ordering::Relaxed);
-            });
-        if started.is_err() {
-            shared.connections.fetch_sub(1, Ordering::Relaxed);
-        }
+    }
+}
+
+fn admit(stream: UnixStream, shared: &Shared) {
+    if shared.connections.fetch_add(1, Ordering::Relaxed) >= MOST_CONNECTIONS {
+        shared.connections.fetch_sub(1, Ordering::Relaxed);
+        return log::warn!("a connection to the device is refused: there are {MOST_CONNECTIONS}");
+    }
+    let mine = shared.clone();
+    let started = thread::Builder::new()
+        .name("umnet-io".into())
+        .spawn(move || {
+            if let Err(error) = serve(&stream, &mine) {
+                log::debug!("a connection to the device ended: {error}");
+            }
+            mine.connections.fetch_sub(1, Ordering::Relaxed);
+        });
+    if started.is_err() {
+        shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,5 +1,6 @@
 #![allow(unsafe_code)] // plays the client
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use super::*;
@@ -66,7 +67,7 @@ impl Served {
         let found = crate::door::wdf::device::checked("test", device).unwrap();
         found.state().default_queue = Some(queue);
         let path = std::env::temp_dir().join(format!("umnet-io-{name}-{}", std::process::id()));
-        let socket = IoSocket::listen(&path, device).unwrap();
+        let socket = IoSocket::listen(IoListener::bind(&path).unwrap(), device).unwrap();
         Self {
             _client: client,
             socket: Some(socket),

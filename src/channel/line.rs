@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use virtio::mem::Iova;
 use virtio::transport::{LentMemory, MemoryLender};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use crate::channel::{Answer, Ask, Channel, ChannelError, FromHost, ToHost};
+use super::{Answer, Ask, Channel, ChannelError, FromHost, ToHost};
 use crate::poller::Poller;
 
 /// How long the supervisor may take to do what it is asked.
@@ -19,41 +20,59 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The connection to the supervisor.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     channel: Channel,
     poller: Poller<()>,
     /// What came while an answer was waited for.
     waiting: VecDeque<(ToHost, Vec<OwnedFd>)>,
+    /// Readable while something is waiting: the socket is not, any more.
+    bell: EventFd,
 }
 
 impl Line {
-    pub(super) fn new(channel: Channel) -> io::Result<Self> {
+    pub(crate) fn new(channel: Channel) -> io::Result<Self> {
         let mut poller = Poller::new()?;
         poller.add(channel.as_raw_fd(), ())?;
         Ok(Self {
             channel,
             poller,
             waiting: VecDeque::new(),
+            bell: EventFd::new(EFD_NONBLOCK | libc::EFD_CLOEXEC)?,
         })
     }
 
     /// The next message that is here already.
-    pub(super) fn next(&mut self) -> Result<Option<(ToHost, Vec<OwnedFd>)>, ChannelError> {
-        match self.waiting.pop_front() {
+    pub(crate) fn next(&mut self) -> Result<Option<(ToHost, Vec<OwnedFd>)>, ChannelError> {
+        match self.pop() {
             Some(waiting) => Ok(Some(waiting)),
             None => self.channel.receive(),
         }
     }
 
     /// The next message, for as long as that may take; without patience for ever.
-    pub(super) fn wait(
+    pub(crate) fn wait(
         &mut self,
         patience: Option<Duration>,
     ) -> Result<(ToHost, Vec<OwnedFd>), ChannelError> {
-        match self.waiting.pop_front() {
+        match self.pop() {
             Some(waiting) => Ok(waiting),
             None => self.receive(patience),
         }
+    }
+
+    fn pop(&mut self) -> Option<(ToHost, Vec<OwnedFd>)> {
+        let waiting = self.waiting.pop_front();
+        if self.waiting.is_empty() {
+            // Silent as long as there is nothing.
+            let _ = self.bell.read();
+        }
+        waiting
+    }
+
+    fn keep(&mut self, message: (ToHost, Vec<OwnedFd>)) {
+        self.waiting.push_back(message);
+        // It is far from full.
+        let _ = self.bell.write(1);
     }
 
     fn receive(
@@ -72,12 +91,12 @@ impl Line {
         }
     }
 
-    pub(super) fn send(&self, message: &FromHost) -> Result<(), ChannelError> {
+    pub(crate) fn send(&self, message: &FromHost) -> Result<(), ChannelError> {
         self.channel.send(message, &[])
     }
 
     /// Has the supervisor do something.
-    fn ask(&mut self, ask: Ask) -> io::Result<(Answer, Vec<OwnedFd>)> {
+    pub(crate) fn ask(&mut self, ask: Ask) -> io::Result<(Answer, Vec<OwnedFd>)> {
         let deadline = Instant::now() + PATIENCE;
         self.send(&FromHost::Ask(ask)).map_err(io::Error::other)?;
         loop {
@@ -85,41 +104,42 @@ impl Line {
             match self.receive(Some(left)).map_err(io::Error::other)? {
                 (ToHost::Answer(Answer::No(why)), _) => return Err(io::Error::other(why)),
                 (ToHost::Answer(answer), fds) => return Ok((answer, fds)),
-                other => self.waiting.push_back(other),
+                other => self.keep(other),
             }
         }
     }
 }
 
-/// The line, for all parts of the host that ask for something. All of them run on the control
-/// thread.
+/// The line, for all parts and threads of the host that ask for something.
 #[derive(Clone, Debug)]
-pub(super) struct SharedLine(Arc<Mutex<Line>>);
+pub(crate) struct SharedLine(Arc<Mutex<Line>>);
 
 impl SharedLine {
-    pub(super) fn new(line: Line) -> Self {
+    pub(crate) fn new(line: Line) -> Self {
         Self(Arc::new(Mutex::new(line)))
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Line> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Line> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn send(&self, message: &FromHost) -> Result<(), ChannelError> {
+    pub(crate) fn send(&self, message: &FromHost) -> Result<(), ChannelError> {
         self.lock().send(message)
     }
 
-    pub(super) fn as_raw_fd(&self) -> RawFd {
-        self.lock().channel.as_raw_fd()
+    /// What is to be waited for until there is a message: either of them is readable then.
+    pub(crate) fn descriptors(&self) -> [RawFd; 2] {
+        let line = self.lock();
+        [line.channel.as_raw_fd(), line.bell.as_raw_fd()]
     }
 
     /// Has something done that is answered by its being done.
-    pub(super) fn have_done(&self, ask: Ask) -> io::Result<()> {
+    pub(crate) fn have_done(&self, ask: Ask) -> io::Result<()> {
         self.lock().ask(ask).map(drop)
     }
 
     /// A new connection to the back end.
-    pub(super) fn connection(&mut self) -> io::Result<UnixStream> {
+    pub(crate) fn connection(&mut self) -> io::Result<UnixStream> {
         let (_, fds) = self.lock().ask(Ask::Connection)?;
         let [fd] = exactly_one(fds)?;
         Ok(UnixStream::from(fd))
@@ -145,7 +165,7 @@ impl MemoryLender for SharedLine {
     }
 }
 
-fn exactly_one(fds: Vec<OwnedFd>) -> io::Result<[OwnedFd; 1]> {
+pub(crate) fn exactly_one(fds: Vec<OwnedFd>) -> io::Result<[OwnedFd; 1]> {
     fds.try_into().map_err(|fds: Vec<OwnedFd>| {
         let text = format!("{} descriptors came where one was expected", fds.len());
         io::Error::new(io::ErrorKind::InvalidData, text)

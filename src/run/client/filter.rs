@@ -1,31 +1,23 @@
 //! What an interface wants received, as clients hear it in EvtSetReceiveFilter.
 
-use std::fs;
-
-use netadapter_shim::ReceiveFilter;
-use netadapter_shim::abi::NetPacketFilterFlags as Filter;
-
+use crate::channel::Filter;
 use crate::host::interface::Link;
 
 /// Where Linux lists multicast addresses: of all interfaces of the reader's namespace.
-const GROUPS: &str = "/proc/net/dev_mcast";
+pub(super) const GROUPS: &str = "/proc/net/dev_mcast";
+/// More groups than fit a message; whoever is in more of them gets all multicast.
+const MAX_GROUPS: usize = 500;
 
-/// The filter for an interface. Of one that is not `here` but in another namespace, groups cannot
-/// be seen: all multicast is received, and the interface filters.
-pub(super) fn filter_of(link: &Link, here: bool) -> ReceiveFilter {
-    let groups = fs::read_to_string(GROUPS).ok().filter(|_| here);
-    let all = groups.is_none() || link.allmulti;
-    let mut filter = Filter::DIRECTED | Filter::BROADCAST | Filter::MULTICAST;
-    if all {
-        filter = filter | Filter::ALL_MULTICAST;
-    }
-    if link.promisc {
-        filter = filter | Filter::PROMISCUOUS;
-    }
-    let groups = groups.map(|text| groups_of(&text, link.index));
-    ReceiveFilter {
-        packet_filter: filter,
-        multicast_addresses: groups.unwrap_or_default(),
+/// The filter for an interface. Without a list of all `groups`, as for one in another namespace,
+/// all multicast is received, and the interface filters.
+pub(super) fn filter_of(adapter: usize, link: &Link, groups: Option<&str>) -> Filter {
+    let listed = groups.map(|text| groups_of(text, link.index));
+    let listed = listed.filter(|groups| groups.len() <= MAX_GROUPS);
+    Filter {
+        adapter,
+        promisc: link.promisc,
+        all_multicast: listed.is_none() || link.allmulti,
+        groups: listed.unwrap_or_default(),
     }
 }
 
@@ -72,15 +64,28 @@ mod tests {
     #[test]
     fn promiscuous_and_foreign_interfaces_want_more() {
         let plain = Link::default();
-        let listed = Filter::DIRECTED | Filter::BROADCAST | Filter::MULTICAST;
-        assert_eq!(filter_of(&plain, true).packet_filter, listed);
-        let away = filter_of(&plain, false).packet_filter;
-        assert_eq!(away, listed | Filter::ALL_MULTICAST);
+        let here = filter_of(0, &plain, Some(LISTED));
+        assert!(!here.all_multicast && !here.promisc);
+        let away = filter_of(0, &plain, None);
+        assert!(away.all_multicast && away.groups.is_empty());
         let promiscuous = Link {
             promisc: true,
             ..Link::default()
         };
-        let filter = filter_of(&promiscuous, true).packet_filter;
-        assert_eq!(filter, listed | Filter::PROMISCUOUS);
+        assert!(filter_of(0, &promiscuous, Some(LISTED)).promisc);
+    }
+
+    #[test]
+    fn whoever_is_in_too_many_groups_gets_all_multicast() {
+        let line = |number: usize| format!("3 wire0 1 0 01005e{number:06x}\n");
+        let link = Link {
+            index: 3,
+            ..Link::default()
+        };
+        let listed = |count: usize| (0..count).map(line).collect::<String>();
+        let many = filter_of(0, &link, Some(&listed(MAX_GROUPS)));
+        assert!(!many.all_multicast && many.groups.len() == MAX_GROUPS);
+        let more = filter_of(0, &link, Some(&listed(MAX_GROUPS + 1)));
+        assert!(more.all_multicast && more.groups.is_empty());
     }
 }

@@ -12,13 +12,14 @@ use netadapter_shim::door::client_host::ConfigurationScope;
 use netadapter_shim::door::configuration_store::{
     ConfigurationStore, ConfigurationTable, ConfigurationValue,
 };
+use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 const DEVICE: &str = "device";
 const ADAPTER: &str = "adapter";
 
 /// What one client is configured with.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClientSection {
     base: Table,
     devices: Vec<Table>,
@@ -73,14 +74,14 @@ impl ClientSection {
 }
 
 /// The stores that a client opens, each made once, so that what is written stays.
-pub(super) struct Stores {
+pub(crate) struct Stores {
     driver: Arc<dyn ConfigurationStore>,
     section: ClientSection,
     made: std::sync::Mutex<Vec<(ConfigurationScope, Arc<dyn ConfigurationStore>)>>,
 }
 
 impl Stores {
-    pub(super) fn new(section: ClientSection) -> Self {
+    pub(crate) fn new(section: ClientSection) -> Self {
         Self {
             driver: Arc::new(table(&section.base)),
             section,
@@ -88,7 +89,7 @@ impl Stores {
         }
     }
 
-    pub(super) fn open(&self, scope: ConfigurationScope) -> Arc<dyn ConfigurationStore> {
+    pub(crate) fn open(&self, scope: ConfigurationScope) -> Arc<dyn ConfigurationStore> {
         if scope == ConfigurationScope::Driver {
             return Arc::clone(&self.driver);
         }

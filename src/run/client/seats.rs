@@ -1,0 +1,452 @@
+//! The interfaces and sockets of a client, as its hosts work with them one after the other.
+//!
+//! Whatever a host asks for is checked here, field by field, before anything is done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::{info, warn};
+use netadapter_shim::SystemPort;
+
+use super::filter::GROUPS;
+use super::seat::{Seat, check_mac, check_mtu};
+use crate::channel::{
+    AdapterWish, Answer, Ask, ClientAsk, ClientSetup, Filter, MAX_ADAPTERS, Place, Report,
+    StartFailure, ToHost,
+};
+use crate::host::interface::Interfaces;
+use crate::host::{HostError, IfName};
+use crate::run::board::{SeatInfo, SharedBoard};
+use crate::run::handover::port_setup;
+use crate::run::host_process::{CLIENT_VERB, UNCAGED};
+use crate::run::hosts::HostSettings;
+use crate::run::work::{Patience, Start, Work};
+
+/// More queues than any adapter's interface is asked for.
+const MAX_QUEUES: usize = 16;
+/// More devices of a kind than anybody wants from one client.
+const MAX_PLACES: usize = 64;
+
+/// How interfaces are named: as wished, in the order in which adapters are created.
+pub(super) struct Names(pub(super) Vec<IfName>);
+
+impl Names {
+    /// The name wished for this adapter, or the first of `umnet0`, `umnet1` .. that nobody has
+    /// or wishes for.
+    fn of(&self, adapter: usize, taken: &[String]) -> Option<IfName> {
+        if let Some(name) = self.0.get(adapter) {
+            return Some(name.clone());
+        }
+        let free = |name: &IfName| {
+            let wished = self.0.contains(name);
+            !wished && !taken.iter().any(|other| other == name.as_str())
+        };
+        (0..u32::MAX)
+            .filter_map(|number| format!("umnet{number}").parse().ok())
+            .find(free)
+    }
+
+    fn choose(&self, adapter: usize) -> Result<IfName, String> {
+        let links = Interfaces::open().and_then(|mut interfaces| interfaces.list());
+        let links = links.map_err(|error| error.to_string())?;
+        let taken: Vec<_> = links.into_iter().map(|link| link.name).collect();
+        let name = self.of(adapter, &taken);
+        name.ok_or_else(|| "no interface name is free".to_owned())
+    }
+}
+
+/// All of them.
+pub(super) struct Seats {
+    client: String,
+    /// An absolute path.
+    library: PathBuf,
+    setup: ClientSetup,
+    names: Names,
+    /// The control socket; others lie beside it.
+    files: PathBuf,
+    board: SharedBoard,
+    seats: BTreeMap<usize, Seat>,
+    /// Those whose adapters the present host has started.
+    taken: BTreeSet<usize>,
+    /// Those that are gone, but still waited for.
+    left: Vec<Seat>,
+    places: BTreeMap<Place, UnixListener>,
+    /// Those at which the present host answers.
+    answered: BTreeSet<Place>,
+}
+
+impl Seats {
+    pub(super) fn new(
+        (client, library): (String, PathBuf),
+        setup: ClientSetup,
+        names: Names,
+        files: PathBuf,
+        board: SharedBoard,
+    ) -> Self {
+        Self {
+            client,
+            library,
+            setup,
+            names,
+            files,
+            board,
+            seats: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            left: Vec::new(),
+            places: BTreeMap::new(),
+            answered: BTreeSet::new(),
+        }
+    }
+
+    /// Something has happened to an interface.
+    pub(super) fn changed(&mut self, adapter: usize) -> Result<(), HostError> {
+        let seat = self.seats.get_mut(&adapter);
+        seat.map_or(Ok(()), Seat::changed)
+    }
+
+    /// What is to be waited for no longer. It is closed with what this returns.
+    pub(super) fn take_left(&mut self) -> Vec<Seat> {
+        std::mem::take(&mut self.left)
+    }
+
+    /// What is to be waited for from now on.
+    pub(super) fn take_new(&mut self) -> Vec<(usize, RawFd)> {
+        let mut new = Vec::new();
+        for (adapter, seat) in &mut self.seats {
+            if !std::mem::replace(&mut seat.is_watched, true) {
+                new.push((*adapter, seat.watch.as_raw_fd()));
+            }
+        }
+        new
+    }
+
+    /// The client knows nothing of what interfaces want received.
+    pub(super) fn forget_filters(&mut self) {
+        self.seats.values_mut().for_each(|seat| seat.told = None);
+    }
+
+    /// What interfaces want received that the client does not know of.
+    pub(super) fn new_filters(&mut self) -> Vec<Filter> {
+        let groups = fs::read_to_string(GROUPS).ok();
+        let groups = groups.as_deref();
+        let seats = self.seats.iter_mut();
+        seats
+            .filter_map(|(adapter, seat)| seat.new_filter(*adapter, groups))
+            .collect()
+    }
+
+    fn seat(&mut self, adapter: usize) -> Result<&mut Seat, String> {
+        let started = self.taken.contains(&adapter);
+        let seat = self.seats.get_mut(&adapter).filter(|_| started);
+        seat.ok_or_else(|| format!("adapter {adapter} is not started"))
+    }
+
+    fn do_for_client(
+        &mut self,
+        ask: ClientAsk,
+        taking_over: bool,
+    ) -> Result<(Answer, Vec<OwnedFd>), String> {
+        match ask {
+            ClientAsk::Interface(wish) => return self.interface(&wish),
+            ClientAsk::Listen(place) => {
+                let fd = self.listen(place)?;
+                return Ok((Answer::Done, vec![fd]));
+            }
+            ClientAsk::Carrier { adapter, up } => {
+                let seat = self.seat(adapter)?;
+                seat.link_up = up;
+                // The interface keeps its carrier while hosts change places.
+                if up || !taking_over {
+                    seat.show_carrier();
+                }
+            }
+            ClientAsk::Offloads { adapter, offloads } => {
+                let tap = &mut self.seat(adapter)?.tap;
+                let set = tap.set_tx_offloads(offloads.into());
+                set.map_err(|error| error.to_string())?;
+            }
+            ClientAsk::Mtu { adapter, mtu } => {
+                let mtu = check_mtu(mtu)?;
+                self.seat(adapter)?.set_mtu(mtu);
+            }
+            ClientAsk::Address { adapter, mac } => {
+                let mac = check_mac(mac)?;
+                self.seat(adapter)?.set_mac(mac);
+            }
+            ClientAsk::Leave(adapter) => self.leave(adapter),
+            ClientAsk::Close(place) => self.close(place),
+        }
+        Ok((Answer::Done, Vec::new()))
+    }
+
+    /// The interface of an adapter that is started.
+    fn interface(&mut self, wish: &AdapterWish) -> Result<(Answer, Vec<OwnedFd>), String> {
+        let AdapterWish {
+            adapter,
+            mac,
+            mtu,
+            queues,
+        } = *wish;
+        if adapter >= MAX_ADAPTERS {
+            return Err(format!("{MAX_ADAPTERS} adapters are enough"));
+        }
+        if !(1..=MAX_QUEUES).contains(&queues) {
+            return Err(format!("{queues} queues: allowed is 1 to {MAX_QUEUES}"));
+        }
+        check_mtu(mtu)?;
+        mac.map(check_mac).transpose()?;
+        match self.seats.get_mut(&adapter) {
+            Some(seat) if seat.tap.max_queues() != queues => {
+                let has = seat.tap.max_queues();
+                return Err(format!("{} has {has} queues, not {queues}", seat.name));
+            }
+            Some(seat) => seat.take(wish),
+            None => {
+                let seat = Seat::make(wish, self.names.choose(adapter)?)?;
+                self.seats.insert(adapter, seat);
+            }
+        }
+        self.taken.insert(adapter);
+        let seat = self.seat(adapter)?;
+        let fds = seat.tap.queues().map(|fd| fd.try_clone_to_owned());
+        let fds = fds.collect::<io::Result<Vec<_>>>();
+        let answer = Answer::Port(port_setup(&seat.tap));
+        Ok((answer, fds.map_err(|error| error.to_string())?))
+    }
+
+    fn leave(&mut self, adapter: usize) {
+        self.taken.remove(&adapter);
+        if let Some(seat) = self.seats.remove(&adapter) {
+            info!("adapter {adapter}: interface {} goes", seat.name);
+            self.left.push(seat);
+        }
+    }
+
+    fn path(&self, place: Place) -> PathBuf {
+        // Not `.sock`: that is what the sockets for status and stats are called.
+        self.files.with_extension(match place {
+            Place::Device(number) => format!("io{number}"),
+            Place::Control(number) => format!("control{number}"),
+        })
+    }
+
+    fn listen(&mut self, place: Place) -> Result<OwnedFd, String> {
+        let (Place::Device(number) | Place::Control(number)) = place;
+        if number >= MAX_PLACES {
+            return Err(format!("{MAX_PLACES} devices are enough"));
+        }
+        let failed = |error: io::Error| format!("cannot listen for {place:?}: {error}");
+        let listener = match self.places.remove(&place) {
+            Some(listener) => listener,
+            None => {
+                let path = self.path(place);
+                // A dead one's: the name has this process's number.
+                let _ = fs::remove_file(&path);
+                UnixListener::bind(&path).map_err(failed)?
+            }
+        };
+        let fd = listener.as_fd().try_clone_to_owned().map_err(failed);
+        self.places.insert(place, listener);
+        self.answered.insert(place);
+        fd
+    }
+
+    fn close(&mut self, place: Place) {
+        self.answered.remove(&place);
+        if self.places.remove(&place).is_some()
+            && let Err(error) = fs::remove_file(self.path(place))
+        {
+            warn!("{}: {error}", self.path(place).display());
+        }
+    }
+
+    /// For those who ask how things are.
+    fn show(&self) {
+        let info = |(adapter, seat): (&usize, &Seat)| SeatInfo {
+            adapter: *adapter,
+            ifname: seat.name.clone(),
+            mac: seat.mac,
+            mtu: seat.mtu,
+            link_up: seat.link_up,
+        };
+        self.board.lock().seats = self.seats.iter().map(info).collect();
+    }
+}
+
+impl Work for Seats {
+    /// A client that cannot be brought up once is not tried again.
+    const TRIES_AGAIN: bool = false;
+
+    fn name(&self) -> &str {
+        &self.client
+    }
+
+    fn start(&self, settings: &HostSettings) -> Start<'_> {
+        let open = (!settings.caged).then(|| OsString::from(UNCAGED));
+        let verb = [OsString::from(CLIENT_VERB), self.library.clone().into()];
+        Start {
+            arguments: verb.into_iter().chain(open).collect(),
+            // Sanitizers and debuggers are told what to do by theirs.
+            environment: settings.caged.then_some(&["LD_LIBRARY_PATH"]),
+            message: ToHost::Client(Box::new(self.setup.clone())),
+            fds: Vec::new(),
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        // For each callback the client's own host has an eye on the clock.
+        let callback = Duration::from_millis(self.setup.deadline_ms);
+        Patience {
+            prepare: Duration::from_secs(20),
+            start: Duration::from_secs(15) + 2 * callback,
+            stop: Duration::from_secs(5) + callback,
+            replace: Duration::from_secs(5),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.taken.clear();
+        self.answered.clear();
+        self.seats
+            .values_mut()
+            .for_each(|seat| seat.link_up = false);
+        self.show();
+    }
+
+    fn rest(&mut self) {
+        self.clear();
+        self.seats.values_mut().for_each(Seat::show_carrier);
+    }
+
+    fn perform(&mut self, ask: Ask, taking_over: bool) -> Result<(Answer, Vec<OwnedFd>), String> {
+        let Ask::Client(ask) = ask else {
+            return Err("a client host asks for what is a driver's".to_owned());
+        };
+        let done = self.do_for_client(ask, taking_over);
+        self.show();
+        done
+    }
+
+    /// What the host before has had, and this one has not, stays without a carrier; nobody answers
+    /// where only the one before did.
+    fn started(&mut self, _report: &Report) {
+        let places: Vec<_> = self.places.keys().copied().collect();
+        let unanswered = places
+            .into_iter()
+            .filter(|place| !self.answered.contains(place));
+        for place in unanswered.collect::<Vec<_>>() {
+            self.close(place);
+        }
+        let down = self.seats.values_mut().filter(|seat| !seat.link_up);
+        down.for_each(Seat::show_carrier);
+    }
+
+    fn is_over(&self, failure: &StartFailure) -> bool {
+        failure.gone
+    }
+
+    fn can_be_given_up(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Seats {
+    fn drop(&mut self) {
+        let places: Vec<_> = self.places.keys().copied().collect();
+        places.into_iter().for_each(|place| self.close(place));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::PROTOCOL;
+    use crate::config::ClientSection;
+
+    #[test]
+    fn wished_names_are_given_in_order_and_kept_from_the_others() {
+        let wished = ["wire0", "umnet0"].map(|name| name.parse().unwrap());
+        let names = Names(wished.to_vec());
+        let taken = ["umnet1".to_owned()];
+        let name = |adapter| names.of(adapter, &taken).unwrap().to_string();
+        assert_eq!([name(0), name(1), name(2)], ["wire0", "umnet0", "umnet2"]);
+    }
+
+    /// Of a client that has started nothing yet.
+    fn seats() -> Seats {
+        let setup = ClientSetup {
+            protocol: PROTOCOL,
+            verifier: true,
+            deadline_ms: 1000,
+            section: ClientSection::default(),
+            adapters: 0,
+        };
+        let client = ("wire".to_owned(), PathBuf::from("/nowhere/wire.so"));
+        let files = PathBuf::from("/nowhere/client-wire-1.sock");
+        Seats::new(
+            client,
+            setup,
+            Names(Vec::new()),
+            files,
+            SharedBoard::default(),
+        )
+    }
+
+    const WISH: AdapterWish = AdapterWish {
+        adapter: 0,
+        mac: Some([2, 0, 0, 0, 0, 1]),
+        mtu: 1500,
+        queues: 1,
+    };
+
+    #[test]
+    fn every_field_of_what_a_host_asks_for_is_checked_before_anything_is_done() {
+        let wishes = [
+            AdapterWish {
+                adapter: MAX_ADAPTERS,
+                ..WISH
+            },
+            AdapterWish {
+                mac: Some([1, 0, 0, 0, 0, 1]),
+                ..WISH
+            },
+            AdapterWish { mtu: 67, ..WISH },
+            AdapterWish { queues: 0, ..WISH },
+            AdapterWish {
+                queues: MAX_QUEUES + 1,
+                ..WISH
+            },
+        ];
+        let others = [
+            ClientAsk::Carrier {
+                adapter: 0,
+                up: true,
+            },
+            ClientAsk::Mtu {
+                adapter: 0,
+                mtu: 1500,
+            },
+            ClientAsk::Address {
+                adapter: 0,
+                mac: [2, 0, 0, 0, 0, 1],
+            },
+            ClientAsk::Listen(Place::Device(MAX_PLACES)),
+            ClientAsk::Listen(Place::Control(usize::MAX)),
+        ];
+        let asks = wishes.map(ClientAsk::Interface).into_iter().chain(others);
+        let mut seats = seats();
+        for ask in asks {
+            let refused = seats.perform(Ask::Client(ask.clone()), false);
+            assert!(refused.is_err(), "{ask:?}");
+        }
+        assert!(seats.seats.is_empty() && seats.places.is_empty());
+        assert!(seats.perform(Ask::Memory(4096), false).is_err());
+        assert!(seats.perform(Ask::Carrier(true), false).is_err());
+    }
+}
