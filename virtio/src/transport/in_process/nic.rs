@@ -47,6 +47,8 @@ pub(super) struct Traffic {
     pub(super) counters: Counters,
     /// Bytes on their way out.
     leaving: Frame,
+    /// Buffers to be handed back together.
+    used: Vec<(u16, u32)>,
 }
 
 /// Buffers looked at in one go before another queue gets its turn.
@@ -89,8 +91,15 @@ impl Core {
         busy
     }
 
-    /// Hands buffers of ring `i` back.
-    pub(super) fn complete(&mut self, i: usize, memory: &Memory, used: &[(u16, u32)]) {
+    /// Hands buffers of ring `i` back, all but the last of which are written completely if
+    /// `filled`.
+    pub(super) fn complete(
+        &mut self,
+        i: usize,
+        memory: &Memory,
+        used: &[(u16, u32)],
+        filled: bool,
+    ) {
         let ring = &mut self.rings[i];
         match self.conduct.used(&ring.view(memory), used) {
             Some(moved) => {
@@ -98,7 +107,7 @@ impl Core {
                 let vector = ring.vector;
                 self.raise(vector);
             }
-            None => ring.complete(memory, used),
+            None => ring.complete(memory, used, filled),
         }
     }
 
@@ -132,21 +141,39 @@ impl Core {
         serve: fn(&mut Self, usize, Chain<'_>) -> Result<Option<u32>, Violation>,
     ) -> Result<bool, Violation> {
         let memory = Arc::clone(&self.memory);
+        let mut used = std::mem::take(&mut self.traffic.used);
+        used.clear();
         for served in 0..BUDGET {
             self.rings[i].disable_doorbell(&memory);
             let Some(chain) = self.rings[i].take(&memory, self.conduct.as_mut())? else {
                 if self.rings[i].enable_doorbell(&memory) {
                     continue;
                 }
+                self.complete_kept(i, &memory, used);
                 return Ok(served > 0);
             };
             let id = chain.id();
-            if let Some(len) = serve(self, i, chain)? {
-                self.complete(i, &memory, &[(id, len)]);
+            let Some(len) = serve(self, i, chain)? else {
+                continue;
+            };
+            used.push((id, len));
+            // In order, one used entry says it all at the end.
+            if !self.rings[i].is_in_order() {
+                self.complete(i, &memory, &used, true);
+                used.clear();
             }
         }
+        self.complete_kept(i, &memory, used);
         self.bells.again(self.rings[i].index);
         Ok(true)
+    }
+
+    /// Hands back what was kept to be handed back together.
+    fn complete_kept(&mut self, i: usize, memory: &Memory, used: Vec<(u16, u32)>) {
+        if !used.is_empty() {
+            self.complete(i, memory, &used, true);
+        }
+        self.traffic.used = used;
     }
 
     fn transmit_one(&mut self, i: usize, chain: Chain<'_>) -> Result<Option<u32>, Violation> {
