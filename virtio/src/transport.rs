@@ -161,6 +161,15 @@ fn memory_from(
 pub trait Doorbell: Send {
     /// Tells the device that the queue has new buffers.
     fn ring(&self);
+
+    /// The same, and with `VIRTIO_F_NOTIFICATION_DATA` up to where: the available index of a split
+    /// ring; of a packed one the offset behind the last descriptor made available, and in bit 15
+    /// the wrap counter that belongs to it.
+    #[inline]
+    fn ring_at(&self, position: u16) {
+        let _ = position;
+        self.ring();
+    }
 }
 
 /// All that a device must know of a queue before it may use it.

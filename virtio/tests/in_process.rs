@@ -628,6 +628,42 @@ fn descriptors_out_of_order_are_noticed_by_a_device_that_keeps_it() {
     assert!(said(first_next, 9).contains("descriptor Some(9) comes where 1 is next"));
 }
 
+#[test]
+fn doorbells_say_up_to_where_there_are_buffers() {
+    for features in on_all([PLAIN, EVENTS]) {
+        let features = features.with(VIRTIO_F_NOTIFICATION_DATA);
+        let mut nic = Nic::new(DeviceConfig::default(), Sink, features);
+        let told = |nic: &Nic, queue| nic.device.doorbell_position(queue);
+        let full = if features.ring().packed { 0 } else { 256 };
+        assert_eq!(told(&nic, 0), Some(full), "the second lap of a packed ring");
+        for turn in 0..600 {
+            let tx = &mut nic.tx;
+            tx.vq.add_with_len(SlotId(turn % 256), 72);
+            tx.vq.publish();
+            // Not yet published, so not to be told.
+            tx.vq.add_with_len(SlotId((turn + 1) % 256), 72);
+            tx.vq.kick_always(&*tx.bell);
+            nic.device.settle();
+            assert_eq!(told(&nic, 1), nic.device.ring_position(1), "turn {turn}");
+            nic.tx.flush();
+            nic.device.settle();
+            while nic.tx.vq.pop_used().unwrap().is_some() {}
+        }
+        assert_honest(&nic.device);
+    }
+}
+
+#[test]
+fn a_doorbell_that_says_too_much_is_noticed() {
+    for features in on_all([PLAIN]) {
+        let features = features.with(VIRTIO_F_NOTIFICATION_DATA);
+        let said = noticed(features, |nic| nic.tx.bell.ring_at(3 | 1 << 15));
+        assert!(said.contains("the doorbell says"), "{said}");
+        let said = noticed(features, |nic| nic.tx.bell.ring());
+        assert!(said.contains("the doorbell says None"), "{said}");
+    }
+}
+
 /// A device that keeps every command.
 struct Keeps;
 

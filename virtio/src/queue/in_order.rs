@@ -123,6 +123,10 @@ impl InOrderRing {
         on_format!(&self.format, ring => ring.unkicked_count())
     }
 
+    pub(super) fn position(&self) -> u16 {
+        on_format!(&self.format, ring => ring.position())
+    }
+
     pub(super) fn wants_kick(&mut self) -> bool {
         on_format!(&mut self.format, ring => ring.wants_kick())
     }

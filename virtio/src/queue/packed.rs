@@ -190,6 +190,16 @@ impl PackedRing {
         self.unkicked_count
     }
 
+    /// Behind the last descriptor that the device sees: what was added since begins there.
+    #[inline]
+    pub(super) fn position(&self) -> u16 {
+        let published = self.withheld.map(|(at, flags)| Cursor {
+            at,
+            wrap: flags & desc::F_AVAIL != 0,
+        });
+        published.unwrap_or(self.avail).word()
+    }
+
     /// Whether the device wants to be told of what was published since it was last asked.
     #[inline]
     pub(super) fn wants_kick(&mut self) -> bool {

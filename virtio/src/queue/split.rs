@@ -100,6 +100,12 @@ impl SplitRing {
         self.published_idx.wrapping_sub(self.kicked_idx)
     }
 
+    /// The available index that the device sees.
+    #[inline]
+    pub(super) fn position(&self) -> u16 {
+        self.published_idx
+    }
+
     /// Whether the device wants to be told of what was published since it was last asked.
     #[inline]
     pub(super) fn wants_kick(&mut self) -> bool {

@@ -215,7 +215,7 @@ impl Virtqueue {
         }
         let wanted = on_ring!(&mut self.ring, ring => ring.wants_kick());
         if wanted {
-            doorbell.ring();
+            doorbell.ring_at(self.position());
         }
         wanted
     }
@@ -224,7 +224,13 @@ impl Virtqueue {
     /// notification.
     pub fn kick_always(&mut self, doorbell: &dyn Doorbell) {
         on_ring!(&mut self.ring, ring => ring.mark_kicked());
-        doorbell.ring();
+        doorbell.ring_at(self.position());
+    }
+
+    /// Up to where buffers are published, as [`Doorbell::ring_at`] says it.
+    #[inline]
+    fn position(&self) -> u16 {
+        on_ring!(&self.ring, ring => ring.position())
     }
 
     /// The next buffer that the device has handed back, if there is one.

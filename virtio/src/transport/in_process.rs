@@ -205,6 +205,10 @@ struct InProcessDoorbell {
 
 impl Doorbell for InProcessDoorbell {
     fn ring(&self) {
-        self.bells.ring(self.queue);
+        self.bells.ring(self.queue, None);
+    }
+
+    fn ring_at(&self, position: u16) {
+        self.bells.ring(self.queue, Some(position));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use virtio::net::FeatureSet;
 use virtio::queue::{Part, QueueSize, RingFeatures, RingLayout, SlotId, SlotLayout, Used};
-use virtio::spec::feature::{VIRTIO_F_IN_ORDER, VIRTIO_F_RING_PACKED};
+use virtio::spec::feature::{VIRTIO_F_IN_ORDER, VIRTIO_F_NOTIFICATION_DATA, VIRTIO_F_RING_PACKED};
 use virtio::spec::status::*;
 use virtio::transport::Doorbell;
 use virtio::transport::in_process::{Device, DeviceConfig, InProcess, Link};
@@ -161,7 +161,12 @@ impl Nic {
         rx_len: u32,
         tx_len: u32,
     ) -> Self {
-        for bit in [VIRTIO_F_RING_PACKED, VIRTIO_F_IN_ORDER] {
+        let rings = [
+            VIRTIO_F_RING_PACKED,
+            VIRTIO_F_IN_ORDER,
+            VIRTIO_F_NOTIFICATION_DATA,
+        ];
+        for bit in rings {
             if features.has(bit) {
                 config = config.offering(&[bit]);
             }

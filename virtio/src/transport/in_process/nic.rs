@@ -11,6 +11,7 @@ use super::config::Role;
 use super::core::Core;
 use super::ring::{Chain, Memory, Ring};
 use crate::net::VirtioNetHdr;
+use crate::spec::feature::VIRTIO_F_NOTIFICATION_DATA;
 use crate::spec::net::MAX_LARGE_FRAME;
 use crate::spec::status;
 
@@ -69,6 +70,9 @@ impl Core {
                 continue;
             }
             let rung = self.bells.take(self.rings[i].index);
+            if rung {
+                self.check_told(i);
+            }
             let served = match self.rings[i].role {
                 Role::Transmit if rung => self.drain(i, Self::transmit_one),
                 Role::Control if rung => self.drain(i, Self::execute_one),
@@ -89,6 +93,22 @@ impl Core {
             });
         }
         busy
+    }
+
+    /// § *Available Buffer Notifications*: with `VIRTIO_F_NOTIFICATION_DATA` a doorbell says up to
+    /// where there are buffers, and there are.
+    fn check_told(&mut self, i: usize) {
+        if !self.accepted.has(VIRTIO_F_NOTIFICATION_DATA) {
+            return;
+        }
+        let ring = &self.rings[i];
+        let told = self.bells.told(ring.index);
+        let true_so_far = told.is_some_and(|told| ring.has_up_to(&self.memory, told));
+        let index = ring.index;
+        self.violations
+            .check(!true_so_far, "Available Buffer Notifications", || {
+                format!("queue {index}: the doorbell says {told:x?}, where there is nothing yet")
+            });
     }
 
     /// Hands buffers of ring `i` back, all but the last of which are written completely if

@@ -147,6 +147,11 @@ impl Ring {
         on_format!(&self.format, ring => ring.next_avail())
     }
 
+    /// Whether the driver has made buffers available up to `position`, written as in a doorbell.
+    pub(super) fn has_up_to(&self, memory: &Memory, position: u16) -> bool {
+        on_format!(&self.format, ring => ring.has_up_to(memory, position))
+    }
+
     /// The next buffer that the driver has made available.
     pub(super) fn take<'m>(
         &mut self,

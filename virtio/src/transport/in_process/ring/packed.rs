@@ -97,6 +97,15 @@ impl PackedRing {
         (avail == self.wrap(position) && used != avail).then_some(flags)
     }
 
+    /// Whether the descriptor before `word` is available, or was.
+    pub(super) fn has_up_to(&self, memory: &Memory, word: u16) -> bool {
+        match self.distance(self.avail, word) {
+            0 => true,
+            ahead if ahead > self.size => true,
+            ahead => self.available(memory, self.avail + ahead - 1).is_some(),
+        }
+    }
+
     /// The next buffer that the driver has made available, or what is wrong.
     pub(super) fn take<'m>(
         &mut self,

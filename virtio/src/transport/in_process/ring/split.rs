@@ -79,6 +79,12 @@ impl SplitRing {
         self.queue.next_used()
     }
 
+    /// Whether the available index has come to `position`.
+    pub(super) fn has_up_to(&self, memory: &Memory, position: u16) -> bool {
+        let idx = self.driver_word(memory, avail::IDX);
+        idx.wrapping_sub(position) <= self.queue.size()
+    }
+
     /// The next buffer that the driver has made available, or what is wrong.
     pub(super) fn take<'m>(
         &mut self,
