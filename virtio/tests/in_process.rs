@@ -615,7 +615,7 @@ fn wrong_descriptors_of_a_packed_ring_are_noticed() {
 #[test]
 fn descriptors_out_of_order_are_noticed_by_a_device_that_keeps_it() {
     let said = |at: usize, index: u16| {
-        noticed(PLAIN.with(VIRTIO_F_IN_ORDER), |nic| {
+        noticed(CONTROL.with(VIRTIO_F_IN_ORDER), |nic| {
             nic.ctrl.vq.add_with_len(SlotId(3), 3);
             nic.ctrl.vq.publish();
             nic.ctrl.ring.range(at, 2).copy_from(&index.to_le_bytes());

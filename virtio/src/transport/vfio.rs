@@ -194,6 +194,14 @@ impl Transport for VfioPci {
         }))
     }
 
+    fn write_queue_reset(&mut self, queue: u16) -> Result<(), TransportError> {
+        self.function.common.reset_queue(queue)
+    }
+
+    fn read_queue_reset_done(&mut self, queue: u16) -> Result<bool, TransportError> {
+        self.function.common.read_queue_reset_done(queue)
+    }
+
     fn vector_count(&self) -> u16 {
         self.resources.vector_count()
     }

@@ -82,6 +82,11 @@ impl Bells {
             .is_some_and(|rung| rung.swap(false, Ordering::Acquire))
     }
 
+    /// Forgets that `queue` was rung.
+    pub(super) fn forget(&self, queue: u16) {
+        self.take(queue);
+    }
+
     /// Leaves `queue` rung, because there is more than could be served now.
     pub(super) fn again(&self, queue: u16) {
         if let Some(rung) = self.rung.get(usize::from(queue)) {

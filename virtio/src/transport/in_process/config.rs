@@ -2,7 +2,9 @@
 
 use crate::net::FeatureSet;
 use crate::net::features::all_known;
-use crate::spec::feature::{VIRTIO_F_IN_ORDER, VIRTIO_F_NOTIFICATION_DATA, VIRTIO_F_RING_PACKED};
+use crate::spec::feature::{
+    VIRTIO_F_IN_ORDER, VIRTIO_F_NOTIFICATION_DATA, VIRTIO_F_RING_PACKED, VIRTIO_F_RING_RESET,
+};
 use crate::spec::net::feature::{VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_MQ, VIRTIO_NET_F_RSS};
 use crate::spec::net::{config, hash};
 
@@ -50,10 +52,11 @@ const OTHER_RINGS: FeatureSet = FeatureSet::of(&[
     VIRTIO_F_RING_PACKED,
     VIRTIO_F_IN_ORDER,
     VIRTIO_F_NOTIFICATION_DATA,
+    VIRTIO_F_RING_RESET,
 ]);
 
 /// What a device offers that was not asked for more: all that the driver side knows but for
-/// packed rings, buffers in order and doorbells with data.
+/// packed rings, buffers in order, doorbells with data and the reset of single queues.
 pub fn all_offered() -> FeatureSet {
     all_known().without(OTHER_RINGS)
 }
