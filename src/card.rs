@@ -18,6 +18,7 @@ use virtio::net::{
     transmit_queue,
 };
 use virtio::queue::{QueueSize, RingFeatures, RingLayout, SlotId, Virtqueue};
+use virtio::spec::feature::VIRTIO_F_RING_RESET;
 use virtio::spec::net::feature::*;
 use virtio::spec::net::{MAX_LARGE_FRAME, MAX_PLAIN_FRAME};
 use virtio::transport::Doorbell;
@@ -194,6 +195,8 @@ pub struct QueueParts {
     pub slots: FrameSlots,
     /// Fires when the device has used buffers.
     pub interrupt: Arc<EventFd>,
+    /// How it was made, so that it can be made anew.
+    pub laid_out: LaidOut,
 }
 
 impl QueueParts {
@@ -355,6 +358,36 @@ impl Card {
         }
     }
 
+    /// Whether single queues can be reset.
+    pub fn resets_queues(&self) -> bool {
+        self.agreed
+            .is_some_and(|features| features.has(VIRTIO_F_RING_RESET))
+    }
+
+    /// Resets one queue of the running device and makes it anew; a receive queue is filled.
+    /// All else of the device goes on.
+    ///
+    /// # Errors
+    /// [`CardError::Init`] when the reset does not finish: the queue is lost, and only
+    /// [`Card::stop`] takes its memory from the device.
+    pub fn reset_queue(&mut self, mut parts: QueueParts) -> Result<QueueParts, CardError> {
+        let State::Running(running) = &mut self.state else {
+            return Err(CardError::Lost);
+        };
+        let LaidOut { plan, vector, .. } = parts.laid_out;
+        running.reset_queue(plan.index, self.config.timeout)?;
+        parts.queue = parts.laid_out.queue()?;
+        let receives = plan.index.is_multiple_of(2);
+        if receives {
+            parts.make_all_available();
+        }
+        parts.doorbell = running.enable_queue(plan.index, &parts.queue, Some(vector))?;
+        if receives {
+            parts.queue.kick_always(parts.doorbell.as_ref());
+        }
+        Ok(parts)
+    }
+
     /// A step failed: what is left of the device is reset for another try.
     fn keep(&mut self, failed: Failed) -> CardError {
         self.reset_transport(failed.transport);
@@ -453,7 +486,31 @@ impl Vectors {
     }
 }
 
+/// What a queue was made of.
+#[derive(Clone)]
+pub struct LaidOut {
+    plan: QueuePlan,
+    ring: DmaSlice,
+    slots: DmaSlice,
+    vector: u16,
+}
+
+impl LaidOut {
+    /// The queue on a cleared ring, all slots with the driver.
+    fn queue(&self) -> Result<Virtqueue, OutOfRegion> {
+        let QueuePlan {
+            size,
+            shape,
+            features,
+            ..
+        } = self.plan;
+        self.ring.clear();
+        Virtqueue::new(&self.ring, size, features, &self.slots, shape.layout())
+    }
+}
+
 /// A queue to be: its size and the shape of its slots.
+#[derive(Clone, Copy)]
 struct QueuePlan {
     index: u16,
     size: QueueSize,
@@ -473,23 +530,21 @@ impl QueuePlan {
         device: &mut Negotiated,
         vector: u16,
     ) -> Result<QueueParts, CardError> {
-        let ring = carver.take(RingLayout::new(self.size, self.features).len)?;
-        ring.clear();
-        let memory = carver.take(usize::from(self.size.get()) * self.shape.stride())?;
-        let queue = Virtqueue::new(
-            &ring,
-            self.size,
-            self.features,
-            &memory,
-            self.shape.layout(),
-        )?;
+        let laid_out = LaidOut {
+            plan: *self,
+            ring: carver.take(RingLayout::new(self.size, self.features).len)?,
+            slots: carver.take(usize::from(self.size.get()) * self.shape.stride())?,
+            vector,
+        };
+        let queue = laid_out.queue()?;
         let doorbell = device.enable_queue(self.index, &queue, Some(vector))?;
         let interrupt = device.transport().interrupt(vector)?;
         Ok(QueueParts {
             queue,
             doorbell,
-            slots: FrameSlots::new(memory, self.shape),
+            slots: FrameSlots::new(laid_out.slots.clone(), self.shape),
             interrupt,
+            laid_out,
         })
     }
 }

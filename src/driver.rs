@@ -10,7 +10,10 @@
 //!
 //! The system port, and with it the interface, stays over every recovery.
 
+mod mending;
 mod scaling;
+
+pub use mending::Ended;
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +35,7 @@ use virtio::net::{ControlQueue, CtrlError, FeatureSet, NetConfig};
 use virtio::spec::net::feature::*;
 use vmm_sys_util::eventfd::EventFd;
 
+use self::mending::{Place, Returned, Returning};
 use self::scaling::Scaling;
 use crate::card::{Card, CardConfig, CardError, CardInfo, PairParts, QueueParts};
 use crate::control::QueueStats;
@@ -79,13 +83,20 @@ struct HandOver {
     rx: Vec<Option<QueueParts>>,
     tx: Vec<Option<QueueParts>>,
     ctrl: Option<ControlQueue>,
+    /// Of queues that have ended.
+    returned: Vec<Returned>,
 }
 
 impl HandOver {
     fn of(pairs: Vec<PairParts>, ctrl: Option<ControlQueue>) -> Self {
         let pairs = pairs.into_iter().map(|pair| (Some(pair.rx), Some(pair.tx)));
         let (rx, tx) = pairs.unzip();
-        Self { rx, tx, ctrl }
+        Self {
+            rx,
+            tx,
+            ctrl,
+            returned: Vec::new(),
+        }
     }
 }
 
@@ -162,6 +173,9 @@ pub struct Driver {
     mac: Option<[u8; 6]>,
     mtu: u32,
     resets: u64,
+    queue_resets: u64,
+    /// Whether all faults since the last recovery were single queues' own; none: there were none.
+    only_queues: Option<bool>,
     started: bool,
 }
 
@@ -211,6 +225,8 @@ impl Driver {
             mac: None,
             mtu: started.info.mtu().into(),
             resets: 0,
+            queue_resets: 0,
+            only_queues: None,
             started: false,
         };
         driver.state_capabilities()?;
@@ -253,9 +269,14 @@ impl Driver {
         self.mtu
     }
 
-    /// How often the device was reset after a fault.
+    /// How often the device, or queues of it, were reset after a fault.
     pub fn resets(&self) -> u64 {
         self.resets
+    }
+
+    /// How often it was queues alone.
+    pub fn queue_resets(&self) -> u64 {
+        self.queue_resets
     }
 
     /// Counters of the device's queues, by pair; there is at least one.
@@ -288,7 +309,10 @@ impl Driver {
     pub fn take_fault(&mut self) -> Option<Report> {
         let _ = self.fault_event.read();
         let first = self.reports.try_recv().ok();
-        while self.reports.try_recv().is_ok() {}
+        for report in first.iter().cloned().chain(self.reports.try_iter()) {
+            let alone = self.only_queues.unwrap_or(true) && report.fault.is_of_one_queue();
+            self.only_queues = Some(alone);
+        }
         first
     }
 
@@ -318,12 +342,18 @@ impl Driver {
     }
 
     /// Cancels the queues, resets the device and rebuilds everything, for instance after a
-    /// fault. The interface stays.
+    /// fault; where the fault was a queue's own and the device can, only that queue is reset. The
+    /// interface stays.
     ///
     /// # Errors
     /// [`DriverError`]: the device does not run; another call tries again.
     pub fn recover(&mut self) -> Result<(), DriverError> {
         self.resets += 1;
+        let alone = self.only_queues.take() == Some(true) && self.card.resets_queues();
+        if alone && self.mend_queues().is_ok() {
+            self.queue_resets += 1;
+            return Ok(());
+        }
         self.rebuild()
     }
 
@@ -554,7 +584,8 @@ impl AdapterEvents for Events {
     fn create_tx_queue(&mut self, init: &mut QueueInit) -> Result<Box<dyn PacketQueue>, NtStatus> {
         let (shared, id) = (&self.shared, init.queue_id());
         let parts = take(&mut shared.hand_over().tx, id)?;
-        init.register_interrupt(parts.interrupt);
+        init.register_interrupt(Arc::clone(&parts.interrupt));
+        let (interrupt, laid_out) = (parts.interrupt, parts.laid_out);
         let parts = TxParts {
             name: format!("{} tx{id}", shared.name),
             queue: parts.queue,
@@ -563,13 +594,17 @@ impl AdapterEvents for Events {
             stats: Arc::clone(&shared.stats[id as usize].tx),
             faults: shared.faults.clone(),
         };
-        Ok(Box::new(TxQueue::new(parts, init.notifier())))
+        let queue = TxQueue::new(parts, init.notifier());
+        let place = Place::Tx(id);
+        let queue = Returning::new(queue, place, interrupt, laid_out, shared);
+        Ok(Box::new(queue))
     }
 
     fn create_rx_queue(&mut self, init: &mut QueueInit) -> Result<Box<dyn PacketQueue>, NtStatus> {
         let (shared, id) = (&self.shared, init.queue_id());
         let parts = take(&mut shared.hand_over().rx, id)?;
-        init.register_interrupt(parts.interrupt);
+        init.register_interrupt(Arc::clone(&parts.interrupt));
+        let (interrupt, laid_out) = (parts.interrupt, parts.laid_out);
         let parts = RxParts {
             name: format!("{} rx{id}", shared.name),
             queue: parts.queue,
@@ -580,7 +615,10 @@ impl AdapterEvents for Events {
             stats: Arc::clone(&shared.stats[id as usize].rx),
             faults: shared.faults.clone(),
         };
-        Ok(Box::new(RxQueue::new(parts, init.notifier())))
+        let queue = RxQueue::new(parts, init.notifier());
+        let place = Place::Rx(id);
+        let queue = Returning::new(queue, place, interrupt, laid_out, shared);
+        Ok(Box::new(queue))
     }
 
     fn receive_scaling_set_entries(

@@ -28,6 +28,16 @@ pub enum Fault {
     Control,
 }
 
+impl Fault {
+    /// Whether it is one queue's own, and the rest of the device goes on.
+    pub fn is_of_one_queue(&self) -> bool {
+        match self {
+            Self::Protocol(_) | Self::MissingBuffers { .. } | Self::TransmitStalled { .. } => true,
+            Self::NeedsReset | Self::Control => false,
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -20,6 +20,7 @@ use virtio::transport::Doorbell;
 use vm_memory::VolatileSlice;
 
 use crate::copy;
+use crate::driver::Ended;
 use crate::fault::{Fault, FaultSink};
 use crate::offload::{self, Received};
 use crate::slots::FrameSlots;
@@ -62,6 +63,8 @@ pub struct RxQueue {
     awaits_interrupt: bool,
     /// Nothing more is done with the device: it broke the protocol, or the queue is cancelled.
     stopped: bool,
+    /// It met a fault.
+    failed: bool,
 }
 
 /// Why a frame was dropped: the counter that says so.
@@ -86,6 +89,23 @@ impl RxQueue {
             busy: false,
             awaits_interrupt: false,
             stopped: false,
+            failed: false,
+        }
+    }
+
+    /// What it drove, for another queue to go on with.
+    pub fn into_ended(self) -> Ended {
+        let RxParts {
+            queue,
+            doorbell,
+            slots,
+            ..
+        } = self.parts;
+        Ended {
+            queue,
+            doorbell,
+            slots,
+            failed: self.failed,
         }
     }
 
@@ -301,6 +321,7 @@ impl RxQueue {
     #[cold]
     fn fail(&mut self, fault: Fault) {
         self.stopped = true;
+        self.failed = true;
         self.parts.faults.report(&self.parts.name, fault);
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use virtio::DmaSlice;
 use virtio::mem::OutOfRegion;
 use virtio::net::VirtioNetHdr;
-use virtio::queue::{Part, SlotId, SlotLayout};
+use virtio::queue::{Part, SlotId, SlotLayout, Virtqueue};
 use vm_memory::VolatileSlice;
 
 const CACHE_LINE: usize = 64;
@@ -133,6 +133,12 @@ impl FreeSlots {
     /// All of `count` slots are free.
     pub fn all(count: u16) -> Self {
         Self((0..count).rev().map(SlotId).collect())
+    }
+
+    /// The slots of `queue` that are not with the device.
+    pub fn of(queue: &Virtqueue) -> Self {
+        let all = (0..queue.slot_count()).rev().map(SlotId);
+        Self(all.filter(|&slot| !queue.is_outstanding(slot)).collect())
     }
 
     /// How many are free.

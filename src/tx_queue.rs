@@ -15,6 +15,7 @@ use virtio::transport::Doorbell;
 use vm_memory::Bytes;
 
 use crate::copy;
+use crate::driver::Ended;
 use crate::fault::{Fault, FaultSink};
 use crate::offload::{self, ToTransmit};
 use crate::slots::{FrameSlots, FreeSlots};
@@ -53,12 +54,14 @@ pub struct TxQueue {
     idle_ticks: u32,
     /// Nothing more is done with the device: it broke the protocol, or the queue is cancelled.
     stopped: bool,
+    /// It met a fault.
+    failed: bool,
 }
 
 impl TxQueue {
     /// A queue whose completions `notifier` announces.
     pub fn new(parts: TxParts, notifier: Notifier) -> Self {
-        let free = FreeSlots::all(parts.queue.slot_count());
+        let free = FreeSlots::of(&parts.queue);
         Self {
             parts,
             free,
@@ -66,6 +69,23 @@ impl TxQueue {
             progress: false,
             idle_ticks: 0,
             stopped: false,
+            failed: false,
+        }
+    }
+
+    /// What it drove, for another queue to go on with.
+    pub fn into_ended(self) -> Ended {
+        let TxParts {
+            queue,
+            doorbell,
+            slots,
+            ..
+        } = self.parts;
+        Ended {
+            queue,
+            doorbell,
+            slots,
+            failed: self.failed,
         }
     }
 
@@ -218,6 +238,7 @@ impl TxQueue {
     #[cold]
     fn fail(&mut self, fault: Fault) {
         self.stopped = true;
+        self.failed = true;
         self.parts.faults.report(&self.parts.name, fault);
     }
 

@@ -33,6 +33,14 @@ pub enum InitError {
         /// What status reads.
         status: u8,
     },
+    /// A queue that was to be reset alone is not.
+    #[error("reset of queue {queue} not finished after {waited:?}")]
+    QueueResetTimeout {
+        /// Which queue.
+        queue: u16,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The device cannot be driven safely.
     #[error(transparent)]
     Refused(#[from] FeatureRefusal),
@@ -212,6 +220,38 @@ impl Running {
     /// [`ConfigError`].
     pub fn read_config(&mut self) -> Result<NetConfig, ConfigError> {
         NetConfig::read(self.transport.as_mut(), self.features)
+    }
+
+    /// Resets one queue and waits until the device says that it is done, at most `timeout`; needs
+    /// `VIRTIO_F_RING_RESET`. Only then is the queue's memory the driver's again.
+    ///
+    /// # Errors
+    /// [`InitError::QueueResetTimeout`]: the device may still reach that memory, and only a reset
+    /// of the device helps.
+    pub fn reset_queue(&mut self, index: u16, timeout: Duration) -> Result<(), InitError> {
+        let start = Instant::now();
+        self.transport.write_queue_reset(index)?;
+        while !self.transport.read_queue_reset_done(index)? {
+            let (queue, waited) = (index, start.elapsed());
+            if waited >= timeout {
+                return Err(InitError::QueueResetTimeout { queue, waited });
+            }
+            sleep(POLL_INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Gives the device a queue that was reset, laid out anew.
+    ///
+    /// # Errors
+    /// What the transport answers.
+    pub fn enable_queue(
+        &mut self,
+        index: u16,
+        queue: &Virtqueue,
+        vector: Option<u16>,
+    ) -> Result<Box<dyn Doorbell>, TransportError> {
+        self.transport.enable_queue(&queue.setup(index, vector))
     }
 
     /// Stops the device; see [`Idle::reset`].

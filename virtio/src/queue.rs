@@ -15,6 +15,7 @@
 //! nothing after creation, and panics for no value that a device can write.
 
 mod event_idx;
+mod in_order;
 mod layout;
 mod packed;
 mod split;
@@ -78,6 +79,16 @@ pub enum DeviceFault {
         /// Buffers with the device.
         outstanding: u16,
     },
+    /// The device agreed to `VIRTIO_F_IN_ORDER`, and a used entry names no buffer that comes next
+    /// or ends a batch beginning with the one that does.
+    UsedOutOfOrder {
+        /// What it says.
+        id: u32,
+        /// The id of the buffer that comes next.
+        next: u16,
+        /// The most buffers that the batch can have.
+        limit: u16,
+    },
 }
 
 impl fmt::Display for DeviceFault {
@@ -96,6 +107,12 @@ impl fmt::Display for DeviceFault {
                 write!(
                     f,
                     "used idx jumps from {from} to {to} with {outstanding} outstanding"
+                )
+            }
+            Self::UsedOutOfOrder { id, next, limit } => {
+                write!(
+                    f,
+                    "used id {id} keeps no order: the next is {next}, and at most {limit} are used"
                 )
             }
         }

@@ -80,6 +80,27 @@ pub trait Transport: Send {
     /// its own region.
     fn enable_queue(&mut self, setup: &QueueSetup) -> Result<Box<dyn Doorbell>, TransportError>;
 
+    /// Begins to reset one queue of a running device, with `VIRTIO_F_RING_RESET` (§ *Virtqueue
+    /// Reset*). Once that is done the queue may be enabled anew.
+    ///
+    /// # Errors
+    /// [`TransportError::Unusable`] when the device has no place to say it in.
+    fn write_queue_reset(&mut self, queue: u16) -> Result<(), TransportError> {
+        Err(TransportError::Unusable {
+            device: self.name().to_owned(),
+            reason: format!("queue {queue} cannot be reset alone"),
+        })
+    }
+
+    /// Whether the reset of a queue is done: until then the device may reach its memory.
+    ///
+    /// # Errors
+    /// As [`Transport::write_queue_reset`].
+    fn read_queue_reset_done(&mut self, queue: u16) -> Result<bool, TransportError> {
+        let _ = queue;
+        Ok(false)
+    }
+
     /// How many interrupts can be told apart.
     fn vector_count(&self) -> u16;
 
@@ -161,6 +182,15 @@ fn memory_from(
 pub trait Doorbell: Send {
     /// Tells the device that the queue has new buffers.
     fn ring(&self);
+
+    /// The same, and with `VIRTIO_F_NOTIFICATION_DATA` up to where: the available index of a split
+    /// ring; of a packed one the offset behind the last descriptor made available, and in bit 15
+    /// the wrap counter that belongs to it.
+    #[inline]
+    fn ring_at(&self, position: u16) {
+        let _ = position;
+        self.ring();
+    }
 }
 
 /// All that a device must know of a queue before it may use it.

@@ -187,10 +187,11 @@ impl Game {
     }
 }
 
-fn no_sequence_gives_back_what_was_not_shown(packed: bool) {
+fn no_sequence_gives_back_what_was_not_shown(packed: bool, in_order: bool) {
     let features = RingFeatures {
         packed,
         event_idx: true,
+        in_order,
     };
     let region = Arc::new(DmaRegion::new(512).unwrap());
     let memory = region.at(Iova(0x1000)).slice(0, 512).unwrap();
@@ -212,10 +213,20 @@ fn no_sequence_gives_back_what_was_not_shown(packed: bool) {
 
 #[test]
 fn no_sequence_of_six_steps_gives_back_what_was_not_shown_in_a_split_ring() {
-    no_sequence_gives_back_what_was_not_shown(false);
+    no_sequence_gives_back_what_was_not_shown(false, false);
 }
 
 #[test]
 fn no_sequence_of_six_steps_gives_back_what_was_not_shown_in_a_packed_ring() {
-    no_sequence_gives_back_what_was_not_shown(true);
+    no_sequence_gives_back_what_was_not_shown(true, false);
+}
+
+#[test]
+fn no_sequence_of_six_steps_gives_back_what_was_not_shown_in_order_in_a_split_ring() {
+    no_sequence_gives_back_what_was_not_shown(false, true);
+}
+
+#[test]
+fn no_sequence_of_six_steps_gives_back_what_was_not_shown_in_order_in_a_packed_ring() {
+    no_sequence_gives_back_what_was_not_shown(true, true);
 }

@@ -19,11 +19,12 @@ const CONTROL: FeatureSet = PLAIN
     .with(VIRTIO_NET_F_CTRL_RX)
     .with(VIRTIO_NET_F_CTRL_MAC_ADDR);
 
-/// The same on a split ring and on a packed one.
-fn on_both<const N: usize>(features: [FeatureSet; N]) -> impl Iterator<Item = FeatureSet> {
+/// The same on split rings and on packed ones, whose buffers are used in order or not.
+fn on_all<const N: usize>(features: [FeatureSet; N]) -> impl Iterator<Item = FeatureSet> {
     features
         .into_iter()
         .flat_map(|split| [split, split.with(VIRTIO_F_RING_PACKED)])
+        .flat_map(|any| [any, any.with(VIRTIO_F_IN_ORDER)])
 }
 
 fn frame_of(len: usize) -> Vec<u8> {
@@ -54,7 +55,7 @@ fn noticed(features: FeatureSet, act: impl FnOnce(&mut Nic)) -> String {
 
 #[test]
 fn frames_go_out_and_come_back_unchanged() {
-    for features in on_both([PLAIN, EVENTS, EVENTS.with(VIRTIO_NET_F_MRG_RXBUF)]) {
+    for features in on_all([PLAIN, EVENTS, EVENTS.with(VIRTIO_NET_F_MRG_RXBUF)]) {
         let port = Port::default();
         let mut nic = Nic::new(DeviceConfig::default(), port.clone(), features);
         for len in [14, 60, 1499, 1514, 1518] {
@@ -74,7 +75,7 @@ fn frames_go_out_and_come_back_unchanged() {
 
 #[test]
 fn a_frame_may_fill_many_buffers_and_says_how_many() {
-    for features in on_both([EVENTS.with(VIRTIO_NET_F_MRG_RXBUF)]) {
+    for features in on_all([EVENTS.with(VIRTIO_NET_F_MRG_RXBUF)]) {
         let port = Port::default();
         let mut nic = Nic::with_slots(DeviceConfig::default(), port.clone(), features, 128, 128);
         let frame = frame_of(128 * 9);
@@ -101,7 +102,7 @@ fn a_frame_waits_for_buffers_and_for_the_doorbell() {
         queue_sizes: vec![2, 2, 2],
         ..Default::default()
     };
-    for features in on_both([PLAIN, EVENTS]) {
+    for features in on_all([PLAIN, EVENTS]) {
         let mut nic = Nic::new(config.clone(), port.clone(), features);
         (0..3).for_each(|i| port.inject(&Frame::plain(&[i; 60])));
         nic.device.settle();
@@ -132,7 +133,7 @@ fn a_frame_with_too_few_buffers_waits_for_the_doorbell_too() {
             queue_sizes: vec![4, 4, 2],
             ..Default::default()
         };
-        for plain in on_both([PLAIN, EVENTS]) {
+        for plain in on_all([PLAIN, EVENTS]) {
             let features = plain.with(VIRTIO_NET_F_MRG_RXBUF);
             let port = Port::default();
             let mut nic = Nic::with_slots(config.clone(), port.clone(), features, 128, 128);
@@ -164,7 +165,7 @@ fn a_frame_with_too_few_buffers_waits_for_the_doorbell_too() {
 
 #[test]
 fn a_frame_too_large_for_its_buffer_is_lost_and_the_buffer_stays() {
-    for features in on_both([PLAIN]) {
+    for features in on_all([PLAIN]) {
         let port = Port::default();
         let mut nic = Nic::new(DeviceConfig::default(), port.clone(), features);
         port.inject(&Frame::plain(&frame_of(4000)));
@@ -178,7 +179,7 @@ fn a_frame_too_large_for_its_buffer_is_lost_and_the_buffer_stays() {
 
 #[test]
 fn a_frame_larger_than_all_buffers_together_is_lost_and_holds_nothing_up() {
-    for features in on_both([PLAIN.with(VIRTIO_NET_F_MRG_RXBUF)]) {
+    for features in on_all([PLAIN.with(VIRTIO_NET_F_MRG_RXBUF)]) {
         let port = Port::default();
         let config = DeviceConfig {
             queue_sizes: vec![4, 4, 2],
@@ -342,7 +343,7 @@ fn a_driver_is_not_given_what_it_did_not_accept() {
 
 #[test]
 fn commands_are_carried_out_and_kept_until_reset() {
-    for features in on_both([CONTROL]) {
+    for features in on_all([CONTROL]) {
         let mut nic = Nic::new(DeviceConfig::default(), Sink, features);
         assert_eq!(nic.command(&[0, 0, 1]), ctrl::ACK_OK);
         assert_eq!(nic.command(&[1, 1, 2, 2, 2, 2, 2, 2]), ctrl::ACK_OK);
@@ -384,7 +385,7 @@ fn pulling_the_cable_is_seen_and_told() {
 
 #[test]
 fn suppressed_interrupts_do_not_come() {
-    for features in on_both([PLAIN, EVENTS]) {
+    for features in on_all([PLAIN, EVENTS]) {
         let port = Port::default();
         let mut nic = Nic::new(DeviceConfig::default(), port.clone(), features);
         // More than twice round the ring.
@@ -609,6 +610,58 @@ fn wrong_descriptors_of_a_packed_ring_are_noticed() {
     assert!(said(second + 13, 1).contains("descriptor 257 is beyond the table"));
     assert!(said(second + 14, available | 1).contains("only the beginning of a buffer"));
     assert!(said(14, available | 4).contains("an indirect descriptor was not agreed on"));
+}
+
+#[test]
+fn descriptors_out_of_order_are_noticed_by_a_device_that_keeps_it() {
+    let said = |at: usize, index: u16| {
+        noticed(CONTROL.with(VIRTIO_F_IN_ORDER), |nic| {
+            nic.ctrl.vq.add_with_len(SlotId(3), 3);
+            nic.ctrl.vq.publish();
+            nic.ctrl.ring.range(at, 2).copy_from(&index.to_le_bytes());
+            nic.ctrl.vq.kick_always(&*nic.ctrl.bell);
+        })
+    };
+    let (first_entry, first_next) = (64 * 16 + 4, 14);
+    assert!(!said(first_entry, 0).contains("is next"));
+    assert!(said(first_entry, 4).contains("descriptor Some(4) comes where 0 is next"));
+    assert!(said(first_next, 9).contains("descriptor Some(9) comes where 1 is next"));
+}
+
+#[test]
+fn doorbells_say_up_to_where_there_are_buffers() {
+    for features in on_all([PLAIN, EVENTS]) {
+        let features = features.with(VIRTIO_F_NOTIFICATION_DATA);
+        let mut nic = Nic::new(DeviceConfig::default(), Sink, features);
+        let told = |nic: &Nic, queue| nic.device.doorbell_position(queue);
+        let full = if features.ring().packed { 0 } else { 256 };
+        assert_eq!(told(&nic, 0), Some(full), "the second lap of a packed ring");
+        for turn in 0..600 {
+            let tx = &mut nic.tx;
+            tx.vq.add_with_len(SlotId(turn % 256), 72);
+            tx.vq.publish();
+            // Not yet published, so not to be told.
+            tx.vq.add_with_len(SlotId((turn + 1) % 256), 72);
+            tx.vq.kick_always(&*tx.bell);
+            nic.device.settle();
+            assert_eq!(told(&nic, 1), nic.device.ring_position(1), "turn {turn}");
+            nic.tx.flush();
+            nic.device.settle();
+            while nic.tx.vq.pop_used().unwrap().is_some() {}
+        }
+        assert_honest(&nic.device);
+    }
+}
+
+#[test]
+fn a_doorbell_that_says_too_much_is_noticed() {
+    for features in on_all([PLAIN]) {
+        let features = features.with(VIRTIO_F_NOTIFICATION_DATA);
+        let said = noticed(features, |nic| nic.tx.bell.ring_at(3 | 1 << 15));
+        assert!(said.contains("the doorbell says"), "{said}");
+        let said = noticed(features, |nic| nic.tx.bell.ring());
+        assert!(said.contains("the doorbell says None"), "{said}");
+    }
 }
 
 /// A device that keeps every command.

@@ -150,12 +150,15 @@ static TURN: Mutex<()> = Mutex::new(());
 
 fn all_buffers_pass(size: u16) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    for bits in [
+    let kinds = [
         &[][..],
         &[VIRTIO_F_EVENT_IDX],
         &[VIRTIO_F_RING_PACKED],
         &[VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_PACKED],
-    ] {
+        &[VIRTIO_F_EVENT_IDX, VIRTIO_F_IN_ORDER],
+        &[VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_PACKED, VIRTIO_F_IN_ORDER],
+    ];
+    for bits in kinds {
         let ring = FeatureSet::of(bits);
         let device = Traffic::new(size, ring).run();
         assert_eq!(device.violations(), []);

@@ -34,14 +34,15 @@ struct Shape {
     size: u16,
     packed: bool,
     event_idx: bool,
+    in_order: bool,
     /// A slot is a readable and a writable part, rather than one writable part.
     two_parts: bool,
 }
 
 fn split(event_idx: bool) -> RingFeatures {
     RingFeatures {
-        packed: false,
         event_idx,
+        ..RingFeatures::default()
     }
 }
 
@@ -49,13 +50,15 @@ impl Shape {
     fn all() -> Vec<Self> {
         let mut shapes = Vec::new();
         for size in [1, 2, 4, 8, 16, 32, 64] {
-            for bits in 0..8 {
-                let [packed, event_idx, two_parts] = [1, 2, 4].map(|bit| bits & bit != 0);
+            for bits in 0..16 {
+                let [packed, event_idx, two_parts, in_order] =
+                    [1, 2, 4, 8].map(|bit| bits & bit != 0);
                 if size > 1 || !two_parts {
                     shapes.push(Self {
                         size,
                         packed,
                         event_idx,
+                        in_order,
                         two_parts,
                     });
                 }
@@ -68,6 +71,7 @@ impl Shape {
         RingFeatures {
             packed: self.packed,
             event_idx: self.event_idx,
+            in_order: self.in_order,
         }
     }
 
@@ -92,9 +96,10 @@ impl Shape {
     }
 }
 
-/// A buffer that the device has taken from the available ring.
+/// A buffer that the device has taken from the available ring, and by what it knows it.
 struct Held {
     slot: u16,
+    id: u16,
 }
 
 /// The device's side.
@@ -125,27 +130,37 @@ impl Side {
         Self::Split(device)
     }
 
-    /// The next buffer, with the slot's number in the place of its id.
-    fn take(&mut self, memory: &GuestMemoryMmap, descs_per_slot: u16) -> Option<Found> {
+    fn take(&mut self, memory: &GuestMemoryMmap) -> Option<Found> {
         match self {
             Self::Packed(device) => device.take(),
             Self::Split(device) => {
                 let chain = device.pop_descriptor_chain(memory)?;
-                let head = chain.head_index();
-                assert!(head.is_multiple_of(descs_per_slot), "head {head}");
+                let id = chain.head_index();
                 let parts = chain.map(|desc| (desc.addr().0, desc.len(), desc.is_write_only()));
                 Some(Found {
-                    id: head / descs_per_slot,
+                    id,
                     parts: parts.collect(),
                 })
             }
         }
     }
 
-    fn complete(&mut self, memory: &GuestMemoryMmap, slot: u16, len: u32, descs: u16) {
+    /// Uses `count` buffers of `descs` descriptors by one entry that names the last.
+    fn complete(&mut self, memory: &GuestMemoryMmap, id: u16, len: u32, descs: u16, count: u16) {
         match self {
-            Self::Packed(device) => device.complete(slot, len, descs),
-            Self::Split(device) => device.add_used(memory, slot * descs, len).unwrap(),
+            Self::Packed(device) => device.complete(id, len, descs * count),
+            Self::Split(device) => {
+                let first = device.next_used();
+                for _ in 0..count {
+                    device.add_used(memory, id, len).unwrap();
+                }
+                // The entries behind the first one say nothing.
+                for left_out in 1..count {
+                    let at = u64::from(first.wrapping_add(left_out) % device.size()) * 8;
+                    let entry = GuestAddress(device.used_ring() + 4 + at);
+                    memory.write_obj(u64::MAX, entry).unwrap();
+                }
+            }
         }
     }
 
@@ -188,6 +203,10 @@ struct Lane {
     held: Vec<Held>,
     /// Used by the device, not taken back: slot and length.
     used: VecDeque<(u16, u32)>,
+    /// How many buffers each entry stands for that the driver has not read, and how many of the
+    /// last one that it has are still to be taken.
+    batches: VecDeque<u16>,
+    batch_left: u16,
     published: u64,
     kicked: u64,
     taken: u64,
@@ -243,6 +262,8 @@ impl Lane {
             visible: VecDeque::new(),
             held: Vec::new(),
             used: VecDeque::new(),
+            batches: VecDeque::new(),
+            batch_left: 0,
             published: 0,
             kicked: 0,
             taken: 0,
@@ -323,6 +344,10 @@ impl Lane {
         if let Some(used) = expected {
             self.free.push(used.slot.0);
             self.popped += 1;
+            if self.batch_left == 0 {
+                self.batch_left = self.batches.pop_front().unwrap();
+            }
+            self.batch_left -= 1;
         }
     }
 
@@ -332,38 +357,61 @@ impl Lane {
             true => self.shape.slot_count(),
             false => u16::MAX,
         };
-        let awaited = count.clamp(1, most);
-        let enough = self.used.len() >= usize::from(awaited);
+        // The rest of a batch is there without being asked for.
+        let ahead = count.max(1).saturating_sub(self.batch_left).min(most);
+        let (used, left) = (self.used.len(), usize::from(self.batch_left));
+        let enough = used >= left + usize::from(ahead);
+        // What a batch leaves out cannot be waited for in a packed ring, so anything is enough.
+        let enough = enough || (self.shape.in_order && self.shape.packed && used > left);
         let expected = if enough {
             Arming::MoreWork
         } else {
             Arming::Armed
         };
         assert_eq!(self.queue.arm(count), Ok(expected), "arm({count})");
-        self.used_event = self.popped + u64::from(awaited) - 1;
-        self.interrupt_on = true;
+        if ahead > 0 {
+            self.used_event = self.read() + u64::from(ahead) - 1;
+            self.interrupt_on = true;
+        }
     }
 
     fn disarm(&mut self) {
         self.queue.disarm();
-        self.used_event = self.popped.wrapping_sub(1);
+        self.used_event = self.read().wrapping_sub(1);
         self.interrupt_on = false;
+    }
+
+    /// Up to where the driver has read used entries.
+    fn read(&self) -> u64 {
+        self.popped + u64::from(self.batch_left)
     }
 
     // The device's operations.
 
     fn take(&mut self) {
-        let descs = self.shape.descs_per_slot();
-        let found = self.device.take(&self.memory, descs);
+        let found = self.device.take(&self.memory);
         let expected = self.visible.pop_front();
         assert_eq!(found.is_some(), expected.is_some(), "a buffer to take");
         let (Some(found), Some((slot, len))) = (found, expected) else {
             return;
         };
-        assert_eq!(found.id, slot, "the oldest is taken first");
         self.check_parts(&found.parts, slot, len);
-        self.held.push(Held { slot });
+        let id = found.id;
+        assert_eq!(id, self.expected_id(slot), "the oldest is taken first");
+        self.held.push(Held { slot, id });
         self.taken += 1;
+    }
+
+    /// By what the device knows the next buffer: in order, by where it comes in the ring.
+    fn expected_id(&self, slot: u16) -> u16 {
+        let descs = self.shape.descs_per_slot();
+        match self.shape {
+            Shape { in_order: true, .. } => {
+                (self.taken * u64::from(descs) % u64::from(self.shape.size)) as u16
+            }
+            Shape { packed: true, .. } => slot,
+            Shape { packed: false, .. } => slot * descs,
+        }
     }
 
     fn check_parts(&self, found: &[(u64, u32, bool)], slot: u16, len: u32) {
@@ -383,11 +431,21 @@ impl Lane {
         if self.held.is_empty() {
             return;
         }
-        let Held { slot } = self.held.swap_remove(which % self.held.len());
+        let which = which % self.held.len();
         let descs = self.shape.descs_per_slot();
-        self.device.complete(&self.memory, slot, len, descs);
-        self.used.push_back((slot, len));
-        self.completed += 1;
+        let batch: Vec<Held> = match self.shape.in_order {
+            true => self.held.drain(..=which).collect(),
+            false => vec![self.held.swap_remove(which)],
+        };
+        let (last, before) = batch.split_last().unwrap();
+        let count = batch.len() as u16;
+        self.device
+            .complete(&self.memory, last.id, len, descs, count);
+        let writable = self.shape.writable();
+        self.used.extend(before.iter().map(|b| (b.slot, writable)));
+        self.used.push_back((last.slot, len));
+        self.batches.push_back(count);
+        self.completed += u64::from(count);
     }
 
     fn signal(&mut self) {
@@ -514,14 +572,12 @@ fn name(shape: Shape, start: u64, seed: u64) -> String {
         size,
         packed,
         event_idx,
+        in_order,
         two_parts,
     } = shape;
-    format!(
-        "{size}/{}/{}/{}/{start}/{seed}",
-        u8::from(packed),
-        u8::from(event_idx),
-        u8::from(two_parts)
-    )
+    let [packed, event_idx, in_order, two_parts] =
+        [packed, event_idx, in_order, two_parts].map(u8::from);
+    format!("{size}/{packed}/{event_idx}/{in_order}/{two_parts}/{start}/{seed}")
 }
 
 fn repeat(name: &str) {
@@ -529,13 +585,14 @@ fn repeat(name: &str) {
         .split('/')
         .map(|part| part.parse().expect("a number"))
         .collect();
-    let &[size, packed, event_idx, two_parts, start, seed] = &parts[..] else {
-        panic!("UMNET_SEED is size/packed/event_idx/two_parts/start/seed, not {name}");
+    let &[size, packed, event_idx, in_order, two_parts, start, seed] = &parts[..] else {
+        panic!("UMNET_SEED is size/packed/event_idx/in_order/two_parts/start/seed, not {name}");
     };
     let mut lane = Lane::new(Shape {
         size: size as u16,
         packed: packed == 1,
         event_idx: event_idx == 1,
+        in_order: in_order == 1,
         two_parts: two_parts == 1,
     });
     lane.advance_to(start);
@@ -600,6 +657,7 @@ impl Hostile {
         let features = RingFeatures {
             packed: random.one_in(2),
             event_idx: random.one_in(2),
+            in_order: random.one_in(2),
         };
         let at = RingLayout::new(size, features);
         let ring = memory.slice(0, at.len).unwrap();

@@ -42,7 +42,11 @@ const FORMATS: [RingFeatures; 4] = [
 ];
 
 const fn format(packed: bool, event_idx: bool) -> RingFeatures {
-    RingFeatures { packed, event_idx }
+    RingFeatures {
+        packed,
+        event_idx,
+        in_order: false,
+    }
 }
 
 /// A ring in memory of its own, and the queue on it.
@@ -129,10 +133,12 @@ impl Ring {
             RingFeatures {
                 packed: true,
                 event_idx: true,
+                ..
             } => self.used.store_u32(0, FIRST_DESC, Relaxed),
             RingFeatures {
                 packed: true,
                 event_idx: false,
+                ..
             } => self.used.store_u32(0, 0, Relaxed),
             RingFeatures {
                 event_idx: true, ..

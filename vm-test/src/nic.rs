@@ -80,6 +80,7 @@ switches! {
     mrg_rxbuf = "mrg_rxbuf",
     packed = "packed",
     page_per_vq = "page-per-vq",
+    queue_reset = "queue_reset",
     rss = "rss",
     status = "status",
 }

@@ -23,7 +23,7 @@ const PLAIN: Shape = Shape {
     mtu: 1500,
 };
 
-const SHAPES: [Shape; 13] = [
+const SHAPES: [Shape; 15] = [
     Shape {
         id: "ring8",
         options: "--rx-ring 8 --tx-ring 8",
@@ -90,6 +90,18 @@ const SHAPES: [Shape; 13] = [
         lacks: Some("MRG_RXBUF"),
         takes: Some("RING_PACKED"),
         mtu: 9000,
+        ..PLAIN
+    },
+    Shape {
+        id: "in-order",
+        make: |nic| nic.in_order(true).queue_reset(true),
+        takes: Some("IN_ORDER"),
+        ..PLAIN
+    },
+    Shape {
+        id: "packed-in-order",
+        make: |nic| nic.packed(true).in_order(true).queue_reset(true),
+        takes: Some("IN_ORDER"),
         ..PLAIN
     },
     Shape {

@@ -53,6 +53,7 @@ pub fn run(data: &[u8]) {
     let ring = RingFeatures {
         packed: settings & 4 != 0,
         event_idx: settings & 1 != 0,
+        in_order: settings & 8 != 0,
     };
     let mut game = Game::new(ring, settings & 2 != 0);
     while !input.is_empty() {

@@ -1,6 +1,7 @@
 //! All the lies, by where a driver meets them.
 
 mod frame;
+mod in_order;
 mod packed;
 mod ring;
 mod running;
@@ -16,6 +17,7 @@ pub static CATALOGUE: LazyLock<Vec<Lie>> = LazyLock::new(|| {
     [
         ring::LIES,
         packed::LIES,
+        in_order::LIES,
         frame::LIES,
         start::LIES,
         running::LIES,

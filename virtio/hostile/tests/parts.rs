@@ -39,6 +39,7 @@ fn named(name: &str) -> &'static Lie {
 const EVENT_IDX: RingFeatures = RingFeatures {
     packed: false,
     event_idx: true,
+    in_order: false,
 };
 const ALL: FeatureSet = FeatureSet::of(&[
     VIRTIO_F_VERSION_1,
@@ -74,9 +75,9 @@ fn nic(lie: &Lie, features: FeatureSet) -> (LiedTo, Port) {
 
 fn nic_of(lie: &Lie, format: Format, features: FeatureSet) -> (LiedTo, Port) {
     let mut config = format.device();
-    let rings = FeatureSet::of(&[VIRTIO_F_RING_PACKED]).and(config.offered);
-    let features = FeatureSet(features.0 | rings.0);
     (lie.made)(&mut config);
+    let rings = FeatureSet::of(&[VIRTIO_F_RING_PACKED, VIRTIO_F_IN_ORDER]).and(config.offered);
+    let features = FeatureSet(features.0 | rings.0);
     let (port, offered) = (Port::default(), config.offered);
     let sizes = config.queue_sizes.clone();
     let (transport, device) = lie.device(format.device(), port.clone()).unwrap();
@@ -154,6 +155,26 @@ fn fault_named(name: &str, format: Format) -> fn(&DeviceFault) -> bool {
                     from: 0,
                     to: 257,
                     outstanding: 256
+                }
+            )
+        },
+        "in-order-goes-back" => |f| {
+            matches!(
+                f,
+                UsedOutOfOrder {
+                    id: 255,
+                    next: 0,
+                    limit: 1
+                }
+            )
+        },
+        "in-order-batch-beyond-index" => |f| {
+            matches!(
+                f,
+                UsedOutOfOrder {
+                    id: 1,
+                    next: 0,
+                    limit: 1
                 }
             )
         },

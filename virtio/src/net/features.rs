@@ -50,6 +50,7 @@ impl FeatureSet {
         RingFeatures {
             packed: self.has(VIRTIO_F_RING_PACKED),
             event_idx: self.has(VIRTIO_F_EVENT_IDX),
+            in_order: self.has(VIRTIO_F_IN_ORDER),
         }
     }
 
@@ -90,6 +91,9 @@ const KNOWN: &[Feature] = &[
     row(VIRTIO_F_ORDER_PLATFORM, "ORDER_PLATFORM", &[]),
     row(VIRTIO_F_EVENT_IDX, "EVENT_IDX", &[]),
     row(VIRTIO_F_RING_PACKED, "RING_PACKED", &[]),
+    row(VIRTIO_F_IN_ORDER, "IN_ORDER", &[]),
+    row(VIRTIO_F_NOTIFICATION_DATA, "NOTIFICATION_DATA", &[]),
+    row(VIRTIO_F_RING_RESET, "RING_RESET", &[]),
     row(VIRTIO_NET_F_MAC, "MAC", &[]),
     row(VIRTIO_NET_F_STATUS, "STATUS", &[]),
     row(VIRTIO_NET_F_MTU, "MTU", &[]),
@@ -151,11 +155,8 @@ const NAMED_ONLY: &[(u32, &str)] = &[
     (VIRTIO_NET_F_CTRL_RX_EXTRA, "CTRL_RX_EXTRA"),
     (VIRTIO_NET_F_GUEST_ANNOUNCE, "GUEST_ANNOUNCE"),
     (VIRTIO_F_INDIRECT_DESC, "INDIRECT_DESC"),
-    (VIRTIO_F_IN_ORDER, "IN_ORDER"),
     (VIRTIO_F_SR_IOV, "SR_IOV"),
-    (VIRTIO_F_NOTIFICATION_DATA, "NOTIFICATION_DATA"),
     (VIRTIO_F_NOTIF_CONFIG_DATA, "NOTIF_CONFIG_DATA"),
-    (VIRTIO_F_RING_RESET, "RING_RESET"),
     (VIRTIO_NET_F_HASH_REPORT, "HASH_REPORT"),
     (VIRTIO_NET_F_GUEST_HDRLEN, "GUEST_HDRLEN"),
     (VIRTIO_NET_F_STANDBY, "STANDBY"),

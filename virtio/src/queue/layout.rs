@@ -55,6 +55,8 @@ pub struct RingFeatures {
     pub packed: bool,
     /// `VIRTIO_F_EVENT_IDX`: each side says at which buffer it wants to be told.
     pub event_idx: bool,
+    /// `VIRTIO_F_IN_ORDER`: buffers are used in the order they were made available.
+    pub in_order: bool,
 }
 
 /// Byte offsets of the three parts of a ring in one block of memory (§ *Virtqueues*).

@@ -135,10 +135,10 @@ impl PackedRing {
         ]
     }
 
-    /// Writes the descriptors of a slot. All flags are written but those of the batch's first
+    /// Writes the descriptors of a slot, whose buffer is to have `id`. All flags are written but those of the batch's first
     /// descriptor: the device stops there, and looks at nothing behind it.
     #[inline]
-    pub(super) fn add(&mut self, slot: SlotId, len: Option<u32>) {
+    pub(super) fn add(&mut self, slot: SlotId, id: u16, len: Option<u32>) {
         let base = self.slots.0 + u64::from(slot.0) * self.stride;
         let last = self.parts.len() - 1;
         for i in 0..self.parts.len() {
@@ -147,19 +147,19 @@ impl PackedRing {
             let write = if part.device_writes { desc::F_WRITE } else { 0 };
             let next = if i < last { desc::F_NEXT } else { 0 };
             let flags = write | next | self.avail.available();
-            self.write_desc(base + part.offset as u64, len, slot, flags);
+            self.write_desc(base + part.offset as u64, len, id, flags);
             self.avail = self.avail.plus(1, self.size);
         }
         self.staged_count += 1;
     }
 
     #[inline]
-    fn write_desc(&mut self, addr: u64, len: u32, id: SlotId, flags: u16) {
+    fn write_desc(&mut self, addr: u64, len: u32, id: u16, flags: u16) {
         let at = usize::from(self.avail.at) * desc::SIZE;
         self.ring
             .store_u64(at + desc::ADDR, addr, Ordering::Relaxed);
         self.ring.store_u32(at + desc::LEN, len, Ordering::Relaxed);
-        self.ring.store_u16(at + desc::ID, id.0, Ordering::Relaxed);
+        self.ring.store_u16(at + desc::ID, id, Ordering::Relaxed);
         if self.withheld.is_none() {
             self.withheld = Some((self.avail.at, flags));
         } else {
@@ -188,6 +188,16 @@ impl PackedRing {
     #[inline]
     pub(super) fn unkicked_count(&self) -> u16 {
         self.unkicked_count
+    }
+
+    /// Behind the last descriptor that the device sees: what was added since begins there.
+    #[inline]
+    pub(super) fn position(&self) -> u16 {
+        let published = self.withheld.map(|(at, flags)| Cursor {
+            at,
+            wrap: flags & desc::F_AVAIL != 0,
+        });
+        published.unwrap_or(self.avail).word()
     }
 
     /// Whether the device wants to be told of what was published since it was last asked.
@@ -229,19 +239,39 @@ impl PackedRing {
     /// device, whatever it wrote names a buffer that it does not have.
     #[inline]
     pub(super) fn next_used(&mut self, _visible: u16) -> Result<Option<(u32, u32)>, DeviceFault> {
+        let used = self.peek_used();
+        if used.is_some() {
+            self.pass_used(1);
+        }
+        Ok(used)
+    }
+
+    /// The same, without going on.
+    #[inline]
+    pub(super) fn peek_used(&self) -> Option<(u32, u32)> {
         let at = usize::from(self.used.at) * desc::SIZE;
         // § Driver Requirements: The Virtqueue Descriptor Ring: acquire, so that the length and
         // the buffer are read after the flags. Id and flags are one load.
         let id_flags = self.ring.load_u32(at + desc::ID, Ordering::Acquire);
         let (id, flags) = (id_flags as u16, (id_flags >> 16) as u16);
         if !self.used.is_used(flags) {
-            return Ok(None);
+            return None;
         }
         // By the specification the length is void without F_WRITE; QEMU (10.0) never sets that
         // flag, so it is the buffer that says whether the device wrote.
         let len = self.ring.load_u32(at + desc::LEN, Ordering::Relaxed);
-        self.used = self.used.plus(self.descs_per_slot(), self.size);
-        Ok(Some((id.into(), len)))
+        Some((id.into(), len))
+    }
+
+    /// Goes `count` buffers on.
+    #[inline]
+    pub(super) fn pass_used(&mut self, count: u16) {
+        self.used = self.used.plus(count * self.descs_per_slot(), self.size);
+    }
+
+    /// Whether anything is used that was not taken back.
+    pub(super) fn has_used(&self) -> bool {
+        self.shows_used(self.used)
     }
 
     /// The slot that has `id`.
@@ -269,7 +299,7 @@ impl PackedRing {
         // look. The device does the opposite: it stores flags and then reads the request.
         fence(Ordering::SeqCst);
         // A device may show a batch from its end; there is nothing to take before its beginning.
-        Ok(self.shows_used(awaited) && self.shows_used(self.used))
+        Ok(self.shows_used(awaited) && self.has_used())
     }
 
     fn shows_used(&self, at: Cursor) -> bool {

@@ -75,6 +75,12 @@ impl SplitRing {
             let at = usize::from(head) * desc::SIZE + desc::LEN;
             self.desc.store_u32(at, len, Ordering::Relaxed);
         }
+        self.offer(head);
+    }
+
+    /// Makes the chain available that begins at `head`.
+    #[inline]
+    pub(super) fn offer(&mut self, head: u16) {
         let entry = avail::RING + self.size.position(self.avail_idx) * avail::ENTRY_SIZE;
         self.avail.store_u16(entry, head, Ordering::Relaxed);
         self.avail_idx = self.avail_idx.wrapping_add(1);
@@ -92,6 +98,12 @@ impl SplitRing {
     #[inline]
     pub(super) fn unkicked_count(&self) -> u16 {
         self.published_idx.wrapping_sub(self.kicked_idx)
+    }
+
+    /// The available index that the device sees.
+    #[inline]
+    pub(super) fn position(&self) -> u16 {
+        self.published_idx
     }
 
     /// Whether the device wants to be told of what was published since it was last asked.
@@ -122,6 +134,16 @@ impl SplitRing {
     /// the device.
     #[inline]
     pub(super) fn next_used(&mut self, visible: u16) -> Result<Option<(u32, u32)>, DeviceFault> {
+        let used = self.peek_used(visible)?;
+        if used.is_some() {
+            self.pass_used(1);
+        }
+        Ok(used)
+    }
+
+    /// The same, without going on.
+    #[inline]
+    pub(super) fn peek_used(&mut self, visible: u16) -> Result<Option<(u32, u32)>, DeviceFault> {
         if self.used_idx == self.device_used_idx && !self.look_for_used(visible)? {
             return Ok(None);
         }
@@ -132,8 +154,18 @@ impl SplitRing {
         let len = self
             .used
             .load_u32(entry + used::ENTRY_LEN, Ordering::Relaxed);
-        self.used_idx = self.used_idx.wrapping_add(1);
         Ok(Some((id, len)))
+    }
+
+    /// Goes `count` entries on.
+    #[inline]
+    pub(super) fn pass_used(&mut self, count: u16) {
+        self.used_idx = self.used_idx.wrapping_add(count);
+    }
+
+    /// Entries that the index, when it was last read, was ahead.
+    pub(super) fn used_ahead(&self) -> u16 {
+        self.device_used_idx.wrapping_sub(self.used_idx)
     }
 
     /// The slot whose first descriptor is `id`.
@@ -165,7 +197,7 @@ impl SplitRing {
         // look at idx. The device does the opposite: it stores idx and then reads the request.
         fence(Ordering::SeqCst);
         self.look_for_used(visible)?;
-        Ok(self.device_used_idx.wrapping_sub(self.used_idx) >= count)
+        Ok(self.used_ahead() >= count)
     }
 
     #[inline]
@@ -192,7 +224,7 @@ impl SplitRing {
         Ok(())
     }
 
-    fn write_desc(&self, index: u16, addr: Iova, part: &Part, next: Option<u16>) {
+    pub(super) fn write_desc(&self, index: u16, addr: Iova, part: &Part, next: Option<u16>) {
         let at = usize::from(index) * desc::SIZE;
         let write = if part.device_writes { desc::F_WRITE } else { 0 };
         let chained = if next.is_some() { desc::F_NEXT } else { 0 };

@@ -1,5 +1,6 @@
 //! Which buffers are with the device, whatever the format of the ring.
 
+use super::in_order::InOrderRing;
 use super::packed::PackedRing;
 use super::split::SplitRing;
 use super::{Arming, DeviceFault, QueueSize, RingFeatures, SlotId, Used};
@@ -52,14 +53,16 @@ const WITH_DRIVER: u64 = 0;
 pub(super) enum Ring {
     Split(SplitRing),
     Packed(PackedRing),
+    InOrder(InOrderRing),
 }
 
-/// Does the same with a ring of either format.
+/// Does the same with a ring of any kind.
 macro_rules! on_ring {
     ($ring:expr, $r:ident => $what:expr) => {
         match $ring {
             Ring::Split($r) => $what,
             Ring::Packed($r) => $what,
+            Ring::InOrder($r) => $what,
         }
     };
 }
@@ -96,7 +99,9 @@ impl Virtqueue {
         slots: &DmaSlice,
         layout: SlotLayout<'_>,
     ) -> Result<Self, OutOfRegion> {
-        let ring = if features.packed {
+        let ring = if features.in_order {
+            Ring::InOrder(InOrderRing::new(ring, size, features, slots, layout)?)
+        } else if features.packed {
             Ring::Packed(PackedRing::new(ring, size, features, slots, layout)?)
         } else {
             Ring::Split(SplitRing::new(ring, size, features, slots, layout)?)
@@ -155,14 +160,23 @@ impl Virtqueue {
     #[inline]
     pub fn add(&mut self, slot: SlotId) {
         self.give(slot);
-        on_ring!(&mut self.ring, ring => ring.add(slot, None));
+        self.describe(slot, None);
     }
 
     /// The same, first telling the device to read only `len` bytes of the slot's first part.
     #[inline]
     pub fn add_with_len(&mut self, slot: SlotId, len: u32) {
         self.give(slot);
-        on_ring!(&mut self.ring, ring => ring.add(slot, Some(len)));
+        self.describe(slot, Some(len));
+    }
+
+    #[inline]
+    fn describe(&mut self, slot: SlotId, len: Option<u32>) {
+        match &mut self.ring {
+            Ring::Split(ring) => ring.add(slot, len),
+            Ring::Packed(ring) => ring.add(slot, slot.0, len),
+            Ring::InOrder(ring) => ring.add(slot, len),
+        }
     }
 
     #[inline]
@@ -201,7 +215,7 @@ impl Virtqueue {
         }
         let wanted = on_ring!(&mut self.ring, ring => ring.wants_kick());
         if wanted {
-            doorbell.ring();
+            doorbell.ring_at(self.position());
         }
         wanted
     }
@@ -210,7 +224,13 @@ impl Virtqueue {
     /// notification.
     pub fn kick_always(&mut self, doorbell: &dyn Doorbell) {
         on_ring!(&mut self.ring, ring => ring.mark_kicked());
-        doorbell.ring();
+        doorbell.ring_at(self.position());
+    }
+
+    /// Up to where buffers are published, as [`Doorbell::ring_at`] says it.
+    #[inline]
+    fn position(&self) -> u16 {
+        on_ring!(&self.ring, ring => ring.position())
     }
 
     /// The next buffer that the device has handed back, if there is one.
@@ -243,7 +263,9 @@ impl Virtqueue {
     }
 
     /// Asks for an interrupt when `count` more buffers (at least one) have been used, then
-    /// looks once more, because the device may have used some before it saw the request.
+    /// looks once more, because the device may have used some before it saw the request. In a
+    /// packed ring whose buffers are used in order, fewer than `count` may be more work: what a
+    /// device leaves out of a batch cannot be waited for.
     ///
     /// # Errors
     /// As [`Virtqueue::pop_used`].

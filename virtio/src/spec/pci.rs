@@ -73,6 +73,8 @@ pub mod common {
     pub const QUEUE_DRIVER: usize = 0x28;
     /// `le64`, written as two halves.
     pub const QUEUE_DEVICE: usize = 0x30;
+    /// `le16`, of devices with `VIRTIO_F_RING_RESET`.
+    pub const QUEUE_RESET: usize = 0x3a;
     /// Bytes that every device has.
     pub const SIZE: usize = 0x38;
     /// Vector value: none, or the device could not allocate one.

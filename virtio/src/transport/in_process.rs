@@ -166,6 +166,14 @@ impl Transport for InProcess {
         }))
     }
 
+    fn write_queue_reset(&mut self, queue: u16) -> Result<(), TransportError> {
+        self.device.core().write_queue_reset(queue)
+    }
+
+    fn read_queue_reset_done(&mut self, queue: u16) -> Result<bool, TransportError> {
+        self.device.core().read_queue_reset_done(queue)
+    }
+
     fn vector_count(&self) -> u16 {
         self.device.core().vector_count()
     }
@@ -205,6 +213,10 @@ struct InProcessDoorbell {
 
 impl Doorbell for InProcessDoorbell {
     fn ring(&self) {
-        self.bells.ring(self.queue);
+        self.bells.ring(self.queue, None);
+    }
+
+    fn ring_at(&self, position: u16) {
+        self.bells.ring(self.queue, Some(position));
     }
 }

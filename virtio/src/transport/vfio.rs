@@ -47,6 +47,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use crate::mem::{DmaRegion, DmaSlice, Iova};
 use crate::net::FeatureSet;
+use crate::spec::feature::VIRTIO_F_NOTIFICATION_DATA;
 use crate::transport::{Doorbell, MemoryLender, QueueSetup, Transport, TransportError};
 
 /// How long a device may take to confirm a reset when it is let go.
@@ -71,6 +72,8 @@ trait Resources: Send {
 pub struct VfioPci {
     function: Arc<Function>,
     resources: Box<dyn Resources>,
+    /// `VIRTIO_F_NOTIFICATION_DATA` was agreed on.
+    notification_data: bool,
 }
 
 impl VfioPci {
@@ -92,6 +95,7 @@ impl VfioPci {
         Ok(Self {
             function: Arc::new(function),
             resources: Box::new(lent),
+            notification_data: false,
         })
     }
 
@@ -107,6 +111,7 @@ impl From<Held> for VfioPci {
         Self {
             function: Arc::clone(&held.function),
             resources: Box::new(held),
+            notification_data: false,
         }
     }
 }
@@ -125,6 +130,7 @@ impl Transport for VfioPci {
     }
 
     fn write_driver_features(&mut self, features: FeatureSet) -> Result<(), TransportError> {
+        self.notification_data = features.has(VIRTIO_F_NOTIFICATION_DATA);
         self.function.common.write_driver_features(features)
     }
 
@@ -170,7 +176,12 @@ impl Transport for VfioPci {
 
     fn enable_queue(&mut self, setup: &QueueSetup) -> Result<Box<dyn Doorbell>, TransportError> {
         let notify_off = self.function.common.prepare_queue(setup)?;
-        let offset = self.function.layout.doorbell(notify_off).map_err(|fault| {
+        let width = match self.notification_data {
+            true => Width::U32,
+            false => Width::U16,
+        };
+        let doorbell = self.function.layout.doorbell(notify_off, width);
+        let offset = doorbell.map_err(|fault| {
             let reason = format!("queue {}: {fault}", setup.index);
             self.function.common.unusable(reason)
         })?;
@@ -178,8 +189,17 @@ impl Transport for VfioPci {
         Ok(Box::new(PciDoorbell {
             registers: Arc::clone(&self.function.notify),
             offset,
+            width,
             queue: setup.index,
         }))
+    }
+
+    fn write_queue_reset(&mut self, queue: u16) -> Result<(), TransportError> {
+        self.function.common.reset_queue(queue)
+    }
+
+    fn read_queue_reset_done(&mut self, queue: u16) -> Result<bool, TransportError> {
+        self.function.common.read_queue_reset_done(queue)
     }
 
     fn vector_count(&self) -> u16 {
@@ -211,17 +231,27 @@ impl Transport for VfioPci {
 struct PciDoorbell {
     registers: Arc<dyn Registers>,
     offset: usize,
+    /// Two bytes, or with `VIRTIO_F_NOTIFICATION_DATA` four.
+    width: Width,
     queue: u16,
 }
 
 impl Doorbell for PciDoorbell {
     #[inline]
     fn ring(&self) {
+        self.ring_at(0);
+    }
+
+    #[inline]
+    fn ring_at(&self, position: u16) {
+        let data = match self.width {
+            Width::U32 => u32::from(position) << 16,
+            _ => 0,
+        };
         // The offset was checked when the queue was enabled. What can still fail is a write
         // through VFIO to a device that has gone, which shows as a queue that stands still.
-        let rung = self
-            .registers
-            .write(self.offset, Width::U16, self.queue.into());
+        let value = u32::from(self.queue) | data;
+        let rung = self.registers.write(self.offset, self.width, value);
         if let Err(e) = rung {
             log::trace!("queue {}: the doorbell failed: {e}", self.queue);
         }

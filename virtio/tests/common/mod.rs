@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use virtio::net::FeatureSet;
 use virtio::queue::{Part, QueueSize, RingFeatures, RingLayout, SlotId, SlotLayout, Used};
+use virtio::spec::feature::{VIRTIO_F_IN_ORDER, VIRTIO_F_NOTIFICATION_DATA, VIRTIO_F_RING_PACKED};
 use virtio::spec::status::*;
 use virtio::transport::Doorbell;
 use virtio::transport::in_process::{Device, DeviceConfig, InProcess, Link};
@@ -151,8 +152,8 @@ impl Nic {
         Self::with_slots(config, link, features, 2048, 0x1_0080)
     }
 
-    /// The same with receive and transmit slots of so many bytes. A packed ring is offered where
-    /// it is to be taken.
+    /// The same with receive and transmit slots of so many bytes. What rings are to be like is
+    /// offered where it is to be taken.
     pub fn with_slots(
         mut config: DeviceConfig,
         link: impl Link + 'static,
@@ -160,8 +161,15 @@ impl Nic {
         rx_len: u32,
         tx_len: u32,
     ) -> Self {
-        if features.ring().packed {
-            config = config.with_packed_ring();
+        let rings = [
+            VIRTIO_F_RING_PACKED,
+            VIRTIO_F_IN_ORDER,
+            VIRTIO_F_NOTIFICATION_DATA,
+        ];
+        for bit in rings {
+            if features.has(bit) {
+                config = config.offering(&[bit]);
+            }
         }
         let sizes = config.queue_sizes.clone();
         let (transport, device) = InProcess::new(config, link).unwrap();

@@ -4,6 +4,7 @@ use super::{lie, withhold};
 use crate::Outcome::{self, *};
 use crate::{Act, Format, Layer, Lie, Registers};
 use virtio::net::FeatureSet;
+use virtio::net::features::all_known;
 use virtio::spec::feature::*;
 use virtio::spec::net::config::{S_ANNOUNCE, S_LINK_UP};
 use virtio::spec::net::feature::*;
@@ -155,9 +156,9 @@ pub(super) const LIES: &[Lie] = &[
         "undefined features are not offered",
         Ignore,
         |c| {
-            // Bit 30 is reserved for ever; all ones would be a device that is gone. The packed
-            // ring is no lie: it is offered where it was.
-            let other = !(1 << 4 | 1 << VIRTIO_F_RING_PACKED);
+            // Bit 30 is reserved for ever; all ones would be a device that is gone. What has a
+            // meaning is no lie: it is offered where it was.
+            let other = !(1 << 4 | all_known().0);
             c.offered = FeatureSet(c.offered.0 | other);
         },
     ),

@@ -92,6 +92,7 @@ fn rig(size: u16, event_idx: bool, parts: &[Part]) -> Rig {
     let features = RingFeatures {
         packed: true,
         event_idx,
+        in_order: false,
     };
     let size = QueueSize::new(size).unwrap();
     let memory = Arc::new(DmaRegion::new(1 << 20).unwrap()).at(Iova(BASE));
@@ -137,7 +138,7 @@ impl Rig {
     fn ring(&self) -> &PackedRing {
         match &self.queue.ring {
             Ring::Packed(ring) => ring,
-            Ring::Split(_) => unreachable!("a packed ring was asked for"),
+            Ring::Split(_) | Ring::InOrder(_) => unreachable!("a packed ring was asked for"),
         }
     }
 

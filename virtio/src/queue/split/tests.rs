@@ -47,8 +47,8 @@ fn rig(size: u16, event_idx: bool) -> Rig {
 
 fn features(event_idx: bool) -> RingFeatures {
     RingFeatures {
-        packed: false,
         event_idx,
+        ..RingFeatures::default()
     }
 }
 
@@ -56,7 +56,7 @@ impl Rig {
     fn ring(&self) -> &SplitRing {
         match &self.queue.ring {
             Ring::Split(ring) => ring,
-            Ring::Packed(_) => unreachable!("a split ring was asked for"),
+            Ring::Packed(_) | Ring::InOrder(_) => unreachable!("a split ring was asked for"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Doorbells: how the driver's threads and the link reach the device without its lock.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use vmm_sys_util::eventfd::EventFd;
 
@@ -9,6 +9,8 @@ use vmm_sys_util::eventfd::EventFd;
 #[derive(Debug)]
 pub(super) struct Bells {
     rung: Box<[AtomicBool]>,
+    /// Up to where the last ring of each queue said that there are buffers, or [`NOT_TOLD`].
+    told: Box<[AtomicU32]>,
     /// Something happened since the device last looked.
     pending: AtomicBool,
     /// The device's thread is about to sleep or sleeps.
@@ -20,10 +22,14 @@ pub(super) struct Bells {
     rings: AtomicU64,
 }
 
+/// No position, which has 16 bits.
+const NOT_TOLD: u32 = u32::MAX;
+
 impl Bells {
     pub(super) fn new(queues: usize) -> io::Result<Self> {
         Ok(Self {
             rung: (0..queues).map(|_| AtomicBool::new(false)).collect(),
+            told: (0..queues).map(|_| AtomicU32::new(NOT_TOLD)).collect(),
             pending: AtomicBool::new(false),
             sleeping: AtomicBool::new(false),
             wake: EventFd::new(libc::EFD_CLOEXEC)?,
@@ -33,16 +39,25 @@ impl Bells {
         })
     }
 
-    /// The driver rings for `queue`.
-    pub(super) fn ring(&self, queue: u16) {
+    /// The driver rings for `queue`, and says up to where it has buffers.
+    pub(super) fn ring(&self, queue: u16, position: Option<u16>) {
         self.rings.fetch_add(1, Ordering::Relaxed);
         if !self.live.load(Ordering::Acquire) {
             self.early.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(told) = self.told.get(usize::from(queue)) {
+            told.store(position.map_or(NOT_TOLD, u32::from), Ordering::Relaxed);
         }
         if let Some(rung) = self.rung.get(usize::from(queue)) {
             rung.store(true, Ordering::Release);
         }
         self.wake();
+    }
+
+    /// Up to where the last ring of `queue` said that there are buffers.
+    pub(super) fn told(&self, queue: u16) -> Option<u16> {
+        let told = self.told.get(usize::from(queue))?.load(Ordering::Relaxed);
+        u16::try_from(told).ok()
     }
 
     /// Makes the device look, for whatever reason.
@@ -65,6 +80,11 @@ impl Bells {
         self.rung
             .get(usize::from(queue))
             .is_some_and(|rung| rung.swap(false, Ordering::Acquire))
+    }
+
+    /// Forgets that `queue` was rung.
+    pub(super) fn forget(&self, queue: u16) {
+        self.take(queue);
     }
 
     /// Leaves `queue` rung, because there is more than could be served now.

@@ -26,6 +26,11 @@ pub trait Conduct: Send {
         true
     }
 
+    /// Whether the reset of a queue is ever finished.
+    fn finishes_queue_reset(&self) -> bool {
+        true
+    }
+
     /// Whether `FEATURES_OK` stays set when there is nothing against it.
     fn agrees_to_features(&self) -> bool {
         true

@@ -2,7 +2,9 @@
 
 use crate::net::FeatureSet;
 use crate::net::features::all_known;
-use crate::spec::feature::VIRTIO_F_RING_PACKED;
+use crate::spec::feature::{
+    VIRTIO_F_IN_ORDER, VIRTIO_F_NOTIFICATION_DATA, VIRTIO_F_RING_PACKED, VIRTIO_F_RING_RESET,
+};
 use crate::spec::net::feature::{VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_MQ, VIRTIO_NET_F_RSS};
 use crate::spec::net::{config, hash};
 
@@ -45,14 +47,22 @@ pub struct DeviceConfig {
     pub filters: bool,
 }
 
-/// What a device offers that was not asked for more: all that the driver side knows but the
-/// packed ring, which [`DeviceConfig::with_packed_ring`] adds.
+/// Features of rings that take another path than the plain one: [`DeviceConfig::offering`] adds them.
+const OTHER_RINGS: FeatureSet = FeatureSet::of(&[
+    VIRTIO_F_RING_PACKED,
+    VIRTIO_F_IN_ORDER,
+    VIRTIO_F_NOTIFICATION_DATA,
+    VIRTIO_F_RING_RESET,
+]);
+
+/// What a device offers that was not asked for more: all that the driver side knows but for
+/// packed rings, buffers in order, doorbells with data and the reset of single queues.
 pub fn all_offered() -> FeatureSet {
-    all_known().without(FeatureSet::of(&[VIRTIO_F_RING_PACKED]))
+    all_known().without(OTHER_RINGS)
 }
 
 impl Default for DeviceConfig {
-    /// One pair of 256 entries and a control queue of 64, split rings, all other features.
+    /// One pair of 256 entries and a control queue of 64, plain split rings, all other features.
     fn default() -> Self {
         Self {
             name: "in-process".to_owned(),
@@ -80,10 +90,14 @@ impl DeviceConfig {
     /// The same device, which also offers packed rings.
     #[must_use]
     pub fn with_packed_ring(self) -> Self {
-        Self {
-            offered: self.offered.with(VIRTIO_F_RING_PACKED),
-            ..self
-        }
+        self.offering(&[VIRTIO_F_RING_PACKED])
+    }
+
+    /// The same device, which offers these features too.
+    #[must_use]
+    pub fn offering(self, bits: &[u32]) -> Self {
+        let offered = bits.iter().fold(self.offered, |set, &bit| set.with(bit));
+        Self { offered, ..self }
     }
 
     /// The same device with so many pairs of queues, each with an interrupt of its own.

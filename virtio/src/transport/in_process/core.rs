@@ -26,6 +26,8 @@ pub(super) struct Core {
     /// Shared so that a queue can be served while the rest changes.
     pub(super) memory: Arc<Memory>,
     pub(super) rings: Vec<Ring>,
+    /// Queues that were reset while the device runs, and may be enabled anew.
+    pub(super) reset_queues: Vec<u16>,
     pub(super) link: Box<dyn Link>,
     pub(super) control: ControlState,
     pub(super) traffic: Traffic,
@@ -53,6 +55,7 @@ impl Core {
             generation: 0,
             memory: Arc::default(),
             rings: Vec::new(),
+            reset_queues: Vec::new(),
             link,
             control: ControlState::default(),
             traffic: Traffic::default(),
@@ -68,6 +71,7 @@ impl Core {
     pub(super) fn reset(&mut self) {
         self.bells.set_live(false);
         self.rings.clear();
+        self.reset_queues.clear();
         self.arriving.clear();
         self.steering = Steering::default();
         self.status = 0;

@@ -144,6 +144,11 @@ impl Device {
         Some(ring.position())
     }
 
+    /// Up to where the last doorbell of a queue said that there are buffers, in the same way.
+    pub fn doorbell_position(&self, queue: u16) -> Option<u16> {
+        self.bells.told(queue)
+    }
+
     /// What the driver has done that it may not, in the order in which it was noticed.
     pub fn violations(&self) -> Vec<Violation> {
         self.core().all_violations()

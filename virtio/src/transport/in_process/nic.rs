@@ -11,6 +11,7 @@ use super::config::Role;
 use super::core::Core;
 use super::ring::{Chain, Memory, Ring};
 use crate::net::VirtioNetHdr;
+use crate::spec::feature::VIRTIO_F_NOTIFICATION_DATA;
 use crate::spec::net::MAX_LARGE_FRAME;
 use crate::spec::status;
 
@@ -47,6 +48,8 @@ pub(super) struct Traffic {
     pub(super) counters: Counters,
     /// Bytes on their way out.
     leaving: Frame,
+    /// Buffers to be handed back together.
+    used: Vec<(u16, u32)>,
 }
 
 /// Buffers looked at in one go before another queue gets its turn.
@@ -67,6 +70,9 @@ impl Core {
                 continue;
             }
             let rung = self.bells.take(self.rings[i].index);
+            if rung {
+                self.check_told(i);
+            }
             let served = match self.rings[i].role {
                 Role::Transmit if rung => self.drain(i, Self::transmit_one),
                 Role::Control if rung => self.drain(i, Self::execute_one),
@@ -89,8 +95,31 @@ impl Core {
         busy
     }
 
-    /// Hands buffers of ring `i` back.
-    pub(super) fn complete(&mut self, i: usize, memory: &Memory, used: &[(u16, u32)]) {
+    /// § *Available Buffer Notifications*: with `VIRTIO_F_NOTIFICATION_DATA` a doorbell says up to
+    /// where there are buffers, and there are.
+    fn check_told(&mut self, i: usize) {
+        if !self.accepted.has(VIRTIO_F_NOTIFICATION_DATA) {
+            return;
+        }
+        let ring = &self.rings[i];
+        let told = self.bells.told(ring.index);
+        let true_so_far = told.is_some_and(|told| ring.has_up_to(&self.memory, told));
+        let index = ring.index;
+        self.violations
+            .check(!true_so_far, "Available Buffer Notifications", || {
+                format!("queue {index}: the doorbell says {told:x?}, where there is nothing yet")
+            });
+    }
+
+    /// Hands buffers of ring `i` back, all but the last of which are written completely if
+    /// `filled`.
+    pub(super) fn complete(
+        &mut self,
+        i: usize,
+        memory: &Memory,
+        used: &[(u16, u32)],
+        filled: bool,
+    ) {
         let ring = &mut self.rings[i];
         match self.conduct.used(&ring.view(memory), used) {
             Some(moved) => {
@@ -98,7 +127,7 @@ impl Core {
                 let vector = ring.vector;
                 self.raise(vector);
             }
-            None => ring.complete(memory, used),
+            None => ring.complete(memory, used, filled),
         }
     }
 
@@ -132,21 +161,39 @@ impl Core {
         serve: fn(&mut Self, usize, Chain<'_>) -> Result<Option<u32>, Violation>,
     ) -> Result<bool, Violation> {
         let memory = Arc::clone(&self.memory);
+        let mut used = std::mem::take(&mut self.traffic.used);
+        used.clear();
         for served in 0..BUDGET {
             self.rings[i].disable_doorbell(&memory);
             let Some(chain) = self.rings[i].take(&memory, self.conduct.as_mut())? else {
                 if self.rings[i].enable_doorbell(&memory) {
                     continue;
                 }
+                self.complete_kept(i, &memory, used);
                 return Ok(served > 0);
             };
             let id = chain.id();
-            if let Some(len) = serve(self, i, chain)? {
-                self.complete(i, &memory, &[(id, len)]);
+            let Some(len) = serve(self, i, chain)? else {
+                continue;
+            };
+            used.push((id, len));
+            // In order, one used entry says it all at the end.
+            if !self.rings[i].is_in_order() {
+                self.complete(i, &memory, &used, true);
+                used.clear();
             }
         }
+        self.complete_kept(i, &memory, used);
         self.bells.again(self.rings[i].index);
         Ok(true)
+    }
+
+    /// Hands back what was kept to be handed back together.
+    fn complete_kept(&mut self, i: usize, memory: &Memory, used: Vec<(u16, u32)>) {
+        if !used.is_empty() {
+            self.complete(i, memory, &used, true);
+        }
+        self.traffic.used = used;
     }
 
     fn transmit_one(&mut self, i: usize, chain: Chain<'_>) -> Result<Option<u32>, Violation> {

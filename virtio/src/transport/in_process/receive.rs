@@ -201,7 +201,8 @@ impl Core {
         scatter(&self.rings[i], first.clone(), &header.to_bytes(), 0)?;
         // Descriptors are the driver's again once their buffers are used.
         let begins = first.clone().next().map(|part| part.addr());
-        self.complete(i, memory, &filled);
+        let whole = self.arriving[k].delivery.fill == usize::MAX;
+        self.complete(i, memory, &filled, whole);
         self.arriving[k].filled = filled;
         if let Some(at) = begins {
             self.handed_over(i, memory, at);

@@ -6,7 +6,7 @@ use super::core::Core;
 use super::receive::Arriving;
 use super::ring::Ring;
 use crate::net::FeatureSet;
-use crate::spec::feature::VIRTIO_F_VERSION_1;
+use crate::spec::feature::{VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1};
 use crate::spec::net::config::S_LINK_UP;
 use crate::spec::net::feature::*;
 use crate::spec::status;
@@ -152,10 +152,12 @@ impl Core {
             .check(self.status & status::FEATURES_OK == 0, section, || {
                 format!("queue {index} is set up before FEATURES_OK")
             });
-        self.violations
-            .check(self.status & status::DRIVER_OK != 0, section, || {
-                format!("queue {index} is set up after DRIVER_OK")
-            });
+        let was_reset = self.reset_queues.iter().position(|&queue| queue == index);
+        let late = self.status & status::DRIVER_OK != 0 && was_reset.is_none();
+        self.violations.check(late, section, || {
+            format!("queue {index} is set up after DRIVER_OK")
+        });
+        was_reset.map(|at| self.reset_queues.swap_remove(at));
         let max = self.config.max_queue_size(index);
         self.violations.check(setup.size.get() > max, section, || {
             format!(
@@ -187,6 +189,31 @@ impl Core {
             self.arriving.resize_with(pairs, Arriving::default);
         }
         self.rings.push(ring);
+    }
+
+    /// § *Virtqueue Reset*.
+    pub(super) fn write_queue_reset(&mut self, queue: u16) -> Result<(), TransportError> {
+        self.here()?;
+        let section = "Virtqueue Reset";
+        let agreed = self.accepted.has(VIRTIO_F_RING_RESET);
+        let at = self.rings.iter().position(|ring| ring.index == queue);
+        self.violations.check(!agreed, section, || {
+            format!("queue {queue} is reset without RING_RESET")
+        });
+        self.violations.check(at.is_none(), section, || {
+            format!("queue {queue} is reset but was not enabled")
+        });
+        if let Some(at) = at.filter(|_| self.conduct.finishes_queue_reset()) {
+            self.rings.remove(at);
+            self.bells.forget(queue);
+            self.reset_queues.push(queue);
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_queue_reset_done(&self, queue: u16) -> Result<bool, TransportError> {
+        self.here()?;
+        Ok(self.rings.iter().all(|ring| ring.index != queue))
     }
 
     /// Changes the configuration and tells the driver.

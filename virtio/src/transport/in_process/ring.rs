@@ -100,6 +100,8 @@ pub(super) struct Ring {
     held: Box<[u16]>,
     /// The device waits for the doorbell before it looks for buffers again.
     pub(super) starved: bool,
+    /// Buffers are used in the order in which they are taken, and a batch has one used entry.
+    in_order: bool,
 }
 
 impl Ring {
@@ -125,6 +127,7 @@ impl Ring {
             format,
             held: vec![0; usize::from(size)].into(),
             starved: false,
+            in_order: features.in_order,
         })
     }
 
@@ -142,6 +145,11 @@ impl Ring {
     /// a packed one offset and wrap counter as in an event word.
     pub(super) fn position(&self) -> u16 {
         on_format!(&self.format, ring => ring.next_avail())
+    }
+
+    /// Whether the driver has made buffers available up to `position`, written as in a doorbell.
+    pub(super) fn has_up_to(&self, memory: &Memory, position: u16) -> bool {
+        on_format!(&self.format, ring => ring.has_up_to(memory, position))
     }
 
     /// The next buffer that the driver has made available.
@@ -176,7 +184,7 @@ impl Ring {
     pub(super) fn put_back(&mut self, ids: impl Iterator<Item = u16>) {
         for id in ids {
             let span = self.let_go(id);
-            on_format!(&mut self.format, ring => ring.put_back(span));
+            on_format!(&mut self.format, ring => ring.put_back(id, span));
         }
     }
 
@@ -185,9 +193,18 @@ impl Ring {
         std::mem::take(&mut self.held[usize::from(id)])
     }
 
-    /// Hands `(id, bytes written)` back to the driver; all become visible at once.
-    pub(super) fn complete(&mut self, memory: &Memory, used: &[(u16, u32)]) {
+    /// Whether buffers are used in the order in which they are taken.
+    pub(super) fn is_in_order(&self) -> bool {
+        self.in_order
+    }
+
+    /// Hands `(id, bytes written)` back to the driver; all become visible at once. In order, and
+    /// with all but the last written completely, the last one stands for all.
+    pub(super) fn complete(&mut self, memory: &Memory, used: &[(u16, u32)], filled: bool) {
+        let as_batch = self.in_order && filled;
         match &mut self.format {
+            Format::Split(ring) if as_batch => ring.complete_batch(memory, used),
+            Format::Packed(ring) if as_batch => ring.complete_batch(memory, used, &self.held),
             Format::Split(ring) => ring.complete(memory, used),
             Format::Packed(ring) => ring.complete(memory, used, &self.held),
         }

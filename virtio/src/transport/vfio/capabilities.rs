@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::pci::{BAR_COUNT, Layout, Window};
+use super::regs::Width;
 
 /// A piece of a BAR: its number, and which bytes.
 pub type BarRange = (u8, Range<u64>);
@@ -43,7 +44,7 @@ impl Capabilities {
     /// What is written to ring the doorbell with this `queue_notify_off`, from the start of
     /// [`Capabilities::notify`]; `None` if that must not be written.
     pub fn doorbell(&self, queue_notify_off: u16) -> Option<usize> {
-        self.0.doorbell(queue_notify_off).ok()
+        self.0.doorbell(queue_notify_off, Width::U16).ok()
     }
 }
 

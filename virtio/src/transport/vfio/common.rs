@@ -102,6 +102,27 @@ impl CommonConfig {
         self.0.write_u16(QUEUE_ENABLE, 1)
     }
 
+    /// Begins to reset a queue. A capability that ends before the register has none.
+    pub(super) fn reset_queue(&self, queue: u16) -> Result<(), TransportError> {
+        if self.0.len() < QUEUE_RESET + 2 {
+            let reason = format!(
+                "its {} bytes of common configuration end before queue_reset",
+                self.0.len()
+            );
+            return Err(self.unusable(reason));
+        }
+        self.select(queue)?;
+        self.0.write_u16(QUEUE_RESET, 1)
+    }
+
+    /// Whether the reset of a queue is done: neither resetting nor enabled.
+    pub(super) fn read_queue_reset_done(&self, queue: u16) -> Result<bool, TransportError> {
+        self.select(queue)?;
+        let resetting = self.0.read_u16(QUEUE_RESET)?;
+        self.here_if(resetting != u16::MAX)?;
+        Ok(resetting == 0 && self.0.read_u16(QUEUE_ENABLE)? == 0)
+    }
+
     pub(super) fn unusable(&self, reason: String) -> TransportError {
         TransportError::Unusable {
             device: self.0.device().to_owned(),
@@ -255,6 +276,26 @@ mod tests {
             (QUEUE_ENABLE, U16, 1),
         ];
         assert_eq!(registers.writes(), expected);
+    }
+
+    #[test]
+    fn a_queue_is_reset_once_it_is_neither_resetting_nor_enabled() {
+        let reset = |stuck: &[(usize, u32)]| {
+            let registers = FakeRegisters::new(QUEUE_RESET + 2, stuck);
+            let block = RegisterBlock::new(&"dev".into(), "common", registers.clone());
+            let common = CommonConfig::new(block);
+            common.reset_queue(2).unwrap();
+            let asked = [(QUEUE_SELECT, Width::U16, 2), (QUEUE_RESET, Width::U16, 1)];
+            assert_eq!(registers.writes(), asked);
+            common.read_queue_reset_done(2)
+        };
+        assert!(reset(&[(QUEUE_RESET, 0), (QUEUE_ENABLE, 0)]).unwrap());
+        assert!(!reset(&[(QUEUE_RESET, 1), (QUEUE_ENABLE, 0)]).unwrap());
+        assert!(!reset(&[(QUEUE_RESET, 0), (QUEUE_ENABLE, 1)]).unwrap());
+        let gone = reset(&[(QUEUE_RESET, 0xffff), (DEVICE_STATUS, 0xff)]);
+        assert!(matches!(gone, Err(TransportError::Gone { .. })));
+        let short = common(&[]).0.reset_queue(2).unwrap_err();
+        assert!(short.to_string().contains("end before queue_reset"));
     }
 
     fn reason(result: Result<u16, TransportError>) -> String {

@@ -4,6 +4,7 @@
 //! between check and use. Every offset it names is checked against its own BAR before use;
 //! of each type the first capability that passes is taken.
 
+use super::regs::Width;
 use crate::spec::net::config;
 use crate::spec::pci::*;
 
@@ -31,7 +32,8 @@ const FIRST_CAPABILITY: usize = 0x40;
 const MAX_CAPABILITIES: usize = (CONFIG_LEN - FIRST_CAPABILITY) / 4;
 /// PCI capability id: MSI-X.
 const CAP_MSIX: u8 = 0x11;
-/// Bytes that a doorbell is written with.
+
+/// Bytes that any doorbell is written with, at least.
 const DOORBELL_LEN: u64 = 2;
 
 /// A piece of a BAR, known to lie inside it.
@@ -91,22 +93,28 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Where in the notification structure the doorbell with `queue_notify_off` lies
-    /// (§ *Notification structure layout*).
-    pub(super) fn doorbell(&self, queue_notify_off: u16) -> Result<usize, DoorbellFault> {
+    /// Where in the notification structure the doorbell with `queue_notify_off` lies that is rung
+    /// by `width` bytes (§ *Notification structure layout*).
+    pub(super) fn doorbell(
+        &self,
+        queue_notify_off: u16,
+        width: Width,
+    ) -> Result<usize, DoorbellFault> {
+        let len = width as u64;
         let multiplier = u64::from(self.notify_off_multiplier);
         let offset = u64::from(queue_notify_off) * multiplier; // 16 by 32 bits: no overflow
         let fault = DoorbellFault {
             queue_notify_off,
             multiplier: self.notify_off_multiplier,
             len: self.notify.len,
+            width: len,
         };
         let written = Window {
             bar: self.notify.bar,
             offset: self.notify.offset.checked_add(offset).ok_or(fault)?,
-            len: DOORBELL_LEN,
+            len,
         };
-        let inside = offset + DOORBELL_LEN <= self.notify.len;
+        let inside = offset + len <= self.notify.len && written.offset.is_multiple_of(len);
         if !inside || self.own_structures().any(|w| w.overlaps(&written)) {
             return Err(fault);
         }

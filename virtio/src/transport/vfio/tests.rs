@@ -86,6 +86,18 @@ fn a_doorbell_is_rung_with_the_index_of_its_queue_at_its_own_place() {
 }
 
 #[test]
+fn a_doorbell_with_data_says_up_to_where_the_queue_has_buffers() {
+    let (mut transport, [_, notify, _]) = device(&[(QUEUE_SIZE, 64), (QUEUE_NOTIFY_OFF, 5)]);
+    let with_data = FeatureSet::of(&[VIRTIO_F_NOTIFICATION_DATA]);
+    transport.write_driver_features(with_data).unwrap();
+    transport.enable_queue(&setup(3)).unwrap().ring_at(0x8002);
+    assert_eq!(notify.writes(), [(20, Width::U32, 0x8002_0003)]);
+    transport.write_driver_features(FeatureSet::EMPTY).unwrap();
+    transport.enable_queue(&setup(3)).unwrap().ring_at(0x8002);
+    assert_eq!(notify.writes()[1..], [(20, Width::U16, 3)]);
+}
+
+#[test]
 fn a_queue_whose_doorbell_lies_outside_is_never_enabled() {
     let (mut transport, [common, ..]) = device(&[(QUEUE_SIZE, 64), (QUEUE_NOTIFY_OFF, 16)]);
     let refused = transport.enable_queue(&setup(3)).map(drop).unwrap_err();

@@ -97,6 +97,15 @@ impl PackedRing {
         (avail == self.wrap(position) && used != avail).then_some(flags)
     }
 
+    /// Whether the descriptor before `word` is available, or was.
+    pub(super) fn has_up_to(&self, memory: &Memory, word: u16) -> bool {
+        match self.distance(self.avail, word) {
+            0 => true,
+            ahead if ahead > self.size => true,
+            ahead => self.available(memory, self.avail + ahead - 1).is_some(),
+        }
+    }
+
     /// The next buffer that the driver has made available, or what is wrong.
     pub(super) fn take<'m>(
         &mut self,
@@ -136,7 +145,7 @@ impl PackedRing {
     }
 
     /// Gives back the last buffer taken, which has `descs` descriptors.
-    pub(super) fn put_back(&mut self, descs: u16) {
+    pub(super) fn put_back(&mut self, _id: u16, descs: u16) {
         self.avail -= u64::from(descs);
     }
 
@@ -146,14 +155,7 @@ impl PackedRing {
         let mut withheld = None;
         for &(id, len) in used {
             let at = self.used;
-            let _ = memory.store(len.to_le(), self.field(at, desc::LEN), Ordering::Relaxed);
-            let _ = memory.store(id.to_le(), self.field(at, desc::ID), Ordering::Relaxed);
-            let written = if len > 0 { desc::F_WRITE } else { 0 };
-            let shown = match self.wrap(at) {
-                true => desc::F_AVAIL | desc::F_USED,
-                false => 0,
-            };
-            let flags = (written | shown).to_le();
+            let flags = self.write_used(memory, id, len);
             match withheld {
                 None => withheld = Some((at, flags)),
                 Some(_) => {
@@ -165,6 +167,32 @@ impl PackedRing {
         if let Some((at, flags)) = withheld {
             let _ = memory.store(flags, self.field(at, desc::FLAGS), Ordering::Release);
         }
+    }
+
+    /// Writes all but the flags of a used descriptor, which are the answer.
+    fn write_used(&self, memory: &Memory, id: u16, len: u32) -> u16 {
+        let at = self.used;
+        let _ = memory.store(len.to_le(), self.field(at, desc::LEN), Ordering::Relaxed);
+        let _ = memory.store(id.to_le(), self.field(at, desc::ID), Ordering::Relaxed);
+        let written = if len > 0 { desc::F_WRITE } else { 0 };
+        let shown = match self.wrap(at) {
+            true => desc::F_AVAIL | desc::F_USED,
+            false => 0,
+        };
+        (written | shown).to_le()
+    }
+
+    /// Hands buffers back by one descriptor, which names the last and stands where that of the
+    /// first would (§ *In-order use of descriptors*).
+    pub(super) fn complete_batch(&mut self, memory: &Memory, used: &[(u16, u32)], held: &[u16]) {
+        let Some(&(id, len)) = used.last() else {
+            return;
+        };
+        let flags = self.write_used(memory, id, len);
+        let at = self.field(self.used, desc::FLAGS);
+        let _ = memory.store(flags, at, Ordering::Release);
+        let spans = used.iter().map(|&(id, _)| u64::from(held[usize::from(id)]));
+        self.used += spans.sum::<u64>();
     }
 
     /// Goes on `moved` descriptors further, which somebody else has written.

@@ -23,6 +23,8 @@ pub(super) struct SplitRing {
     published_together: bool,
     /// Up to where the device has looked at buffers; it may have put some back.
     looked: u16,
+    /// With `VIRTIO_F_IN_ORDER` the descriptor at which the next buffer has to begin.
+    next_head: Option<u16>,
 }
 
 impl SplitRing {
@@ -65,6 +67,7 @@ impl SplitRing {
             signalled: 0,
             published_together: false,
             looked: 0,
+            next_head: features.in_order.then_some(0),
         })
     }
 
@@ -76,6 +79,12 @@ impl SplitRing {
         self.queue.next_used()
     }
 
+    /// Whether the available index has come to `position`.
+    pub(super) fn has_up_to(&self, memory: &Memory, position: u16) -> bool {
+        let idx = self.driver_word(memory, avail::IDX);
+        idx.wrapping_sub(position) <= self.queue.size()
+    }
+
     /// The next buffer that the driver has made available, or what is wrong.
     pub(super) fn take<'m>(
         &mut self,
@@ -83,13 +92,50 @@ impl SplitRing {
     ) -> Result<Option<SplitChain<'m>>, String> {
         let next = self.queue.iter(memory).map_err(|e| e.to_string())?.next();
         self.looked = self.queue.next_avail();
+        if let Some(chain) = &next {
+            self.check_order(chain)?;
+        }
         Ok(next)
     }
 
-    /// Gives back the last buffer taken.
-    pub(super) fn put_back(&mut self, _span: u16) {
+    /// § *The Virtqueue Descriptor Table*: in order, a driver uses the table from its beginning
+    /// to its end and round again.
+    fn check_order(&mut self, chain: &SplitChain<'_>) -> Result<(), String> {
+        let Some(mut at) = self.next_head else {
+            return Ok(());
+        };
+        let mut linked = Some(chain.head_index());
+        for part in chain.clone() {
+            if linked != Some(at) {
+                return Err(format!("descriptor {linked:?} comes where {at} is next"));
+            }
+            at = (at + 1) % self.queue.size();
+            linked = part.has_next().then(|| part.next());
+        }
+        self.next_head = Some(at);
+        Ok(())
+    }
+
+    /// Gives back the last buffer taken, which begins at `head`.
+    pub(super) fn put_back(&mut self, head: u16, _span: u16) {
+        self.next_head = self.next_head.map(|_| head);
         self.queue
             .set_next_avail(self.queue.next_avail().wrapping_sub(1));
+    }
+
+    /// Hands buffers back by one entry, which names the last and stands where that of the first
+    /// would (§ *In-order use of descriptors*).
+    pub(super) fn complete_batch(&mut self, memory: &Memory, used: &[(u16, u32)]) {
+        let Some(&(last_head, last_len)) = used.last() else {
+            return;
+        };
+        let first = self.queue.next_used();
+        self.write_used(memory, first, u32::from(last_head), last_len);
+        let idx = first.wrapping_add(used.len() as u16);
+        let at = GuestAddress(self.queue.used_ring() + used::IDX as u64);
+        let _ = memory.store(idx.to_le(), at, Ordering::Release);
+        self.queue.set_next_used(idx);
+        self.published_together = true;
     }
 
     /// Hands `(head, bytes written)` back to the driver; all become visible at once.

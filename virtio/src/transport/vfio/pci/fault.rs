@@ -61,10 +61,11 @@ pub(in super::super) enum Unfit {
 /// A doorbell that the driver must not ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "queue_notify_off {queue_notify_off} times {multiplier} is outside the {len} bytes of the notification structure, or inside another structure"
+    "queue_notify_off {queue_notify_off} times {multiplier} is no place for {width} bytes in the {len} of the notification structure, or inside another structure"
 )]
 pub(in super::super) struct DoorbellFault {
     pub(super) queue_notify_off: u16,
     pub(super) multiplier: u32,
     pub(super) len: u64,
+    pub(super) width: u64,
 }

@@ -1,3 +1,4 @@
+use super::Width::{U16, U32};
 use super::*;
 
 const BAR4: [u64; BAR_COUNT] = [0, 0x1000, 0, 0, 0x4000, 0];
@@ -261,25 +262,40 @@ fn only_zero_and_even_powers_of_two_multiply() {
 #[test]
 fn a_doorbell_lies_inside_the_notification_structure() {
     let mut layout = Config::honest().parse().unwrap();
-    assert_eq!(layout.doorbell(0), Ok(0));
-    assert_eq!(layout.doorbell(0x3ff), Ok(0xffc));
-    assert!(layout.doorbell(0x400).is_err());
-    assert!(layout.doorbell(u16::MAX).is_err());
+    assert_eq!(layout.doorbell(0, U16), Ok(0));
+    assert_eq!(layout.doorbell(0x3ff, U16), Ok(0xffc));
+    assert!(layout.doorbell(0x400, U16).is_err());
+    assert!(layout.doorbell(u16::MAX, U16).is_err());
     layout.notify_off_multiplier = 1 << 31;
-    assert_eq!(layout.doorbell(0), Ok(0));
-    assert!(layout.doorbell(1).is_err());
+    assert_eq!(layout.doorbell(0, U16), Ok(0));
+    assert!(layout.doorbell(1, U16).is_err());
     layout.notify_off_multiplier = 0;
-    assert_eq!(layout.doorbell(u16::MAX), Ok(0));
+    assert_eq!(layout.doorbell(u16::MAX, U16), Ok(0));
+}
+
+#[test]
+fn a_doorbell_with_data_takes_four_bytes_on_a_multiple_of_four() {
+    let mut layout = Config::honest().parse().unwrap();
+    assert_eq!(layout.doorbell(0x3ff, U32), Ok(0xffc));
+    layout.notify.len -= 2;
+    assert!(layout.doorbell(0x3ff, U32).is_err());
+    assert_eq!(layout.doorbell(0x3ff, U16), Ok(0xffc));
+    layout.notify_off_multiplier = 2;
+    assert_eq!(layout.doorbell(2, U32), Ok(4));
+    assert!(layout.doorbell(1, U32).is_err());
 }
 
 #[test]
 fn a_doorbell_inside_another_structure_is_refused() {
     let mut layout = Config::honest().parse().unwrap();
     layout.notify = window(0, 0x4000);
-    assert!(layout.doorbell(0).is_err(), "common configuration");
-    assert!(layout.doorbell(0x34 / 4).is_err(), "its last field");
-    assert_eq!(layout.doorbell(0x38 / 4), Ok(0x38));
-    assert!(layout.doorbell(0x2000 / 4).is_err(), "device configuration");
+    assert!(layout.doorbell(0, U16).is_err(), "common configuration");
+    assert!(layout.doorbell(0x34 / 4, U16).is_err(), "its last field");
+    assert_eq!(layout.doorbell(0x38 / 4, U16), Ok(0x38));
+    assert!(
+        layout.doorbell(0x2000 / 4, U16).is_err(),
+        "device configuration"
+    );
 }
 
 #[test]
