@@ -71,7 +71,12 @@ impl Service {
             }
         };
         match self.start(interface) {
-            Ok(mut run) => run.serve(),
+            Ok(mut run) => {
+                let served = run.serve();
+                // However it ended: the next host is about to begin.
+                run.leaving.begin();
+                served
+            }
             Err(failed) => Ok(self.line.send(&FromHost::Failed(failed))?),
         }
     }
