@@ -28,7 +28,7 @@ fn main() -> Result<(), SelftestError> {
     }
     let seconds = start.elapsed().as_secs_f64();
     println!("{frames} frames of {LEN} bytes there and back in {seconds:.2} s");
-    let stats = bench.driver.device_stats();
+    let stats = &bench.driver.device_stats()[0];
     println!("received: {:?}", stats.rx.snapshot());
     println!("transmitted: {:?}", stats.tx.snapshot());
     Ok(())

@@ -14,7 +14,8 @@ use virtio::init::{Failed, Idle, InitError, Negotiated, Running};
 use virtio::mem::OutOfRegion;
 use virtio::net::features::all_known;
 use virtio::net::{
-    ConfigError, ControlQueue, FeatureSet, NetConfig, control_queue, receive_queue, transmit_queue,
+    ConfigError, ControlQueue, CtrlError, FeatureSet, NetConfig, control_queue, receive_queue,
+    transmit_queue,
 };
 use virtio::queue::{QueueSize, RingFeatures, RingLayout, SlotId, Virtqueue};
 use virtio::spec::net::feature::*;
@@ -35,6 +36,8 @@ const LINK_HEADER: usize = 18;
 /// IOMMU. With the header they are whole cache lines, so that a frame's parts are copied aligned.
 const MERGEABLE_FRAME: usize = 4020;
 const CONFIG_VECTOR: u16 = 0;
+/// Queue pairs that are ever used.
+pub const MAX_QUEUE_PAIRS: u16 = 8;
 
 /// What the card is asked for.
 #[derive(Clone, Debug)]
@@ -43,6 +46,8 @@ pub struct CardConfig {
     pub rx_ring: u16,
     /// Most transmit descriptors; the device may have fewer.
     pub tx_ring: u16,
+    /// Most queue pairs; the device may have fewer.
+    pub queue_pairs: u16,
     /// Features not to use even if offered.
     pub disabled: FeatureSet,
     /// How long to wait for a reset or a control command.
@@ -54,6 +59,7 @@ impl Default for CardConfig {
         Self {
             rx_ring: 256,
             tx_ring: 256,
+            queue_pairs: MAX_QUEUE_PAIRS,
             disabled: FeatureSet::EMPTY,
             timeout: Duration::from_secs(3),
         }
@@ -101,6 +107,17 @@ pub enum CardError {
         /// What it agrees to now.
         now: FeatureSet,
     },
+    /// After a reset the device has fewer queue pairs than the system was told.
+    #[error("after its reset the device lets {now} queue pairs be used, before it were {before}")]
+    PairsChanged {
+        /// Pairs in use at first.
+        before: u16,
+        /// Pairs there are now.
+        now: u16,
+    },
+    /// The device did not say whether it uses the pairs it was told to.
+    #[error("setting the number of queue pairs: {0}")]
+    Control(#[from] CtrlError),
     /// Memory for the device could not be had.
     #[error("cannot allocate {len} bytes of memory for the device")]
     Memory {
@@ -144,9 +161,11 @@ pub struct CardInfo {
     pub features: FeatureSet,
     /// What the device says of itself.
     pub config: NetConfig,
-    /// Receive descriptors.
+    /// Queue pairs in use.
+    pub queue_pairs: u16,
+    /// Descriptors of each receive queue.
     pub rx_ring: QueueSize,
-    /// Transmit descriptors.
+    /// Descriptors of each transmit queue.
     pub tx_ring: QueueSize,
     /// Bytes of memory pinned for the device.
     pub pinned_bytes: usize,
@@ -187,12 +206,18 @@ impl QueueParts {
     }
 }
 
-/// A card that has been started.
-pub struct Started {
+/// The two queues of a pair.
+pub struct PairParts {
     /// The receive queue, filled.
     pub rx: QueueParts,
     /// The transmit queue.
     pub tx: QueueParts,
+}
+
+/// A card that has been started.
+pub struct Started {
+    /// The pairs that the device uses, at least one.
+    pub pairs: Vec<PairParts>,
     /// The control queue, if the device has one.
     pub ctrl: Option<ControlQueue>,
     /// Fires when the configuration changes.
@@ -214,6 +239,8 @@ pub struct Card {
     state: State,
     memory: Option<DmaSlice>,
     agreed: Option<FeatureSet>,
+    /// Pairs in use since the first start.
+    pairs: Option<u16>,
 }
 
 impl Card {
@@ -230,6 +257,7 @@ impl Card {
             state: State::Idle(idle),
             memory: None,
             agreed: None,
+            pairs: None,
         })
     }
 
@@ -260,6 +288,7 @@ impl Card {
                 if let Some((ctrl, doorbell)) = started.1.take() {
                     started.0.ctrl = Some(connected(ctrl, doorbell));
                 }
+                self.use_pairs(&mut started.0)?;
                 Ok(started.0)
             }
             Err(error) => {
@@ -300,6 +329,32 @@ impl Card {
         Ok((running.read_config()?, needs_reset))
     }
 
+    /// Has the device use the pairs that were set up (§ *Automatic receive steering in multiqueue
+    /// mode*: it begins with the first alone). One that will not is used with that one.
+    fn use_pairs(&mut self, started: &mut Started) -> Result<(), CardError> {
+        let wanted = started.info.queue_pairs;
+        let told_by_queue = started.info.features.has(VIRTIO_NET_F_MQ) && wanted > 1;
+        if let Some(ctrl) = started.ctrl.as_mut().filter(|_| told_by_queue) {
+            match ctrl.set_pairs(wanted) {
+                Ok(()) => {}
+                Err(refused @ CtrlError::Refused { .. }) => {
+                    log::warn!("{}: one queue pair is used: {refused}", self.name);
+                    started.pairs.truncate(1);
+                    started.info.queue_pairs = 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let now = started.info.queue_pairs;
+        match self.pairs {
+            Some(before) if now < before => Err(CardError::PairsChanged { before, now }),
+            _ => {
+                self.pairs = Some(now);
+                Ok(())
+            }
+        }
+    }
+
     /// A step failed: what is left of the device is reset for another try.
     fn keep(&mut self, failed: Failed) -> CardError {
         self.reset_transport(failed.transport);
@@ -313,7 +368,12 @@ impl Card {
     }
 
     fn set_up(&mut self, device: &mut Negotiated) -> Result<(Started, PendingCtrl), CardError> {
-        let plan = Plan::new(device, &self.config)?;
+        let most = self.pairs.unwrap_or(self.config.queue_pairs);
+        let plan = Plan::new(device, &self.config, most)?;
+        if let Some(before) = self.pairs.filter(|&before| plan.pair_count() < before) {
+            let now = plan.pair_count();
+            return Err(CardError::PairsChanged { before, now });
+        }
         if let Some(before) = self.agreed.filter(|&before| before != device.features()) {
             return Err(CardError::FeaturesChanged {
                 before,
@@ -323,18 +383,15 @@ impl Card {
         self.agreed = Some(device.features());
         let memory = self.memory_of(device, plan.memory_len())?;
         let mut carver = Carver::new(memory.clone());
-        let vectors = Vectors::share(device.transport().vector_count())?;
-        let mut rx = plan.rx.lay_out(&mut carver, device, vectors.rx)?;
-        rx.make_all_available();
-        let tx = plan.tx.lay_out(&mut carver, device, vectors.tx)?;
+        let vectors = Vectors::share(device.transport().vector_count(), plan.pair_count())?;
+        let pairs = plan.lay_out_pairs(&mut carver, device, vectors)?;
         let ctrl = plan.lay_out_ctrl(&mut carver, device, self.config.timeout)?;
         device.transport().enable_config_interrupt(CONFIG_VECTOR)?;
         let config_interrupt = device.transport().interrupt(CONFIG_VECTOR)?;
         let info = plan.info(device, memory.len());
         Ok((
             Started {
-                rx,
-                tx,
+                pairs,
                 ctrl: None,
                 config_interrupt,
                 info,
@@ -366,22 +423,32 @@ fn connected(mut ctrl: ControlQueue, doorbell: Box<dyn Doorbell>) -> ControlQueu
     ctrl
 }
 
-/// Which interrupt each queue gets: their own where there are enough.
-struct Vectors {
-    rx: u16,
-    tx: u16,
+/// Which interrupt each queue gets: their own where there are enough, else one a pair, else one
+/// for all.
+#[derive(Clone, Copy)]
+enum Vectors {
+    ByQueue,
+    ByPair,
+    Shared(u16),
 }
 
 impl Vectors {
-    fn share(count: u16) -> Result<Self, CardError> {
+    fn share(count: u16, pairs: u16) -> Result<Self, CardError> {
         match count {
             0 => Err(CardError::NoInterrupts),
-            1 => Ok(Self {
-                rx: CONFIG_VECTOR,
-                tx: CONFIG_VECTOR,
-            }),
-            2 => Ok(Self { rx: 1, tx: 1 }),
-            _ => Ok(Self { rx: 1, tx: 2 }),
+            1 => Ok(Self::Shared(CONFIG_VECTOR)),
+            _ if count > 2 * pairs => Ok(Self::ByQueue),
+            _ if count > pairs => Ok(Self::ByPair),
+            _ => Ok(Self::Shared(CONFIG_VECTOR + 1)),
+        }
+    }
+
+    /// Those of a pair's receive and transmit queue.
+    fn of(self, pair: u16) -> (u16, u16) {
+        match self {
+            Self::ByQueue => (1 + 2 * pair, 2 + 2 * pair),
+            Self::ByPair => (1 + pair, 1 + pair),
+            Self::Shared(vector) => (vector, vector),
         }
     }
 }
@@ -430,24 +497,38 @@ impl QueuePlan {
 /// All that is decided before memory is allocated.
 struct Plan {
     config: NetConfig,
-    rx: QueuePlan,
-    tx: QueuePlan,
-    ctrl: Option<QueueSize>,
+    /// Receive and transmit queue of each pair, all of one size.
+    pairs: Vec<[QueuePlan; 2]>,
+    rx_ring: QueueSize,
+    tx_ring: QueueSize,
+    ring: RingFeatures,
+    /// Index and size.
+    ctrl: Option<(u16, QueueSize)>,
     max_rx_frame: usize,
+    max_tx_frame: usize,
     frame_limit: usize,
 }
 
 impl Plan {
-    fn new(device: &mut Negotiated, wish: &CardConfig) -> Result<Self, CardError> {
+    fn new(device: &mut Negotiated, wish: &CardConfig, most: u16) -> Result<Self, CardError> {
         let features = device.features();
         let config = NetConfig::read(device.transport(), features)?;
-        let rx_size = queue_size(device, receive_queue(0), "receive", 1..=wish.rx_ring)?;
-        let tx_size = queue_size(device, transmit_queue(0), "transmit", 1..=wish.tx_ring)?;
+        let told = config.pairs()?;
+        let there_are = device.transport().read_pairs()?.unwrap_or(told);
+        let count = there_are.min(most).max(1);
+        let indices = || (0..count).map(|pair| (receive_queue(pair), transmit_queue(pair)));
+        let rx = indices().map(|(rx, _)| rx);
+        let rx_size = common_size(device, rx, "receive", wish.rx_ring)?;
+        let tx = indices().map(|(_, tx)| tx);
+        let tx_size = common_size(device, tx, "transmit", wish.tx_ring)?;
+        // Behind the queues of all pairs that there are, however many are used.
+        let index = control_queue(told);
         let ctrl = features
             .has(VIRTIO_NET_F_CTRL_VQ)
             .then(|| {
                 let size = ControlQueue::SIZE;
-                queue_size(device, control_queue(1), "control", size..=size)
+                let size = queue_size(device, index, "control", size..=size)?;
+                Ok::<_, CardError>((index, size))
             })
             .transpose()?;
         let frame_limit = usize::from(config.mtu.unwrap_or(MTU_LIMIT)) + LINK_HEADER;
@@ -474,21 +555,51 @@ impl Plan {
             shape: SlotShape::for_frames_of(frame, device_writes),
             features: features.ring(),
         };
+        let pair = |(rx, tx)| {
+            [
+                plan(rx, rx_size, rx_slot, true),
+                plan(tx, tx_size, max_tx_frame, false),
+            ]
+        };
         Ok(Self {
             config,
-            rx: plan(receive_queue(0), rx_size, rx_slot, true),
-            tx: plan(transmit_queue(0), tx_size, max_tx_frame, false),
+            pairs: indices().map(pair).collect(),
+            rx_ring: rx_size,
+            tx_ring: tx_size,
+            ring: features.ring(),
             ctrl,
             max_rx_frame,
+            max_tx_frame,
             frame_limit,
         })
     }
 
+    fn pair_count(&self) -> u16 {
+        self.pairs.len() as u16 // at most that of a device
+    }
+
     fn memory_len(&self) -> usize {
-        let ctrl = self.ctrl.map_or(0, |size| {
-            Carver::taken_by(ControlQueue::memory_len(size, self.rx.features))
+        let ctrl = self.ctrl.map_or(0, |(_, size)| {
+            Carver::taken_by(ControlQueue::memory_len(size, self.ring))
         });
-        self.rx.memory_len() + self.tx.memory_len() + ctrl
+        let queues = self.pairs.iter().flatten();
+        queues.map(QueuePlan::memory_len).sum::<usize>() + ctrl
+    }
+
+    fn lay_out_pairs(
+        &self,
+        carver: &mut Carver,
+        device: &mut Negotiated,
+        vectors: Vectors,
+    ) -> Result<Vec<PairParts>, CardError> {
+        let pairs = self.pairs.iter().zip(0..).map(|([rx, tx], pair)| {
+            let (rx_vector, tx_vector) = vectors.of(pair);
+            let mut rx = rx.lay_out(carver, device, rx_vector)?;
+            rx.make_all_available();
+            let tx = tx.lay_out(carver, device, tx_vector)?;
+            Ok(PairParts { rx, tx })
+        });
+        pairs.collect()
     }
 
     fn lay_out_ctrl(
@@ -497,13 +608,13 @@ impl Plan {
         device: &mut Negotiated,
         timeout: Duration,
     ) -> Result<PendingCtrl, CardError> {
-        let Some(size) = self.ctrl else {
+        let Some((index, size)) = self.ctrl else {
             return Ok(None);
         };
-        let memory = carver.take(ControlQueue::memory_len(size, self.rx.features))?;
+        let memory = carver.take(ControlQueue::memory_len(size, self.ring))?;
         memory.clear();
         let ctrl = ControlQueue::new(&memory, size, device.features(), timeout)?;
-        let doorbell = device.enable_queue(control_queue(1), ctrl.queue(), None)?;
+        let doorbell = device.enable_queue(index, ctrl.queue(), None)?;
         Ok(Some((ctrl, doorbell)))
     }
 
@@ -512,11 +623,12 @@ impl Plan {
             offered: device.offered(),
             features: device.features(),
             config: self.config,
-            rx_ring: self.rx.size,
-            tx_ring: self.tx.size,
+            queue_pairs: self.pair_count(),
+            rx_ring: self.rx_ring,
+            tx_ring: self.tx_ring,
             pinned_bytes,
             max_rx_frame: self.max_rx_frame,
-            max_tx_frame: self.tx.shape.frame_capacity(),
+            max_tx_frame: self.max_tx_frame,
             frame_limit: self.frame_limit,
         }
     }
@@ -549,6 +661,23 @@ fn mergeable_slot(max_rx_frame: usize, size: QueueSize) -> usize {
     share.max(MERGEABLE_FRAME).min(max_rx_frame)
 }
 
+/// The size that queues of one purpose can all have, as large as possible up to `most`.
+fn common_size(
+    device: &mut Negotiated,
+    queues: impl Iterator<Item = u16>,
+    purpose: &'static str,
+    most: u16,
+) -> Result<QueueSize, CardError> {
+    let mut largest = most;
+    let mut size = None;
+    for queue in queues {
+        let own = queue_size(device, queue, purpose, 1..=largest)?;
+        largest = own.get();
+        size = Some(own);
+    }
+    Ok(size.unwrap_or_else(|| unreachable!("there is at least one pair")))
+}
+
 /// The size of a queue that must exist, the largest possible within `sizes`.
 fn queue_size(
     device: &mut Negotiated,
@@ -576,6 +705,21 @@ fn queue_size(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn queues_share_interrupts_only_where_there_are_too_few() {
+        let of = |count, pairs| {
+            let vectors = Vectors::share(count, pairs).unwrap();
+            (0..pairs).map(|pair| vectors.of(pair)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(5, 2), [(1, 2), (3, 4)]);
+        assert_eq!(of(4, 2), [(1, 1), (2, 2)]);
+        assert_eq!(of(3, 2), [(1, 1), (2, 2)]);
+        assert_eq!(of(2, 2), [(1, 1), (1, 1)]);
+        assert_eq!(of(1, 2), [(0, 0), (0, 0)]);
+        assert_eq!(of(3, 1), [(1, 2)]);
+        assert!(Vectors::share(0, 1).is_err());
+    }
 
     #[test]
     fn the_buffers_of_any_mergeable_queue_hold_the_largest_frame_together() {

@@ -8,7 +8,7 @@ mod restart;
 mod settings;
 
 pub use file::{ConfigError, ConfigFile};
-pub use limits::{Limit, MTU, RING_SIZE};
+pub use limits::{Limit, MTU, QUEUES, RING_SIZE};
 pub use restart::{Fallback, RestartConfig, RestartSettings};
 pub use settings::{BufferSettings, FeatureSettings, OffloadSettings, Settings};
 
@@ -35,6 +35,9 @@ pub struct RunConfig {
     pub rx_ring: Option<u16>,
     /// Transmit queue size in descriptors, a power of two; the device's own if not given.
     pub tx_ring: Option<u16>,
+    /// Most queue pairs; as many as there are processors if not given.
+    #[serde(default)]
+    pub queues: Option<u16>,
     /// MTU in bytes; the old interface's or the device's if not given.
     pub mtu: Option<u16>,
     /// The address of a vhost-user device, in place of what its back end says.

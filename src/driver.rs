@@ -10,6 +10,8 @@
 //!
 //! The system port, and with it the interface, stays over every recovery.
 
+mod scaling;
+
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,11 +20,11 @@ use log::{debug, info, warn};
 use netadapter_shim::abi::{
     NetAdapterLinkLayerAddress, NetAdapterLinkLayerCapabilities, NetAdapterLinkState,
     NetIfMediaDuplexState, NetOffloadLayer3Flags as L3, NetOffloadLayer4Flags as L4,
-    NetPacketFilterFlags as Filter, NtStatus,
+    NetPacketFilterFlags as Filter, NetPacketHashProtocolType, NetReceiveScalingHashType, NtStatus,
 };
 use netadapter_shim::{
-    Adapter, AdapterConfig, AdapterError, AdapterEvents, AdapterStatistics, OffloadGsoCapabilities,
-    OffloadTxChecksumCapabilities, PacketQueue, QueueInit, ReceiveFilter,
+    Adapter, AdapterConfig, AdapterError, AdapterEvents, AdapterStatistics, Crew, IndirectionEntry,
+    OffloadGsoCapabilities, OffloadTxChecksumCapabilities, PacketQueue, QueueInit, ReceiveFilter,
     ReceiveFilterCapabilities, RxCapabilities, SystemPort, TxCapabilities,
 };
 use virtio::Transport;
@@ -30,7 +32,8 @@ use virtio::net::{ControlQueue, CtrlError, FeatureSet, NetConfig};
 use virtio::spec::net::feature::*;
 use vmm_sys_util::eventfd::EventFd;
 
-use crate::card::{Card, CardConfig, CardError, CardInfo, QueueParts};
+use self::scaling::Scaling;
+use crate::card::{Card, CardConfig, CardError, CardInfo, PairParts, QueueParts};
 use crate::control::QueueStats;
 use crate::fault::{Fault, FaultSink, Report};
 use crate::rx_queue::{RxParts, RxQueue};
@@ -55,30 +58,49 @@ pub struct DriverConfig {
     pub card: CardConfig,
     /// System buffers, execution contexts, the verifier.
     pub adapter: AdapterConfig,
+    /// Threads for several pairs, which share out the processors among them; without, those of
+    /// `adapter`.
+    pub crew_of_several: Option<Arc<Crew>>,
 }
 
-/// Counters of a device's queues; they go on over every recovery.
+/// Counters of a pair of the device's queues; they go on over every recovery.
 #[derive(Debug, Default)]
-pub struct DeviceStats {
-    /// Receive queue 0.
+pub struct PairStats {
+    /// The receive queue.
     pub rx: Arc<RxStats>,
-    /// Transmit queue 0.
+    /// The transmit queue.
     pub tx: Arc<TxStats>,
 }
 
 /// What passes from the control thread to the adapter's callbacks.
 #[derive(Default)]
 struct HandOver {
-    rx: Option<QueueParts>,
-    tx: Option<QueueParts>,
+    /// By pair.
+    rx: Vec<Option<QueueParts>>,
+    tx: Vec<Option<QueueParts>>,
     ctrl: Option<ControlQueue>,
+}
+
+impl HandOver {
+    fn of(pairs: Vec<PairParts>, ctrl: Option<ControlQueue>) -> Self {
+        let pairs = pairs.into_iter().map(|pair| (Some(pair.rx), Some(pair.tx)));
+        let (rx, tx) = pairs.unzip();
+        Self { rx, tx, ctrl }
+    }
+}
+
+/// The queue with that number, once.
+fn take(queues: &mut [Option<QueueParts>], id: u32) -> Result<QueueParts, NtStatus> {
+    let queue = queues.get_mut(id as usize).and_then(Option::take);
+    queue.ok_or(NtStatus::UNSUCCESSFUL)
 }
 
 /// What the callbacks and the control thread share.
 struct Shared {
     name: String,
     hand_over: Mutex<HandOver>,
-    stats: DeviceStats,
+    /// By pair.
+    stats: Vec<PairStats>,
     faults: FaultSink,
     features: FeatureSet,
     frame_limit: usize,
@@ -92,22 +114,25 @@ impl Shared {
     }
 
     /// Sends control commands, if there is a control queue that can; a refusal is worth a
-    /// word, silence or nonsense a reset.
+    /// word, silence or nonsense a reset. Whether they were carried out.
     fn command(
         &self,
         feature: u32,
         what: &str,
         send: impl FnOnce(&mut ControlQueue) -> Result<(), CtrlError>,
-    ) {
+    ) -> bool {
         let mut hand_over = self.hand_over();
         let Some(ctrl) = hand_over
             .ctrl
             .as_mut()
             .filter(|_| self.features.has(feature))
         else {
-            return debug!("{}: the device cannot {what}", self.name);
+            debug!("{}: the device cannot {what}", self.name);
+            return false;
         };
-        match send(ctrl) {
+        let sent = send(ctrl);
+        let done = sent.is_ok();
+        match sent {
             Ok(()) => {}
             Err(error @ (CtrlError::Refused { .. } | CtrlError::TooLong { .. })) => {
                 warn!("{}: cannot {what}: {error}", self.name);
@@ -119,6 +144,7 @@ impl Shared {
                     .report(&format!("{} ctrl", self.name), Fault::Control);
             }
         }
+        done
     }
 }
 
@@ -152,23 +178,26 @@ impl Driver {
         let fault_event = new_event()?;
         let disabled = &mut config.card.disabled;
         *disabled = FeatureSet(disabled.0 | beyond(port.as_ref()).0);
+        let of_port = u16::try_from(port.max_queues()).unwrap_or(u16::MAX);
+        config.card.queue_pairs = config.card.queue_pairs.min(of_port);
         let mut card = Card::new(transport, config.card)?;
-        let mut started = card.start()?;
+        let started = card.start()?;
+        let pairs = started.pairs.len();
+        config.adapter.queue_pairs = pairs;
+        if let Some(crew) = config.crew_of_several.filter(|_| pairs > 1) {
+            config.adapter.execution.crew = Some(crew);
+        }
         let wake = Arc::clone(&fault_event);
         let (faults, reports) = FaultSink::new(move || drop(wake.write(1)));
         let shared = Arc::new(Shared {
             name: card.name().to_owned(),
-            hand_over: Mutex::new(HandOver {
-                rx: Some(started.rx),
-                tx: Some(started.tx),
-                ctrl: started.ctrl.take(),
-            }),
-            stats: DeviceStats::default(),
+            hand_over: Mutex::new(HandOver::of(started.pairs, started.ctrl)),
+            stats: (0..pairs).map(|_| PairStats::default()).collect(),
             faults,
             features: started.info.features,
             frame_limit: started.info.frame_limit,
         });
-        let events = Box::new(Events(Arc::clone(&shared)));
+        let events = Box::new(Events::new(Arc::clone(&shared)));
         let adapter = Adapter::new(events, port, config.adapter)?;
         let mut driver = Self {
             card,
@@ -229,8 +258,8 @@ impl Driver {
         self.resets
     }
 
-    /// Counters of the device's queues.
-    pub fn device_stats(&self) -> &DeviceStats {
+    /// Counters of the device's queues, by pair; there is at least one.
+    pub fn device_stats(&self) -> &[PairStats] {
         &self.shared.stats
     }
 
@@ -276,11 +305,13 @@ impl Driver {
                 .faults
                 .report(&self.shared.name, Fault::NeedsReset);
         }
-        // The address and the MTU never change while a device runs (§ Device configuration
-        // layout); one that says so is not believed.
+        // Only link and speed change while a device runs (§ Device configuration layout); one
+        // that says otherwise is not believed.
         self.config = NetConfig {
             mac: self.config.mac,
             mtu: self.config.mtu,
+            max_pairs: self.config.max_pairs,
+            rss: self.config.rss,
             ..config
         };
         self.show_link()
@@ -304,16 +335,19 @@ impl Driver {
         Ok(self.adapter.check_pulse(patience)?)
     }
 
-    /// All counters by queue: the device's `rx0` and `tx0`, the system's `port0` and so on.
+    /// All counters by queue: the device's `rx0`, `tx0`, `rx1` and so on, the system's `port0`
+    /// and so on.
     pub fn counters(&self) -> Vec<QueueStats> {
-        let device = &self.shared.stats;
         let ports = self.adapter.statistics().queues.into_iter().enumerate();
         let ports = ports.map(|(index, port)| (format!("port{index}"), port.named().collect()));
-        let device = [
-            ("rx0".to_owned(), device.rx.snapshot()),
-            ("tx0".to_owned(), device.tx.snapshot()),
-        ];
-        let queues = device.into_iter().chain(ports);
+        let pairs = self.shared.stats.iter().enumerate();
+        let device = pairs.flat_map(|(pair, stats)| {
+            [
+                (format!("rx{pair}"), stats.rx.snapshot()),
+                (format!("tx{pair}"), stats.tx.snapshot()),
+            ]
+        });
+        let queues = device.chain(ports);
         queues
             .map(|(queue, named)| QueueStats::new(queue, named))
             .collect()
@@ -384,11 +418,7 @@ impl Driver {
         // The configuration interrupt is the same event as before.
         self.config = started.info.config;
         self.info = started.info;
-        *self.shared.hand_over() = HandOver {
-            rx: Some(started.rx),
-            tx: Some(started.tx),
-            ctrl: started.ctrl,
-        };
+        *self.shared.hand_over() = HandOver::of(started.pairs, started.ctrl);
         if let Some(mac) = self.mac {
             let what = "set the MAC address";
             self.shared
@@ -407,8 +437,12 @@ impl Driver {
         if let Some(mac) = info.config.mac {
             a.set_permanent_link_layer_address(NetAdapterLinkLayerAddress::ethernet(mac))?;
         }
-        let rx = RxCapabilities::system_managed(info.max_rx_frame, 1);
-        a.set_datapath_capabilities(TxCapabilities::new(1), rx)?;
+        let pairs = usize::from(info.queue_pairs);
+        let rx = RxCapabilities::system_managed(info.max_rx_frame, pairs);
+        a.set_datapath_capabilities(TxCapabilities::new(pairs), rx)?;
+        if let Some(limits) = info.config.rss.filter(|_| pairs > 1) {
+            a.set_receive_scaling_capabilities(scaling::capabilities(limits, pairs))?;
+        }
         a.set_receive_filter_capabilities(ReceiveFilterCapabilities {
             supported_packet_filters: Filter::ALL,
             maximum_multicast_addresses: MULTICAST_LIST,
@@ -501,44 +535,93 @@ fn gso_capabilities(features: FeatureSet) -> Option<OffloadGsoCapabilities> {
 }
 
 /// The adapter's callbacks.
-struct Events(Arc<Shared>);
+struct Events {
+    shared: Arc<Shared>,
+    scaling: Scaling,
+}
+
+impl Events {
+    fn new(shared: Arc<Shared>) -> Self {
+        let pairs = shared.stats.len() as u16;
+        Self {
+            shared,
+            scaling: Scaling::over(pairs),
+        }
+    }
+}
 
 impl AdapterEvents for Events {
     fn create_tx_queue(&mut self, init: &mut QueueInit) -> Result<Box<dyn PacketQueue>, NtStatus> {
-        let parts = self.0.hand_over().tx.take().ok_or(NtStatus::UNSUCCESSFUL)?;
+        let (shared, id) = (&self.shared, init.queue_id());
+        let parts = take(&mut shared.hand_over().tx, id)?;
         init.register_interrupt(parts.interrupt);
         let parts = TxParts {
-            name: format!("{} tx{}", self.0.name, init.queue_id()),
+            name: format!("{} tx{id}", shared.name),
             queue: parts.queue,
             doorbell: parts.doorbell,
             slots: parts.slots,
-            stats: Arc::clone(&self.0.stats.tx),
-            faults: self.0.faults.clone(),
+            stats: Arc::clone(&shared.stats[id as usize].tx),
+            faults: shared.faults.clone(),
         };
         Ok(Box::new(TxQueue::new(parts, init.notifier())))
     }
 
     fn create_rx_queue(&mut self, init: &mut QueueInit) -> Result<Box<dyn PacketQueue>, NtStatus> {
-        let parts = self.0.hand_over().rx.take().ok_or(NtStatus::UNSUCCESSFUL)?;
+        let (shared, id) = (&self.shared, init.queue_id());
+        let parts = take(&mut shared.hand_over().rx, id)?;
         init.register_interrupt(parts.interrupt);
         let parts = RxParts {
-            name: format!("{} rx{}", self.0.name, init.queue_id()),
+            name: format!("{} rx{id}", shared.name),
             queue: parts.queue,
             doorbell: parts.doorbell,
             slots: parts.slots,
-            features: self.0.features,
-            frame_limit: self.0.frame_limit,
-            stats: Arc::clone(&self.0.stats.rx),
-            faults: self.0.faults.clone(),
+            features: shared.features,
+            frame_limit: shared.frame_limit,
+            stats: Arc::clone(&shared.stats[id as usize].rx),
+            faults: shared.faults.clone(),
         };
         Ok(Box::new(RxQueue::new(parts, init.notifier())))
+    }
+
+    fn receive_scaling_set_entries(
+        &mut self,
+        entries: &mut [IndirectionEntry],
+    ) -> Result<(), NtStatus> {
+        self.scaling.set_entries(entries)
+    }
+
+    fn receive_scaling_set_key(&mut self, key: &[u8]) -> Result<(), NtStatus> {
+        self.scaling.set_key(key)
+    }
+
+    fn receive_scaling_enable(
+        &mut self,
+        _hash_types: NetReceiveScalingHashType,
+        protocols: NetPacketHashProtocolType,
+    ) -> Result<(), NtStatus> {
+        let rss = self.scaling.enabled(protocols);
+        let what = "spread what it receives by a hash";
+        let sent = |ctrl: &mut ControlQueue| ctrl.set_rss(&rss);
+        match self.shared.command(VIRTIO_NET_F_RSS, what, sent) {
+            true => Ok(()),
+            false => Err(NtStatus::UNSUCCESSFUL),
+        }
+    }
+
+    /// Back to what every device with several pairs does by itself.
+    fn receive_scaling_disable(&mut self) {
+        if let Some(pairs) = self.scaling.disabled() {
+            let sent = |ctrl: &mut ControlQueue| ctrl.set_pairs(pairs);
+            self.shared
+                .command(VIRTIO_NET_F_MQ, "set the number of pairs", sent);
+        }
     }
 
     fn set_receive_filter(&mut self, filter: &ReceiveFilter) {
         let has = |flag| filter.packet_filter.contains(flag);
         let (promisc, allmulti) = (has(Filter::PROMISCUOUS), has(Filter::ALL_MULTICAST));
         let multicast = &filter.multicast_addresses;
-        self.0
+        self.shared
             .command(VIRTIO_NET_F_CTRL_RX, "set the receive filter", |ctrl| {
                 ctrl.set_promisc(promisc)?;
                 ctrl.set_allmulti(allmulti)?;

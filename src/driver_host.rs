@@ -93,7 +93,7 @@ pub fn main(caged: bool) -> ! {
 /// Threads that last as long as the process.
 #[derive(Default)]
 struct Threads {
-    crew: Option<Arc<Crew>>,
+    crews: Vec<Arc<Crew>>,
     /// That of a device which lives in this process.
     device: Option<DeviceThread>,
 }
@@ -130,10 +130,15 @@ fn prepare(
     let mut lent = Descriptors::split(setup, fds)?;
     let tap = Tap::attached(&setup.port.name, lent.queues, setup.port.uso);
     let port = LentPort::new(tap, line.clone());
-    let crew = Crew::new(thread_count(&setup.device), "umnet-q");
-    let crew = Arc::new(crew.map_err(system("make threads"))?);
-    threads.crew = Some(Arc::clone(&crew));
-    let device = device(&setup.device, &mut lent.device, &line, threads, &crew)?;
+    let made = |crew: io::Result<Crew>| crew.map(Arc::new).map_err(system("make threads"));
+    let crew = made(Crew::new(thread_count(&setup.device), THREADS))?;
+    // How many pairs the device has is not known yet.
+    let several = match setup.port.queues {
+        0 | 1 => None,
+        queues => Some(made(Crew::pinned(queues, THREADS))?),
+    };
+    threads.crews = std::iter::once(&crew).chain(&several).cloned().collect();
+    let device = device(setup, &mut lent.device, &line, threads, &crew)?;
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|errno| system("ask to end with the supervisor")(errno.into()))?;
     let cage = match confined {
@@ -156,7 +161,10 @@ fn prepare(
         line,
         device,
         port,
-        driver_config(setup, execution),
+        DriverConfig {
+            crew_of_several: several,
+            ..driver_config(setup, execution)
+        },
     ))
 }
 
@@ -184,7 +192,10 @@ impl Descriptors {
     }
 }
 
-/// One for the queues; one for the connection to a back end.
+/// What all threads that move frames are called.
+const THREADS: &str = "umnet-q";
+
+/// One for the queues of a single pair; one for the connection to a back end.
 fn thread_count(device: &DeviceSetup) -> usize {
     match device {
         DeviceSetup::VhostUser { .. } => 2,
@@ -203,13 +214,13 @@ struct Prepared {
 }
 
 fn device(
-    setup: &DeviceSetup,
+    setup: &Setup,
     fds: &mut Vec<OwnedFd>,
     line: &SharedLine,
     threads: &mut Threads,
     crew: &Arc<Crew>,
 ) -> Result<Prepared, HostEnd> {
-    match setup {
+    match &setup.device {
         DeviceSetup::Vfio { name, .. } => {
             let loan = Loan {
                 name: name.clone(),
@@ -226,7 +237,9 @@ fn device(
             })
         }
         DeviceSetup::VhostUser { name, mac } => Ok(back_end(name, *mac, line, crew)),
-        DeviceSetup::InProcess { name } => in_process(name, line, threads),
+        DeviceSetup::InProcess { name } => {
+            in_process(name, setup.port.queues as u16, line, threads)
+        }
     }
 }
 
@@ -253,10 +266,15 @@ fn back_end(name: &str, mac: Option<[u8; 6]>, line: &SharedLine, crew: &Arc<Crew
     }
 }
 
-fn in_process(name: &str, line: &SharedLine, threads: &mut Threads) -> Result<Prepared, HostEnd> {
+fn in_process(
+    name: &str,
+    pairs: u16,
+    line: &SharedLine,
+    threads: &mut Threads,
+) -> Result<Prepared, HostEnd> {
     let config = DeviceConfig {
         name: name.to_owned(),
-        ..DeviceConfig::default()
+        ..DeviceConfig::default().with_pairs(pairs.max(1))
     };
     let (transport, device) = InProcess::new(config, Echo::default())?;
     let transport = transport.with_memory_of(Box::new(line.clone()));
@@ -306,5 +324,9 @@ fn driver_config(setup: &Setup, execution: ExecutionConfig) -> DriverConfig {
         tx_ring: SYSTEM_TX_RING,
         ..AdapterConfig::default()
     };
-    DriverConfig { card, adapter }
+    DriverConfig {
+        card,
+        adapter,
+        crew_of_several: None,
+    }
 }

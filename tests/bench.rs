@@ -105,6 +105,22 @@ fn compare_marks_what_lies_outside_the_spread_and_only_that() {
 }
 
 #[test]
+fn several_pairs_are_timed_against_one() {
+    let output = umnet(&["bench", "queues", "--rounds", "3", "--turn", "2"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    let rows: Vec<&str> = table.lines().skip(1).collect();
+    assert_eq!(rows.len(), 6, "{table}");
+    for row in rows {
+        let figures: Vec<f64> = row
+            .split_whitespace()
+            .filter_map(|w| w.parse().ok())
+            .collect();
+        assert!(figures[1..].iter().all(|&figure| figure > 0.0), "{row}");
+    }
+}
+
+#[test]
 fn what_cannot_be_measured_or_compared_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let other = folder.path().join("other.json");

@@ -212,6 +212,9 @@ fn in_process(machine: &Machine, manager: &ServiceManager) -> Process {
         "in-process",
         "--ifname",
         "um0",
+        // However many processors there are, so that what is kept can be named.
+        "--queues",
+        "1",
     ];
     let words = words.map(str::to_owned);
     let mut command = manager.command(&words, WATCHDOG);

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use netadapter_shim::os::tap::{Tap, TapConfig};
 use serde_json::Value;
 use support::machine::{Machine, umnet};
 use support::namespace::{in_namespace, sh};
@@ -131,6 +132,101 @@ fn a_killed_host_is_replaced_and_the_interface_does_not_notice() {
             assert!(carrier());
         }
         run.stop();
+    });
+}
+
+/// Where the threads that move frames may run, one line each.
+fn processors(host: u64) -> Vec<String> {
+    let lists = format!(
+        "cd /proc/{host}/task; for task in *; do \
+         grep -q umnet-q $task/comm && grep Cpus_allowed_list $task/status; done; true"
+    );
+    sh(&lists).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn each_host_has_all_pairs_again_and_every_queue_of_the_interface() {
+    let test = "each_host_has_all_pairs_again_and_every_queue_of_the_interface";
+    with_taps(test, |machine| {
+        let one = Run::start(machine, &["--queues", "1"]);
+        let at_stake = one.status()["loss_bound"].clone();
+        one.stop();
+        let mut run = Run::start(machine, &["--queues", "3"]);
+        let before = interface();
+        let sockets: Vec<_> = (0..32)
+            .map(|_| {
+                let socket = UdpSocket::bind("10.9.0.1:0").expect("an address of ours");
+                socket.set_broadcast(true).expect("a socket of ours");
+                socket
+            })
+            .collect();
+        let sent_by = |machine: &Machine| -> Vec<u64> {
+            let stats = machine.umnet(&["stats", "--json"]).json();
+            let queues = stats["devices"][0]["queues"].as_array().expect("queues");
+            let of_device = |queue: &&Value| queue["queue"].to_string().contains("tx");
+            let sending = queues.iter().filter(of_device);
+            let counters = sending.map(|queue| &queue["counters"]["tx_packets"]);
+            counters.filter_map(Value::as_u64).collect()
+        };
+        for restarts in 0..=3 {
+            let status = run.wait_until(|status| status["restarts"] == restarts);
+            assert_eq!(status["queue_pairs"], 3);
+            for way in ["rx_frames", "tx_frames"] {
+                let (one, all) = (&at_stake[way], &status["loss_bound"][way]);
+                assert_eq!(all.as_u64(), one.as_u64().map(|frames| 3 * frames), "{way}");
+            }
+            let host = run.host();
+            let pinned = processors(host)
+                .iter()
+                .filter(|list| !list.contains(['-', ',']))
+                .count();
+            assert_eq!(pinned, 3, "{:?}", processors(host));
+            let last = sent_by(machine);
+            assert_eq!(last.len(), 3);
+            run.wait_until(|_| {
+                for socket in &sockets {
+                    // The interface may be about to change hands.
+                    let _ = socket.send_to(b"frame", "10.9.0.255:9");
+                }
+                let now = sent_by(machine);
+                now.iter().zip(&last).all(|(now, last)| now > last)
+            });
+            assert_eq!(interface(), before);
+            assert!(carrier());
+            std::thread::sleep(Duration::from_millis(600));
+            sh(&format!("kill -KILL {host}"));
+        }
+        run.wait_until(|status| status["restarts"] == 4);
+        run.stop();
+    });
+}
+
+#[test]
+fn queues_of_the_interface_beyond_the_devices_pairs_are_not_used() {
+    let test = "queues_of_the_interface_beyond_the_devices_pairs_are_not_used";
+    with_taps(test, |machine| {
+        // Made for several queues by another run, and kept.
+        let run = Run::start(machine, &["--queues", "3", "--keep-interface"]);
+        interface();
+        run.stop();
+        machine.file("sys/class/net/um0/tun_flags", "0x5102");
+        let mut run = Run::start(machine, &["--queues", "1", "--keep-interface"]);
+        assert_eq!(run.status()["queue_pairs"], 1);
+        let sent = |machine: &Machine| {
+            let stats = machine.umnet(&["stats", "--json"]).json();
+            stats["devices"][0]["total"]["tx_packets"].as_u64()
+        };
+        let before = sent(machine).expect("a counter");
+        let sockets = (0..64).map(|_| UdpSocket::bind("10.9.0.1:0").expect("an address of ours"));
+        for socket in sockets {
+            socket.set_broadcast(true).expect("a socket of ours");
+            socket
+                .send_to(b"frame", "10.9.0.255:9")
+                .expect("there is room");
+        }
+        run.wait_until(|_| sent(machine) >= Some(before + 64));
+        run.stop();
+        sh("ip link del um0");
     });
 }
 
@@ -283,5 +379,20 @@ fn counters_are_those_of_the_moment_and_not_of_the_last_sign_of_life() {
             run.wait_until(|_| sent(machine) > Some(before));
         }
         run.stop();
+    });
+}
+
+#[test]
+fn an_interface_that_a_dying_host_still_has_is_waited_for() {
+    let test = "an_interface_that_a_dying_host_still_has_is_waited_for";
+    with_taps(test, |machine| {
+        let mut tap = Tap::open(&TapConfig::new("um0")).expect("a namespace of ours");
+        tap.set_persistent(true).expect("an interface of ours");
+        let dying = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(700));
+            drop(tap);
+        });
+        Run::start(machine, &["--keep-interface", "--queues", "1"]).stop();
+        dying.join().expect("it only sleeps");
     });
 }

@@ -4,12 +4,15 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::net::UdpSocket;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use support::machine::Machine;
+use support::namespace::sh;
 use support::rig::{Rig, Transfers, receive, send, wait_until, with_rig, with_rig_but_umnet};
 
 #[test]
@@ -52,6 +55,80 @@ fn tcp_passes_unchanged_both_ways() {
             "",
             "the device has nothing to complain of"
         );
+    });
+}
+
+#[test]
+fn several_pairs_carry_streams_both_ways_and_survive_their_driver_and_their_device() {
+    let test = "several_pairs_carry_streams_both_ways_and_survive_their_driver_and_their_device";
+    with_rig(test, &["--queues", "3"], |rig| {
+        let status = rig.umnet_status().expect("it runs");
+        assert_eq!(status["queue_pairs"], 3, "{status}");
+        let enough = Arc::new(AtomicBool::new(false));
+        let streams: Vec<_> = (0..8)
+            .map(|seed| {
+                let enough = Arc::clone(&enough);
+                let (here, there) = rig.connect();
+                let (from, to) = match seed % 2 {
+                    0 => (here, there),
+                    _ => (there, here),
+                };
+                let receiver = std::thread::spawn(move || receive(to));
+                let sender = std::thread::spawn(move || {
+                    send(from, seed, |_| !enough.load(Ordering::Relaxed))
+                });
+                (sender, receiver)
+            })
+            .collect();
+        for restarts in 1..=3 {
+            std::thread::sleep(Duration::from_millis(400));
+            let host = rig.umnet_status().expect("it runs")["host"]["pid"].clone();
+            sh(&format!("kill -KILL {host}"));
+            wait_until("no host takes over", || {
+                rig.umnet_status()
+                    .is_ok_and(|status| status["restarts"] == restarts)
+            });
+        }
+        std::thread::sleep(Duration::from_millis(400));
+        enough.store(true, Ordering::Relaxed);
+        for (sender, receiver) in streams {
+            let sent = sender.join().expect("the connection holds");
+            assert_eq!(receiver.join().expect("the connection holds"), sent);
+        }
+        let used = (0..3).filter(|pair| {
+            let count =
+                |queue: &str, counter: &str| rig.counter(&format!("{queue}{pair}"), counter);
+            count("rx", "rx_packets") > 100 && count("tx", "tx_packets") > 100
+        });
+        assert!(used.count() >= 2, "eight streams use more than one pair");
+        assert_eq!(rig.said("device.log"), "", "nothing to complain of");
+    });
+}
+
+#[test]
+fn queues_of_the_interface_that_the_device_has_no_pair_for_are_not_used() {
+    let test = "queues_of_the_interface_that_the_device_has_no_pair_for_are_not_used";
+    with_rig(test, &[], |mut rig| {
+        let umnet = rig.umnet.take().expect("it runs");
+        assert!(umnet.end("TERM").success(), "{}", rig.said("umnet.log"));
+        let left = rig.machine.path("sys/class/net/near0");
+        std::fs::remove_dir_all(left).expect("the rig has made it");
+        rig.options = &["--queues", "3"];
+        rig.start_umnet();
+        rig.give_address();
+        assert_eq!(rig.umnet_status().expect("it runs")["queue_pairs"], 1);
+        // Flows that begin here go to whichever queue the kernel likes.
+        let before = rig.counter("tx0", "tx_packets");
+        for _ in 0..64 {
+            let socket = rig.near_socket(|| UdpSocket::bind("10.77.0.1:0"));
+            socket.set_broadcast(true).expect("a socket of ours");
+            socket
+                .send_to(b"frame", "10.77.0.255:9")
+                .expect("there is room");
+        }
+        wait_until("frames wait where nobody looks", || {
+            rig.counter("tx0", "tx_packets") >= before + 64
+        });
     });
 }
 

@@ -41,7 +41,7 @@ impl Rig {
         let path = dir.path().join("sock");
         let (link, wire) = Wire::pair().unwrap();
         wire.set_nonblocking(true).unwrap();
-        let (registers, device) = lie.device(device_config(), link.clone()).unwrap();
+        let (registers, device) = lie.device(device_config(1), link.clone()).unwrap();
         let (tell, told) = mpsc::channel();
         let (listen, served) = (path.clone(), Device::clone(&device));
         let server = std::thread::spawn(move || {
@@ -89,7 +89,7 @@ impl Rig {
         let start = Instant::now();
         let mut next = start;
         while !done(self) {
-            let stats = self.driver.device_stats();
+            let stats = &self.driver.device_stats()[0];
             assert!(
                 start.elapsed() < PATIENCE,
                 "{}: {what}: {stats:?}",
@@ -146,7 +146,7 @@ impl Rig {
     }
 
     fn errors(&self) -> u64 {
-        self.driver.device_stats().rx.rx_errors.get()
+        self.driver.device_stats()[0].rx.rx_errors.get()
     }
 
     fn finish(mut self) {

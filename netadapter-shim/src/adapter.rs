@@ -144,7 +144,8 @@ impl Settings {
 pub struct AdapterConfig {
     /// The threads.
     pub execution: ExecutionConfig,
-    /// Pairs of queues, if client and port have as many.
+    /// Pairs of queues, each with a queue of the port, if client and port have as
+    /// many. Further Rx queues of a device that spreads only receive.
     pub queue_pairs: usize,
     /// Elements of a Tx ring if the client has no wish.
     pub tx_ring: u32,

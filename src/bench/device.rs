@@ -9,7 +9,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use virtio::mem::OutOfRegion;
-use virtio::net::{FeatureSet, VirtioNetHdr, receive_queue, transmit_queue};
+use virtio::net::{FeatureSet, VirtioNetHdr, receive_queue};
 use virtio::spec::feature::VIRTIO_F_INDIRECT_DESC;
 use virtio::spec::net::feature::VIRTIO_NET_F_CTRL_VQ;
 use virtio::transport::in_process::{DeviceConfig, InProcess, Sink, all_offered};
@@ -31,11 +31,11 @@ const NOT_OFFERED: &[u32] = &[VIRTIO_F_INDIRECT_DESC, VIRTIO_NET_F_CTRL_VQ];
 /// The driver's way to the device.
 pub struct IndexOnly {
     registers: InProcess,
-    device: Device,
+    pairs: Vec<Device>,
     memory: Option<DmaSlice>,
 }
 
-/// A handle on the device.
+/// A handle on a pair of the device's queues.
 #[derive(Clone)]
 pub struct Device(Arc<Sides>);
 
@@ -55,24 +55,39 @@ impl IndexOnly {
         frame: Frame,
         sent: Arc<Tally>,
     ) -> Result<(Self, Device), TransportError> {
+        let (transport, mut pairs) = Self::of_pairs(frame, vec![sent])?;
+        Ok((transport, pairs.swap_remove(0)))
+    }
+
+    /// The same with a pair of queues for each of `sent`.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn of_pairs(
+        frame: Frame,
+        sent: Vec<Arc<Tally>>,
+    ) -> Result<(Self, Vec<Device>), TransportError> {
         let config = DeviceConfig {
             name: "index-only".to_owned(),
             offered: all_offered().without(FeatureSet::of(NOT_OFFERED)),
-            ..DeviceConfig::default()
+            ..DeviceConfig::default().with_pairs(sent.len() as u16)
         };
         let (registers, _) = InProcess::new(config, Sink)?;
-        let device = Device(Arc::new(Sides {
-            frame,
-            receive: Mutex::default(),
-            transmit: Mutex::default(),
-            sent,
-        }));
+        let pair = |sent| {
+            Device(Arc::new(Sides {
+                frame: frame.clone(),
+                receive: Mutex::default(),
+                transmit: Mutex::default(),
+                sent,
+            }))
+        };
+        let pairs: Vec<_> = sent.into_iter().map(pair).collect();
         let transport = Self {
             registers,
-            device: device.clone(),
+            pairs: pairs.clone(),
             memory: None,
         };
-        Ok((transport, device))
+        Ok((transport, pairs))
     }
 
     /// The same, for whoever counts frames without its help.
@@ -95,12 +110,14 @@ impl IndexOnly {
             Some(vector) => Some(self.registers.interrupt(vector)?),
             None => None,
         };
-        let sides = &self.device.0;
+        let Some(Device(sides)) = self.pairs.get(usize::from(setup.index / 2)) else {
+            return Ok(());
+        };
         let outside = |e: OutOfRegion| unusable(e.to_string());
         let ring = Ring::new(setup, &memory, interrupt).map_err(outside)?;
-        if setup.index == receive_queue(0) {
+        if is_receive(setup.index) {
             *locked(&sides.receive) = Some(Receive::new(ring, memory, sides.frame.clone()));
-        } else if setup.index == transmit_queue(0) {
+        } else {
             let check = None;
             *locked(&sides.transmit) = Some(Transmit {
                 ring,
@@ -110,6 +127,11 @@ impl IndexOnly {
         }
         Ok(())
     }
+}
+
+/// The two queues of a pair take turns, the receive queue first.
+fn is_receive(queue: u16) -> bool {
+    queue == receive_queue(queue / 2)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -134,7 +156,7 @@ impl Device {
     }
 
     fn serve(&self, queue: u16) {
-        if queue == receive_queue(0) {
+        if is_receive(queue) {
             if let Some(receive) = locked(&self.0.receive).as_mut() {
                 receive.serve();
                 receive.ring.interrupt_if_asked(false);
@@ -317,8 +339,10 @@ impl Doorbell for Bell {
 
 impl Drop for IndexOnly {
     fn drop(&mut self) {
-        *locked(&self.device.0.receive) = None;
-        *locked(&self.device.0.transmit) = None;
+        for Device(sides) in &self.pairs {
+            *locked(&sides.receive) = None;
+            *locked(&sides.transmit) = None;
+        }
     }
 }
 
@@ -363,17 +387,25 @@ impl Transport for IndexOnly {
         self.registers.read_queue_count()
     }
 
+    fn read_pairs(&mut self) -> Result<Option<u16>, TransportError> {
+        Ok(Some(self.pairs.len() as u16))
+    }
+
     fn read_max_queue_size(&mut self, queue: u16) -> Result<u16, TransportError> {
         self.registers.read_max_queue_size(queue)
     }
 
     fn enable_queue(&mut self, setup: &QueueSetup) -> Result<Box<dyn Doorbell>, TransportError> {
-        drop(self.registers.enable_queue(setup)?);
+        let bell = self.registers.enable_queue(setup)?;
         self.connect(setup)?;
-        Ok(Box::new(Bell {
-            device: self.device.clone(),
-            queue: setup.index,
-        }))
+        let pair = self.pairs.get(usize::from(setup.index / 2));
+        Ok(match pair {
+            Some(pair) => Box::new(Bell {
+                device: pair.clone(),
+                queue: setup.index,
+            }),
+            None => bell,
+        })
     }
 
     fn vector_count(&self) -> u16 {

@@ -14,7 +14,7 @@ use netadapter_shim::{
 };
 use virtio::net::VirtioNetHdr;
 
-use crate::card::{Card, CardConfig, Started};
+use crate::card::{Card, CardConfig, PairParts};
 use crate::slots::FreeSlots;
 
 use super::BenchError;
@@ -35,7 +35,7 @@ const LOW_WATER: usize = 32;
 pub(super) struct QueueLeg {
     case: Case,
     // Before the card, whose memory they use.
-    started: Started,
+    pair: PairParts,
     free: FreeSlots,
     device: Device,
     buffers_per_frame: u64,
@@ -50,14 +50,14 @@ impl QueueLeg {
     pub(super) fn new(case: Case) -> Result<Self, BenchError> {
         let (transport, device) = IndexOnly::new(Frame::new(case.len))?;
         let mut card = Card::new(Box::new(transport), CardConfig::default())?;
-        let started = card.start()?;
-        let buffer = started.rx.slots.shape().layout().parts[0].len as usize;
+        let pair = card.start()?.pairs.swap_remove(0);
+        let buffer = pair.rx.slots.shape().layout().parts[0].len as usize;
         let buffers_per_frame = (VirtioNetHdr::SIZE + case.len).div_ceil(buffer) as u64;
         Ok(Self {
             case,
-            free: FreeSlots::all(started.tx.queue.slot_count()),
+            free: FreeSlots::all(pair.tx.queue.slot_count()),
             buffers_per_frame,
-            started,
+            pair,
             device,
             _card: card,
         })
@@ -66,7 +66,7 @@ impl QueueLeg {
     /// As the receive queue does it, but for the frames.
     fn receive(&mut self, frames: u64) -> Result<(), BenchError> {
         self.device.give(frames);
-        let rx = &mut self.started.rx;
+        let rx = &mut self.pair.rx;
         let mut left = frames * self.buffers_per_frame;
         while left > 0 {
             let before = left;
@@ -84,7 +84,7 @@ impl QueueLeg {
 
     /// As the transmit queue does it, but for the frames.
     fn transmit(&mut self, frames: u64) -> Result<(), BenchError> {
-        let tx = &mut self.started.tx;
+        let tx = &mut self.pair.tx;
         let mut left = frames;
         while left > 0 {
             if self.free.len() < LOW_WATER {

@@ -43,7 +43,12 @@ impl Seat {
 
     /// The port to go with it.
     pub(super) fn port(&self) -> Box<dyn SystemPort> {
-        Box::new(Port(Arc::clone(&self.0)))
+        Self::port_of(std::slice::from_ref(self))
+    }
+
+    /// The port to go with several, each of which has a queue of it.
+    pub(super) fn port_of(seats: &[Self]) -> Box<dyn SystemPort> {
+        Box::new(Port(seats.to_vec()))
     }
 
     /// Sends `count` frames.
@@ -64,9 +69,13 @@ impl Seat {
     }
 }
 
-struct Port(Arc<Shared>);
+struct Port(Vec<Seat>);
 
 impl SystemPort for Port {
+    fn max_queues(&self) -> usize {
+        self.0.len()
+    }
+
     fn rx_offloads(&self) -> PortOffloads {
         PortOffloads::ALL
     }
@@ -76,11 +85,11 @@ impl SystemPort for Port {
     }
 
     fn open_queues(&mut self, count: usize) -> io::Result<Vec<Box<dyn PortQueue>>> {
-        let queue = |_| {
-            let shared = Arc::clone(&self.0);
+        let queue = |seat: &Seat| {
+            let shared = Arc::clone(&seat.0);
             Box::new(Queue { shared, due: 0 }) as Box<dyn PortQueue>
         };
-        Ok((0..count).map(queue).collect())
+        Ok(self.0.iter().take(count).map(queue).collect())
     }
 }
 

@@ -47,6 +47,11 @@ impl Tally {
         }
     }
 
+    /// What has arrived so far.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
     /// Notes whether a frame arrived as it was sent.
     pub(super) fn compared(&self, same: bool) {
         self.changed.fetch_add(u64::from(!same), Ordering::Relaxed);
@@ -62,13 +67,27 @@ impl Tally {
     /// # Errors
     /// [`BenchError::Lost`] when they do not all arrive.
     pub(super) fn time(&self, frames: u64, begin: impl FnOnce()) -> Result<Duration, BenchError> {
-        self.until.fetch_add(frames, Ordering::Release);
+        self.await_more(frames);
         let watch = Stopwatch::start();
         begin();
+        self.wait(frames)?;
+        Ok(watch.elapsed())
+    }
+
+    /// Expects so many frames more.
+    pub(super) fn await_more(&self, frames: u64) {
+        self.until.fetch_add(frames, Ordering::Release);
+    }
+
+    /// Waits until all frames have arrived, the last of which were so many.
+    ///
+    /// # Errors
+    /// As for [`Self::time`].
+    pub(super) fn wait(&self, frames: u64) -> Result<(), BenchError> {
         let arrival = self.arrival.lock();
         let arrival = arrival.unwrap_or_else(std::sync::PoisonError::into_inner);
         match arrival.recv_timeout(PATIENCE) {
-            Ok(()) => Ok(watch.elapsed()),
+            Ok(()) => Ok(()),
             Err(_) => Err(BenchError::Lost {
                 missing: self.until.load(Ordering::Relaxed) - self.count.load(Ordering::Relaxed),
                 frames,

@@ -93,6 +93,8 @@ pub enum Ask {
     Carrier(bool),
     /// What the stack may leave to the device.
     Offloads(Offloads),
+    /// How many queues of the port are used.
+    Queues(usize),
 }
 
 /// [`PortOffloads`], as it is sent.
@@ -239,9 +241,11 @@ pub struct Report {
     pub device_mtu: u16,
     /// The MTU it is driven with.
     pub mtu: u32,
-    /// Receive descriptors.
+    /// Queue pairs in use.
+    pub queue_pairs: u16,
+    /// Descriptors of each receive queue.
     pub rx_ring: u16,
-    /// Transmit descriptors.
+    /// Descriptors of each transmit queue.
     pub tx_ring: u16,
     /// Features offered, a [`FeatureSet`].
     pub offered: u128,

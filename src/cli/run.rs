@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::{Failure, start_log};
 use crate::client_host::{ClientConfig, ClientError, ClientSection};
-use crate::config::{ConfigFile, Limit, MTU, RING_SIZE, RunConfig, Settings};
+use crate::config::{ConfigFile, Limit, MTU, QUEUES, RING_SIZE, RunConfig, Settings};
 use crate::exit::{Exit, Explain};
 use crate::host::obstacle::Obstacle;
 use crate::host::pci::VirtioNetCard;
@@ -70,6 +70,11 @@ pub(super) struct RunArgs {
     /// Transmit queue size in descriptors, a power of two from 4 to 32768
     #[arg(long, value_name = "SIZE", conflicts_with = "client", value_parser = |text: &str| number(text, RING_SIZE))]
     tx_ring: Option<i64>,
+    /// Most queue pairs, from 1 to 8, each with a queue of the interface and a thread that stays on
+    /// one processor; without it as many as there are processors, and one for a vhost-user device.
+    /// Never more than the device has
+    #[arg(long, value_name = "COUNT", conflicts_with = "client", value_parser = |text: &str| number(text, QUEUES))]
+    queues: Option<i64>,
     /// MTU in bytes, from 68 to 65521
     #[arg(long, value_name = "BYTES", conflicts_with = "client", value_parser = |text: &str| number(text, MTU))]
     mtu: Option<i64>,
@@ -103,6 +108,7 @@ impl RunArgs {
             caged: set(self.uncaged, false),
             rx_ring: self.rx_ring,
             tx_ring: self.tx_ring,
+            queues: self.queues,
             mtu: self.mtu,
             mac: self.mac,
             ..Settings::default()
@@ -275,7 +281,7 @@ mod tests {
     fn every_option_reaches_the_run() {
         let config = config(
             "umnet run 0000:00:03.0 --ifname lan0 --no-adopt --keep-interface --force \
-             --rx-ring 1024 --tx-ring 64 --mtu 9000 --mac 02:00:00:00:00:07",
+             --rx-ring 1024 --tx-ring 64 --queues 4 --mtu 9000 --mac 02:00:00:00:00:07",
             "",
         );
         assert_eq!(config.mac.unwrap().to_string(), "02:00:00:00:00:07");
@@ -285,6 +291,19 @@ mod tests {
         assert_eq!(
             (config.rx_ring, config.tx_ring, config.mtu),
             (Some(1024), Some(64), Some(9000))
+        );
+        assert_eq!(config.queues, Some(4));
+    }
+
+    #[test]
+    fn queues_are_one_to_eight() {
+        for count in ["0", "9", "-1", "all"] {
+            let line = format!("umnet run eth1 --queues={count}");
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{count}");
+        }
+        assert_eq!(
+            config("umnet run eth1", "[defaults]\nqueues = 8").queues,
+            Some(8)
         );
     }
 

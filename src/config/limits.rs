@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::card::MAX_QUEUE_PAIRS;
+
 /// A range of numbers, all of it or only its powers of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
@@ -12,6 +14,8 @@ pub struct Limit {
 
 /// Descriptors in a queue (virtio 1.2 §2.7: a power of two, at most 32768).
 pub const RING_SIZE: Limit = Limit::power_of_two(4, 32_768);
+/// Pairs of queues.
+pub const QUEUES: Limit = Limit::range(1, MAX_QUEUE_PAIRS as i64);
 /// Bytes in a packet: the least IPv4 asks for, the most a TAP takes.
 pub const MTU: Limit = Limit::range(68, 65_521);
 /// Buffers in a pool.

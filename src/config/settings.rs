@@ -1,6 +1,6 @@
 //! Settings as somebody gave them, each of which may be left open.
 
-use super::limits::{self, Limit, MTU, RING_SIZE};
+use super::limits::{self, Limit, MTU, QUEUES, RING_SIZE};
 use super::{Buffers, Feature, Offload, RestartSettings, RunConfig};
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
 
@@ -36,6 +36,7 @@ settings! {
         force: Option<bool>,
         rx_ring: Option<i64>,
         tx_ring: Option<i64>,
+        queues: Option<i64>,
         mtu: Option<i64>,
         mac: Option<MacAddress>,
         offload: OffloadSettings,
@@ -82,6 +83,7 @@ impl Settings {
             force: self.force.unwrap_or(false),
             rx_ring: narrow(self.rx_ring),
             tx_ring: narrow(self.tx_ring),
+            queues: narrow(self.queues),
             mtu: narrow(self.mtu),
             mac: self.mac,
             offload: self.offload.into(),
@@ -97,6 +99,7 @@ impl Settings {
         let mut numbers = vec![
             ("rx_ring", self.rx_ring, RING_SIZE),
             ("tx_ring", self.tx_ring, RING_SIZE),
+            ("queues", self.queues, QUEUES),
             ("mtu", self.mtu, MTU),
             (
                 "buffers.rx_count",

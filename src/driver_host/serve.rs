@@ -73,7 +73,7 @@ impl Service {
         match self.start(interface) {
             Ok(mut run) => {
                 let served = run.serve();
-                // However it ended: the next host is about to begin.
+                // However this ends: that a host goes says nothing of the carrier.
                 run.leaving.begin();
                 served
             }
@@ -316,6 +316,7 @@ fn filter_of(interface: &Interface) -> ReceiveFilter {
 
 fn report(driver: &Driver) -> Report {
     let (info, config) = (driver.info(), driver.config());
+    let pairs = u32::from(info.queue_pairs);
     Report {
         link_up: config.link_up,
         speed: config.speed,
@@ -323,6 +324,7 @@ fn report(driver: &Driver) -> Report {
         mac: driver.mac(),
         device_mtu: info.mtu(),
         mtu: driver.mtu(),
+        queue_pairs: info.queue_pairs,
         rx_ring: info.rx_ring.get(),
         tx_ring: info.tx_ring.get(),
         offered: info.offered.0,
@@ -330,8 +332,8 @@ fn report(driver: &Driver) -> Report {
         pinned_bytes: info.pinned_bytes as u64,
         pool_bytes: driver.pool_bytes() as u64,
         resets: driver.resets(),
-        rx_at_stake: u32::from(info.rx_ring.get()) + SYSTEM_RX_RING,
-        tx_at_stake: u32::from(info.tx_ring.get()) + SYSTEM_TX_RING,
+        rx_at_stake: pairs * (u32::from(info.rx_ring.get()) + SYSTEM_RX_RING),
+        tx_at_stake: pairs * (u32::from(info.tx_ring.get()) + SYSTEM_TX_RING),
     }
 }
 

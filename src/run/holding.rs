@@ -14,6 +14,7 @@ use virtio::transport::vfio::{Held, Kept, VfioParts};
 use virtio::transport::{LentMemory, TransportError};
 use vmm_sys_util::eventfd::EventFd;
 
+use crate::card::MAX_QUEUE_PAIRS;
 use crate::channel::DeviceSetup;
 
 /// What is told of a device to another program; its descriptors come beside it.
@@ -52,7 +53,7 @@ impl HeldState {
 }
 
 /// Interrupts a driver has use for: configuration, and one a queue.
-const VECTORS: u16 = 3;
+const VECTORS: u16 = 1 + 2 * MAX_QUEUE_PAIRS;
 /// The most memory that a host may ask for.
 const MAX_MEMORY: usize = 1 << 30;
 

@@ -1,14 +1,22 @@
 //! The interface that a run gives: made, dressed in what the old one had, and watched.
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use log::warn;
 use netadapter_shim::os::tap::{Tap, TapConfig, TapError};
 
 use super::RunError;
+use crate::card::MAX_QUEUE_PAIRS;
 use crate::channel::Report;
 use crate::config::RunConfig;
 use crate::host::binding::Binding;
 use crate::host::interface::{Interfaces, Link};
-use crate::host::{IfName, MacAddress};
+use crate::host::{DeviceSpec, IfName, MacAddress};
+
+/// How long the driver host of a supervisor that was killed may take to be gone.
+const HOST_IS_DYING: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The way to the system.
 pub(super) struct Port {
@@ -22,15 +30,43 @@ impl Port {
     pub(super) fn open(config: &RunConfig, binding: Option<&Binding>) -> Result<Self, TapError> {
         let name = interface_name(config, binding);
         let kept = config.host.has_interface(&name);
-        let mut tap = Tap::open(&TapConfig {
+        let tap = TapConfig {
             attach: config.keep_interface,
+            queues: queues(config),
             ..TapConfig::new(name.as_str())
-        })?;
+        };
+        let mut tap = match config.keep_interface {
+            true => open_once_free(&tap)?,
+            false => Tap::open(&tap)?,
+        };
         if config.keep_interface {
             tap.set_persistent(true)?;
         }
         Ok(Self { tap, name, kept })
     }
+}
+
+/// A driver host dies with its supervisor, but not at once: for a moment it still has the interface.
+fn open_once_free(config: &TapConfig) -> Result<Tap, TapError> {
+    let deadline = Instant::now() + HOST_IS_DYING;
+    loop {
+        match Tap::open(config) {
+            Err(TapError::Busy { .. }) if Instant::now() < deadline => sleep(LOOK_AGAIN),
+            opened => return opened,
+        }
+    }
+}
+
+/// As many as were asked for, else one for each processor; of them, those are used that the device
+/// has pairs for. A back end may say that it has pairs which nobody there serves: of such, only one
+/// is used unasked.
+fn queues(config: &RunConfig) -> usize {
+    let unasked = || match config.device {
+        DeviceSpec::VhostUser(_) => 1,
+        _ => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let wish = config.queues.map_or_else(unasked, usize::from);
+    wish.clamp(1, MAX_QUEUE_PAIRS.into())
 }
 
 /// The name asked for, the old interface's, or a free one.

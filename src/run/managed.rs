@@ -43,7 +43,7 @@ impl Managed {
             return Ok(None);
         };
         let now = Instant::now();
-        Ok(Some(Self {
+        let mut managed = Self {
             notifier,
             store,
             leave: Signals::of(&[SIGUSR2])?,
@@ -53,7 +53,10 @@ impl Managed {
             kept_of: None,
             ready: false,
             status: String::new(),
-        }))
+        };
+        // One that takes over in place has what is left of the time that the one before was given.
+        managed.feed(now);
+        Ok(Some(managed))
     }
 
     fn say(&self, lines: &str) {
@@ -120,6 +123,8 @@ impl Manager {
         let Some(managed) = &mut self.0 else { return };
         let now = clock_gettime(ClockId::Monotonic);
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+        managed.feed_at = Instant::now();
+        managed.feed(managed.feed_at);
         managed.say(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
         managed.ready = false;
     }

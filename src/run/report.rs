@@ -104,7 +104,7 @@ impl StatusSource for Reporter {
             full_duplex: report.full_duplex,
             mtu: report.mtu,
             mac: MacAddress(report.mac.unwrap_or_default()),
-            queue_pairs: 1,
+            queue_pairs: report.queue_pairs,
             rx_ring: report.rx_ring,
             tx_ring: report.tx_ring,
             features: features.names(),

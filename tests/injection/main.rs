@@ -214,7 +214,7 @@ fn no_call_of_a_host_that_fails_keeps_a_back_end_from_being_driven() {
         sh("ip tuntap add dev far0 mode tap vnet_hdr; ip link set far0 up");
         let folder = tempfile::tempdir().expect("temporary folder");
         let (socket, log) = (folder.path().join("socket"), folder.path().join("log"));
-        let start = move || support::rig::start_device(&socket, &log);
+        let start = move || support::rig::start_device(&socket, &log, &[]);
         let bench = Bench::new(&format!("vhost-user:{}/socket", folder.path().display()));
         let device = BackEnd {
             process: RefCell::new(Some(start())),

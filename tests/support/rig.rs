@@ -122,7 +122,12 @@ impl Rig {
 
     pub(crate) fn start_device(&mut self) {
         let [socket, log] = ["device.sock", "device.log"].map(|name| self.machine.path(name));
-        self.device = Some(start_device(&socket, &log));
+        // As many pairs as umnet is to use.
+        let more = match self.options {
+            [.., "--queues", count] => &["--queues", count][..],
+            _ => &[],
+        };
+        self.device = Some(start_device(&socket, &log, more));
     }
 
     /// Starts umnet and waits until frames pass.
@@ -166,7 +171,16 @@ impl Rig {
         all["devices"].get(0).cloned().ok_or(answer.stdout)
     }
 
-    fn log(&self, name: &str) -> File {
+    /// A counter of one queue.
+    pub(crate) fn counter(&self, queue: &str, counter: &str) -> u64 {
+        let all = self.machine.umnet(&["stats", "--json"]).json();
+        let queues = all["devices"][0]["queues"].as_array().expect("queues");
+        let queue = queues.iter().find(|stats| stats["queue"] == queue);
+        let queue = queue.unwrap_or_else(|| panic!("no such queue: {all}"));
+        queue["counters"][counter].as_u64().expect("a counter")
+    }
+
+    pub(crate) fn log(&self, name: &str) -> File {
         append_to(&self.machine.path(name))
     }
 
@@ -234,11 +248,14 @@ fn append_to(path: &Path) -> File {
 }
 
 /// A device in front of the TAP `far0`, which listens at `socket`.
-pub(crate) fn start_device(socket: &Path, log: &Path) -> Process {
-    let arguments = format!(
+pub(crate) fn start_device(socket: &Path, log: &Path, more: &[&str]) -> Process {
+    let mut arguments = format!(
         "device\n--socket-path\n{}\n--tap\nfar0\n--log\nwarn",
         socket.display()
     );
+    for argument in more {
+        arguments += &format!("\n{argument}");
+    }
     let mut command = Command::new(std::env::current_exe().expect("a test knows its program"));
     command.args(["--exact", "device_process", "--ignored", "--nocapture"]);
     command.env(DEVICE, arguments).stdout(Stdio::null());

@@ -11,9 +11,11 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::net::config::says_possible_pairs;
 use crate::net::features::{self, FeatureRefusal, FeatureSet};
 use crate::net::{ConfigError, NetConfig};
 use crate::queue::Virtqueue;
+use crate::spec::net::feature::VIRTIO_NET_F_MQ;
 use crate::spec::status;
 use crate::transport::{Doorbell, Transport, TransportError};
 
@@ -246,6 +248,10 @@ fn negotiate(
     add_status(transport, status::ACKNOWLEDGE)?;
     add_status(transport, status::DRIVER)?;
     let offered = transport.read_device_features()?;
+    let wanted = match offered.has(VIRTIO_NET_F_MQ) && !says_possible_pairs(transport)? {
+        true => wanted.without(FeatureSet::of(&[VIRTIO_NET_F_MQ])),
+        false => wanted,
+    };
     let accepted = features::choose(offered, wanted, transport.is_behind_iommu())?;
     transport.write_driver_features(accepted)?;
     add_status(transport, status::FEATURES_OK)?;

@@ -4,11 +4,13 @@ pub mod config;
 pub mod ctrl;
 pub mod features;
 pub mod header;
+pub mod rss;
 
 pub use config::{ConfigError, NetConfig};
 pub use ctrl::{ControlQueue, CtrlError};
 pub use features::FeatureSet;
 pub use header::VirtioNetHdr;
+pub use rss::{RssConfig, RssLimits};
 
 /// § *Virtqueues*: the index of receive queue `pair`.
 pub const fn receive_queue(pair: u16) -> u16 {

@@ -61,6 +61,15 @@ pub trait Transport: Send {
     /// How many virtqueues the device has.
     fn read_queue_count(&mut self) -> Result<u16, TransportError>;
 
+    /// How many pairs of queues there are, where it is not for the configuration and the control
+    /// queue to say: the device then uses those that are enabled.
+    ///
+    /// # Errors
+    /// [`TransportError`] when the device does not tell.
+    fn read_pairs(&mut self) -> Result<Option<u16>, TransportError> {
+        Ok(None)
+    }
+
     /// The largest size of a queue, as the device says it, unchecked; 0: there is no such queue.
     fn read_max_queue_size(&mut self, queue: u16) -> Result<u16, TransportError>;
 

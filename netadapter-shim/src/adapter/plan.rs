@@ -65,7 +65,7 @@ impl Adapter {
             rx_alignment: rx.fragment_buffer_alignment,
             coverage: self.coverage(),
             pairs: self.pair_count(),
-            further_rx: self.rx_queue_count() - 1,
+            further_rx: self.rx_queue_count().saturating_sub(self.pair_count()),
             demux: self.demux(),
         })
     }
@@ -108,10 +108,10 @@ impl Adapter {
         wanted.min(most).clamp(1, MOST_RX_QUEUES)
     }
 
-    /// Queues of the port: one where queues are told apart here or by the
-    /// device, because the kernel tells frames apart in ways of its own.
+    /// Queues of the port: one where frames to send are told apart here, because
+    /// the kernel tells them apart in ways of its own.
     fn pair_count(&self) -> usize {
-        if self.settings.scaling().is_some() || self.settings.tx_demux.is_some() {
+        if self.settings.tx_demux.is_some() {
             return 1;
         }
         let tx = self
@@ -122,7 +122,8 @@ impl Adapter {
             .settings
             .rx
             .map_or(1, |caps| caps.maximum_number_of_queues);
-        let wanted = self.config.queue_pairs.min(tx).min(rx);
+        let spread = self.settings.scaling().map(|_| self.rx_queue_count());
+        let wanted = self.config.queue_pairs.min(tx).min(spread.unwrap_or(rx));
         wanted.min(self.port.max_queues()).max(1)
     }
 }

@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use crate::os::sched;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A fixed number of threads that take jobs one after the other.
@@ -26,16 +28,32 @@ impl Crew {
     /// # Errors
     /// The system has no more threads.
     pub fn new(count: usize, name: &str) -> io::Result<Self> {
+        Self::made(count, name, &[])
+    }
+
+    /// The same, but each thread stays on a processor, one after the other in turn. Where the
+    /// system does not say which there are, they stay free.
+    ///
+    /// # Errors
+    /// As [`Crew::new`].
+    pub fn pinned(count: usize, name: &str) -> io::Result<Self> {
+        Self::made(count, name, &sched::processors())
+    }
+
+    fn made(count: usize, name: &str, processors: &[usize]) -> io::Result<Self> {
         let (jobs, taken) = sync_channel::<Job>(count);
         let taken = Arc::new(Mutex::new(taken));
         let idle = Arc::new(AtomicUsize::new(count));
         let (ready, readiness) = sync_channel(count);
+        let mut in_turn = processors.iter().copied().cycle();
         for _ in 0..count {
             let (taken, idle, ready) = (Arc::clone(&taken), Arc::clone(&idle), ready.clone());
+            let processor = in_turn.next();
             thread::Builder::new()
                 .name(name.to_owned())
                 .spawn(move || {
                     warm_up();
+                    stay_on(processor);
                     let _ = ready.send(());
                     drop(ready);
                     work(&taken, &idle);
@@ -81,6 +99,15 @@ fn warm_up() {
     let _ = std::hash::RandomState::new();
 }
 
+/// What is not permitted is said and left.
+fn stay_on(processor: Option<usize>) {
+    if let Some(processor) = processor
+        && let Err(error) = sched::pin(processor)
+    {
+        log::warn!("cannot keep a thread on processor {processor}: {error}");
+    }
+}
+
 fn work(jobs: &Mutex<Receiver<Job>>, idle: &AtomicUsize) {
     loop {
         // Whoever panicked did so in a job, without the lock.
@@ -105,6 +132,28 @@ mod tests {
             assert!(start.elapsed() < Duration::from_secs(5), "{crew:?}");
             thread::yield_now();
         }
+    }
+
+    #[test]
+    fn pinned_threads_share_out_the_processors() {
+        let all = sched::processors();
+        let crew = Crew::pinned(all.len(), "test").unwrap();
+        let (sender, receiver) = channel();
+        let (hold, held) = channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        for _ in 0..all.len() {
+            let (sender, held) = (sender.clone(), Arc::clone(&held));
+            crew.run(move || {
+                sender.send(sched::processors()).unwrap();
+                // Nobody is done before all have begun.
+                let _ = held.lock().unwrap().recv();
+            })
+            .unwrap();
+        }
+        let mut used: Vec<_> = receiver.iter().take(all.len()).flatten().collect();
+        used.sort_unstable();
+        drop(hold);
+        assert_eq!(used, all);
     }
 
     #[test]

@@ -44,9 +44,55 @@ pub(crate) fn set_least_timer_slack() -> io::Result<()> {
     }
 }
 
+/// The processors that the calling thread may run on; none if the system does
+/// not tell.
+pub(crate) fn processors() -> Vec<usize> {
+    // SAFETY: all bytes zero is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the call writes a set of that size through a pointer to a live one;
+    // 0 names the calling thread.
+    let told = unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) };
+    // SAFETY: the macro looks at a bit of the set, and the numbers are below its
+    // size.
+    let has = |&processor: &usize| unsafe { libc::CPU_ISSET(processor, &set) };
+    let all = if told == 0 { libc::CPU_SETSIZE } else { 0 };
+    (0..all as usize).filter(has).collect()
+}
+
+/// Keeps the calling thread on one processor.
+///
+/// # Errors
+/// Whatever the operating system says, for instance of a processor that is not
+/// there.
+pub(crate) fn pin(processor: usize) -> io::Result<()> {
+    if processor >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: all bytes zero is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the macro sets a bit of the set, and the number is below its size.
+    unsafe { libc::CPU_SET(processor, &mut set) };
+    // SAFETY: the call reads a set of that size through a pointer to a live one;
+    // 0 names the calling thread.
+    match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pinned_thread_has_one_processor() {
+        let all = processors();
+        let last = *all.last().unwrap();
+        let pinned = std::thread::spawn(move || pin(last).map(|()| processors()));
+        assert_eq!(pinned.join().unwrap().unwrap(), [last]);
+        assert_eq!(processors(), all, "the others stay free");
+        assert!(pin(1 << 20).is_err());
+    }
 
     #[test]
     fn thread_is_batch_afterwards() {

@@ -77,8 +77,13 @@ impl Tap {
             });
         }
         let count = config.queues.max(1);
-        let open = |_| open_queue(&config.name, count > 1).map(Arc::new);
-        let queues: Result<Vec<_>, _> = (0..count).map(open).collect();
+        let queues = match open_queues(&config.name, count, count > 1) {
+            // It is there already, and stays as it was made: for several queues, or for one.
+            Err(TapError::Exists { .. }) if config.attach => {
+                open_queues(&config.name, 1, count == 1)
+            }
+            opened => opened,
+        };
         Self::configure(config.name.clone(), queues?)
     }
 
@@ -159,6 +164,23 @@ impl Tap {
         self.queues.iter().map(|queue| queue.as_fd())
     }
 
+    /// Has the interface use its first `count` queues only, at least one: it gives frames to the
+    /// others no more, and loses what waits in them. All stay open, to be used again.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
+    pub fn use_queues(&mut self, count: usize) -> Result<(), TapError> {
+        if self.queues.len() < 2 {
+            return Ok(());
+        }
+        for (index, queue) in self.queues.iter().enumerate() {
+            let used = index < count.max(1);
+            let set = sys::set_attached(queue, used);
+            set.map_err(|error| failed(&self.name, "choose its queues", error))?;
+        }
+        Ok(())
+    }
+
     /// UDP segmentation came with Linux 6.2; older kernels refuse its bits.
     fn probe_uso(&self) -> bool {
         let bits = TUN_F_CSUM | TUN_F_USO4 | TUN_F_USO6;
@@ -191,6 +213,11 @@ fn check_name(name: &str) -> Result<(), TapError> {
         });
     }
     Ok(())
+}
+
+fn open_queues(name: &str, count: usize, multi_queue: bool) -> Result<Vec<Arc<File>>, TapError> {
+    let open = |_| open_queue(name, multi_queue).map(Arc::new);
+    (0..count).map(open).collect()
 }
 
 fn open_queue(name: &str, multi_queue: bool) -> Result<File, TapError> {

@@ -190,6 +190,13 @@ impl Hosts {
             Ask::Connection => Ok((Answer::Done, vec![self.holding.connect()?.into()])),
             Ask::Carrier(up) => port(self.tap.set_link_state(up)),
             Ask::Offloads(offloads) => port(self.tap.set_tx_offloads(offloads.into())),
+            Ask::Queues(count) => {
+                let used = self
+                    .tap
+                    .use_queues(count)
+                    .map_err(|error| error.to_string());
+                used.map(|()| (Answer::Done, Vec::new()))
+            }
         }
     }
 

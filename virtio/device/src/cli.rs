@@ -27,6 +27,9 @@ struct Cli {
     /// The far end of the cable is this TAP interface; without it, frames come back as they went
     #[arg(long, value_name = "NAME")]
     tap: Option<String>,
+    /// Pairs of queues
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    queues: u16,
     /// Leave checksums and segmentation to the stacks at both ends
     #[arg(long)]
     no_offloads: bool,
@@ -91,14 +94,15 @@ fn model(
 ) -> Result<InProcessModel, TransportError> {
     let Some(lie) = cli.lie else {
         let (registers, device) = InProcess::new(config, link)?;
-        return Ok(InProcessModel::new(registers, device));
+        return Ok(InProcessModel::new(registers, device).with_pairs(cli.queues));
     };
     let (registers, device) = lie.device(config, link)?;
     if !lie.is_told_at_birth() {
         device.tell(lie);
     }
     log::warn!("this device lies: {} (§ {})", lie.rule, lie.section);
-    Ok(InProcessModel::new(registers, Device::clone(&device)))
+    let model = InProcessModel::new(registers, Device::clone(&device));
+    Ok(model.with_pairs(cli.queues))
 }
 
 const OFFLOADS: FeatureSet = FeatureSet::of(&[
@@ -119,7 +123,7 @@ const UDP_OFFLOADS: FeatureSet = FeatureSet::of(&[
 ]);
 
 fn config(cli: &Cli, has_uso: bool) -> DeviceConfig {
-    let mut config = device_config();
+    let mut config = device_config(cli.queues);
     if cli.no_offloads {
         config.offered = config.offered.without(OFFLOADS);
     }

@@ -81,19 +81,27 @@ pub trait Model {
     fn work(&mut self) -> bool;
 }
 
-/// What a device offers over vhost-user: the frames' part, and no control queue.
-pub fn device_config() -> DeviceConfig {
+/// What a device with so many pairs offers over vhost-user: the frames' part, and no control queue.
+pub fn device_config(pairs: u16) -> DeviceConfig {
     let front_ends = [
         VIRTIO_F_ACCESS_PLATFORM,
         VIRTIO_NET_F_CTRL_VQ,
         VIRTIO_NET_F_CTRL_RX,
         VIRTIO_NET_F_CTRL_MAC_ADDR,
+        VIRTIO_NET_F_RSS,
     ];
-    let default = DeviceConfig::default();
+    let of_several = match pairs {
+        1 => FeatureSet::of(&[VIRTIO_NET_F_MQ]),
+        _ => FeatureSet::EMPTY,
+    };
+    let default = DeviceConfig::default().with_pairs(pairs);
     DeviceConfig {
         name: "device".to_owned(),
-        offered: default.offered.without(FeatureSet::of(&front_ends)),
-        queue_sizes: vec![1024, 1024],
+        offered: default
+            .offered
+            .without(FeatureSet::of(&front_ends))
+            .without(of_several),
+        queue_sizes: vec![1024; 2 * usize::from(pairs)],
         behind_iommu: false,
         ..default
     }
@@ -103,6 +111,7 @@ pub fn device_config() -> DeviceConfig {
 pub struct InProcessModel {
     registers: InProcess,
     device: Device,
+    pairs: u16,
     doorbells: Vec<(u16, Box<dyn Doorbell>)>,
     /// What has been said of the driver's faults.
     told: usize,
@@ -117,9 +126,16 @@ impl InProcessModel {
         Self {
             registers,
             device,
+            pairs: 1,
             doorbells: Vec::new(),
             told: 0,
         }
+    }
+
+    /// The same with several pairs of queues, which the device must have been made with.
+    #[must_use]
+    pub fn with_pairs(self, pairs: u16) -> Self {
+        Self { pairs, ..self }
     }
 
     /// The device, to be asked or told to lie.
@@ -173,7 +189,7 @@ impl Model for InProcessModel {
     }
 
     fn queue_count(&self) -> u16 {
-        2 // receive and transmit; a control queue is the front end's business
+        2 * self.pairs // a control queue is the front end's business
     }
 
     fn read_config(&mut self, offset: usize, bytes: &mut [u8]) -> Result<(), TransportError> {
@@ -196,7 +212,9 @@ impl Model for InProcessModel {
         let registers = &mut self.registers;
         registers.write_status(0)?;
         registers.write_status(ACKNOWLEDGE | DRIVER)?;
-        registers.write_driver_features(features)?;
+        // Without a control queue the rings there are say which pairs are in use.
+        let several = FeatureSet::of(&[VIRTIO_NET_F_MQ]);
+        registers.write_driver_features(features.without(several))?;
         registers.write_status(ACKNOWLEDGE | DRIVER | FEATURES_OK)?;
         if registers.read_status()? & FEATURES_OK == 0 {
             return Err(self.unusable("these features are not agreed to"));

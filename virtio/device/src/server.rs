@@ -115,7 +115,7 @@ impl Server {
         match event {
             Event::Listener => self.accept(),
             Event::Socket => self.request(),
-            Event::Kick(queue) => self.session().model().kick(queue),
+            Event::Kick(queue) => self.session().kick(queue),
             // What arrived is seen by the work that follows; so is the wish to end.
             Event::Link | Event::Stop => {}
         }

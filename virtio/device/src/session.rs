@@ -1,8 +1,8 @@
 //! What one front end has said, until there is enough of it to start.
 //!
 //! The `vhost` crate reads the protocol; here its requests become calls of a [`Model`]. The device
-//! starts once every data queue has all its parts, and stops at the first question where a ring
-//! stands.
+//! starts at the first kick with the pairs that have all their parts by then, and stops at the first
+//! question where a ring stands.
 
 use std::fs::File;
 use std::io;
@@ -45,6 +45,8 @@ pub(crate) struct Session {
     /// Where rings stood when the device was stopped.
     positions: Vec<(u16, u16)>,
     running: bool,
+    /// A kick came that nothing was started for.
+    kicked: bool,
 }
 
 impl Session {
@@ -59,6 +61,7 @@ impl Session {
             queues,
             positions: Vec::new(),
             running: false,
+            kicked: false,
         }
     }
 
@@ -71,6 +74,7 @@ impl Session {
         self.stop();
         self.poller.remove_kicks(None);
         self.queues.fill(Parts::default());
+        self.kicked = false;
         self.memory.clear();
         self.accepted = 0;
         self.protocol = false;
@@ -115,19 +119,31 @@ impl Session {
         }))
     }
 
-    /// Starts the device once all its rings are known.
+    /// The driver rang for `queue`.
+    pub(crate) fn kick(&mut self, queue: u16) {
+        self.kicked |= !self.running;
+        if self.kicked
+            && let Err(error) = self.start_if_ready()
+        {
+            log::warn!("cannot start: {error}");
+        }
+        self.model.kick(queue);
+    }
+
+    /// Starts the device if the rings of a pair are known.
     fn start_if_ready(&mut self) -> Result<()> {
         let rings = (0..).zip(&self.queues);
         let rings = rings.map(|(queue, parts)| self.ring(queue, parts));
-        let Some(rings) = rings.collect::<Result<Option<Vec<Ring>>>>()? else {
-            return Ok(());
-        };
-        if self.running {
+        let rings = rings.collect::<Result<Vec<Option<Ring>>>>()?;
+        // The rings of a pair stand side by side.
+        let pairs = rings.chunks_exact(2).map_while(|pair| pair[0].zip(pair[1]));
+        let rings: Vec<Ring> = pairs.flat_map(|(rx, tx)| [rx, tx]).collect();
+        if rings.is_empty() {
             return Ok(());
         }
         let features = FeatureSet(self.accepted.into());
         self.model.start(features, &rings).map_err(refused)?;
-        self.running = true;
+        (self.running, self.kicked) = (true, false);
         log::info!("started with {features:?}");
         Ok(())
     }
@@ -240,10 +256,14 @@ impl VhostUserBackendReqHandlerMut for Session {
 
     fn set_vring_kick(&mut self, index: u8, fd: Option<File>) -> Result<()> {
         let kick = fd.ok_or(Error::InvalidOperation("rings are not polled here"))?;
-        self.parts(index.into())?.kick = true;
+        let parts = self.parts(index.into())?;
+        parts.kick = true;
+        // Refused here, where the front end hears of it: nobody answers the kick that starts a device.
+        for address in parts.addresses.into_iter().flatten() {
+            self.translate(address)?;
+        }
         let added = self.poller.add_kick(index.into(), kick);
-        added.map_err(Error::ReqHandlerError)?;
-        self.start_if_ready()
+        added.map_err(Error::ReqHandlerError)
     }
 
     fn set_vring_call(&mut self, index: u8, fd: Option<File>) -> Result<()> {
@@ -267,8 +287,9 @@ impl VhostUserBackendReqHandlerMut for Session {
         Ok(())
     }
 
+    /// Of a network device, pairs are counted.
     fn get_queue_num(&mut self) -> Result<u64> {
-        Ok(self.model.queue_count().into())
+        Ok(u64::from(self.model.queue_count() / 2))
     }
 
     fn set_vring_enable(&mut self, index: u32, enable: bool) -> Result<()> {
@@ -276,7 +297,10 @@ impl VhostUserBackendReqHandlerMut for Session {
         if !enable {
             self.stop();
         }
-        self.start_if_ready()
+        match self.kicked {
+            true => self.start_if_ready(),
+            false => Ok(()),
+        }
     }
 
     fn get_config(

@@ -32,7 +32,7 @@ impl Served {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sock");
-        let (registers, device) = InProcess::new(device_config(), Echo::default()).unwrap();
+        let (registers, device) = InProcess::new(device_config(1), Echo::default()).unwrap();
         let served = device.clone();
         let (tell, told) = mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -228,7 +228,7 @@ fn a_ring_outside_the_shared_memory_is_refused() {
 fn a_socket_left_behind_is_replaced_and_one_in_use_is_not() {
     let served = Served::start();
     let model = || {
-        let (registers, device) = InProcess::new(device_config(), Echo::default()).unwrap();
+        let (registers, device) = InProcess::new(device_config(1), Echo::default()).unwrap();
         Box::new(InProcessModel::new(registers, device))
     };
     assert!(Server::bind(&served.path(), model()).is_err());

@@ -1,7 +1,10 @@
 //! § *Device configuration layout* of a network device, read as a consistent whole.
 
-use crate::net::FeatureSet;
+use std::ops::RangeInclusive;
+
+use crate::net::{FeatureSet, RssLimits};
 use crate::spec::net::config::*;
+use crate::spec::net::ctrl::{MQ_VQ_PAIRS_MAX, MQ_VQ_PAIRS_MIN};
 use crate::spec::net::feature::*;
 use crate::transport::{Transport, TransportError};
 
@@ -10,6 +13,8 @@ const MAX_ATTEMPTS: u32 = 16;
 
 /// Smallest MTU that IPv4 allows (RFC 791), below which a device is not usable.
 pub const MIN_MTU: u16 = 68;
+
+const POSSIBLE_PAIRS: RangeInclusive<u16> = MQ_VQ_PAIRS_MIN..=MQ_VQ_PAIRS_MAX;
 
 /// What a device says of itself. A field is `None` when the feature for it is not agreed on,
 /// when the device has no such field, or when the value means nothing.
@@ -25,6 +30,10 @@ pub struct NetConfig {
     pub speed: Option<u32>,
     /// Whether the link carries both directions at once.
     pub full_duplex: Option<bool>,
+    /// Pairs of queues that there are.
+    pub max_pairs: Option<u16>,
+    /// What the device can do to spread received frames by a hash.
+    pub rss: Option<RssLimits>,
 }
 
 /// Why the configuration cannot be used.
@@ -44,6 +53,14 @@ pub enum ConfigError {
     MtuTooSmall {
         /// What the device says.
         mtu: u16,
+    },
+    /// The number of pairs is none that there can be, so that nobody knows which queue is which.
+    #[error(
+        "the device says that it has {pairs} queue pairs, where {MQ_VQ_PAIRS_MIN} to {MQ_VQ_PAIRS_MAX} are possible"
+    )]
+    Pairs {
+        /// What the device says.
+        pairs: u16,
     },
 }
 
@@ -85,6 +102,17 @@ impl NetConfig {
         let says_speed = has(VIRTIO_NET_F_SPEED_DUPLEX);
         let speed = if says_speed { field(t, SPEED)? } else { None };
         let duplex: Option<[u8; 1]> = if says_speed { field(t, DUPLEX)? } else { None };
+        let has_pairs = has(VIRTIO_NET_F_MQ) || has(VIRTIO_NET_F_RSS);
+        let max_pairs = if has_pairs {
+            field(t, MAX_VIRTQUEUE_PAIRS)?
+        } else {
+            None
+        };
+        let rss = if has(VIRTIO_NET_F_RSS) {
+            read_rss(t)?
+        } else {
+            None
+        };
         Ok(Self {
             mac: mac.filter(is_unicast),
             link_up: status.is_none_or(|s| u16::from_le_bytes(s) & S_LINK_UP != 0),
@@ -93,6 +121,8 @@ impl NetConfig {
                 .map(u32::from_le_bytes)
                 .filter(|&s| s <= i32::MAX as u32),
             full_duplex: duplex.and_then(|[d]| meaning_of_duplex(d)),
+            max_pairs: max_pairs.map(u16::from_le_bytes),
+            rss,
         })
     }
 
@@ -102,6 +132,24 @@ impl NetConfig {
             _ => Ok(self),
         }
     }
+
+    /// How many pairs of queues there are; a device that does not say has one.
+    ///
+    /// # Errors
+    /// [`ConfigError::Pairs`].
+    pub fn pairs(&self) -> Result<u16, ConfigError> {
+        match self.max_pairs.unwrap_or(1) {
+            pairs if POSSIBLE_PAIRS.contains(&pairs) => Ok(pairs),
+            pairs => Err(ConfigError::Pairs { pairs }),
+        }
+    }
+}
+
+/// Whether a device that offers several pairs says a number of them that there can be. Where it does
+/// not, nobody knows which queue is the control queue once that offer is taken.
+pub(crate) fn says_possible_pairs(t: &mut dyn Transport) -> Result<bool, TransportError> {
+    let pairs = field(t, MAX_VIRTQUEUE_PAIRS)?.map(u16::from_le_bytes);
+    Ok(pairs.is_none_or(|pairs| POSSIBLE_PAIRS.contains(&pairs)))
 }
 
 /// Reads one field; `None` when it lies beyond what the device has, whatever its features say.
@@ -115,6 +163,18 @@ fn field<const N: usize>(
     let mut bytes = [0; N];
     t.read_config(offset, &mut bytes)?;
     Ok(Some(bytes))
+}
+
+fn read_rss(t: &mut dyn Transport) -> Result<Option<RssLimits>, TransportError> {
+    let key: Option<[u8; 1]> = field(t, RSS_MAX_KEY_SIZE)?;
+    let table = field(t, RSS_MAX_INDIRECTION_TABLE_LENGTH)?;
+    let types = field(t, SUPPORTED_HASH_TYPES)?;
+    Ok(key
+        .zip(table)
+        .zip(types)
+        .and_then(|(([key], table), types)| {
+            RssLimits::usable(key, u16::from_le_bytes(table), u32::from_le_bytes(types))
+        }))
 }
 
 fn read_mac(t: &mut dyn Transport) -> Result<Option<[u8; 6]>, TransportError> {
@@ -152,6 +212,8 @@ mod tests {
         mtu: None,
         speed: None,
         full_duplex: None,
+        max_pairs: None,
+        rss: None,
     };
 
     #[test]
@@ -172,6 +234,18 @@ mod tests {
             .checked()
             .is_ok()
         );
+    }
+
+    #[test]
+    fn pairs_that_cannot_be_are_refused() {
+        let pairs = |max_pairs| NetConfig { max_pairs, ..BLANK }.pairs();
+        for good in [1, 2, 0x8000] {
+            assert_eq!(pairs(Some(good)).unwrap(), good);
+        }
+        for bad in [0, 0x8001, u16::MAX] {
+            assert!(pairs(Some(bad)).is_err(), "{bad}");
+        }
+        assert_eq!(pairs(None).unwrap(), 1);
     }
 
     #[test]

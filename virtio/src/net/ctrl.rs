@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::mem::{DmaSlice, OutOfRegion};
-use crate::net::FeatureSet;
+use crate::net::{FeatureSet, RssConfig};
 use crate::queue::{
     DeviceFault, Part, QueueSize, RingFeatures, RingLayout, SlotId, SlotLayout, Virtqueue,
 };
@@ -173,6 +173,24 @@ impl ControlQueue {
             data.extend(table.iter().flatten());
         }
         self.command(CLASS_MAC, MAC_TABLE_SET, &data)
+    }
+
+    /// Sets how many queue pairs are in use; which of them a frame is received on follows what
+    /// was sent last of the same flow (§ *Automatic receive steering in multiqueue mode*).
+    ///
+    /// # Errors
+    /// [`CtrlError`].
+    pub fn set_pairs(&mut self, pairs: u16) -> Result<(), CtrlError> {
+        self.command(CLASS_MQ, MQ_VQ_PAIRS_SET, &pairs.to_le_bytes())
+    }
+
+    /// Has received frames spread by a hash (§ *Setting RSS parameters*), in place of the
+    /// automatic steering.
+    ///
+    /// # Errors
+    /// [`CtrlError`].
+    pub fn set_rss(&mut self, rss: &RssConfig) -> Result<(), CtrlError> {
+        self.command(CLASS_MQ, MQ_RSS_CONFIG, &rss.to_bytes())
     }
 
     fn command(&mut self, class: u8, command: u8, data: &[u8]) -> Result<(), CtrlError> {

@@ -78,6 +78,12 @@ pub mod config {
     pub const SPEED: usize = 12;
     /// `u8 duplex`.
     pub const DUPLEX: usize = 16;
+    /// `u8 rss_max_key_size`.
+    pub const RSS_MAX_KEY_SIZE: usize = 17;
+    /// `le16 rss_max_indirection_table_length`.
+    pub const RSS_MAX_INDIRECTION_TABLE_LENGTH: usize = 18;
+    /// `le32 supported_hash_types`.
+    pub const SUPPORTED_HASH_TYPES: usize = 20;
     /// In `status`: the link is up.
     pub const S_LINK_UP: u16 = 1;
     /// In `status`: the device asks for gratuitous announcements.
@@ -126,6 +132,36 @@ pub mod ctrl {
     pub const MAC_TABLE_SET: u8 = 0;
     /// Set the device's own address.
     pub const MAC_ADDR_SET: u8 = 1;
+    /// Class: several queue pairs.
+    pub const CLASS_MQ: u8 = 4;
+    /// How many pairs are in use, steered automatically.
+    pub const MQ_VQ_PAIRS_SET: u8 = 0;
+    /// How received frames are spread by a hash.
+    pub const MQ_RSS_CONFIG: u8 = 1;
+    /// Fewest pairs (§ *Automatic receive steering in multiqueue mode*).
+    pub const MQ_VQ_PAIRS_MIN: u16 = 1;
+    /// Most pairs.
+    pub const MQ_VQ_PAIRS_MAX: u16 = 0x8000;
+}
+
+/// § *Supported/enabled hash types*: what of a received frame is hashed.
+pub mod hash {
+    /// Addresses of IPv4.
+    pub const TYPE_IPV4: u32 = 1 << 0;
+    /// Addresses and ports of TCP over IPv4.
+    pub const TYPE_TCPV4: u32 = 1 << 1;
+    /// Addresses and ports of UDP over IPv4.
+    pub const TYPE_UDPV4: u32 = 1 << 2;
+    /// Addresses of IPv6.
+    pub const TYPE_IPV6: u32 = 1 << 3;
+    /// Addresses and ports of TCP over IPv6.
+    pub const TYPE_TCPV6: u32 = 1 << 4;
+    /// Addresses and ports of UDP over IPv6.
+    pub const TYPE_UDPV6: u32 = 1 << 5;
+    /// All of these: those with home addresses of extension headers are left out.
+    pub const TYPES: u32 = 0x3f;
+    /// Bytes of a Toeplitz key, and the shortest that a device may want.
+    pub const KEY_SIZE: usize = 40;
 }
 
 /// Largest frame that the driver may be given without segmentation offloads: 1514 bytes and

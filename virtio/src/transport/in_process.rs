@@ -32,6 +32,7 @@ mod platform;
 mod receive;
 mod registers;
 mod ring;
+mod steer;
 
 pub use check::Violation;
 pub use conduct::{Answer, Conduct, Delivery, Honest, Interrupts, RingView};

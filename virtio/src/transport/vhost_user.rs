@@ -22,7 +22,10 @@
 //! A back end shares the events' flags, as it does with every front end: one that makes a kick
 //! blocking and fills its counter can hold the thread that rings, which is for a watchdog to see.
 //!
-//! Left out: packed rings, several pairs, migration, in-band notifications, IOMMU messages.
+//! A back end that has several pairs serves those whose rings it is given: there is no control queue,
+//! and nothing to be said over one.
+//!
+//! Left out: packed rings, migration, in-band notifications, IOMMU messages.
 
 mod features;
 mod memory;
@@ -96,13 +99,15 @@ pub struct VhostUser {
     started: Vec<u16>,
     config: ConfigCopy,
     events: [Option<Arc<EventFd>>; VECTORS as usize],
+    /// Pairs of queues that the back end has.
+    pairs: u16,
     /// Doorbells by queue: the same over resets, so that a reset makes no descriptors, and new
     /// ones for a new connection.
     kicks: BTreeMap<u16, Arc<OwnedFd>>,
 }
 
-/// One for configuration changes, one for each queue of a pair.
-const VECTORS: u16 = 3;
+/// One for configuration changes, one for each queue of as many pairs as a driver may want.
+const VECTORS: u16 = 1 + 2 * 8;
 
 /// A session, and who watches it.
 struct Connection {
@@ -179,7 +184,8 @@ impl VhostUser {
             memory: SharedMemory::default(),
             rings: Vec::new(),
             started: Vec::new(),
-            events: [None, None, None],
+            events: [const { None }; VECTORS as usize],
+            pairs: 1,
             kicks: BTreeMap::new(),
         }
     }

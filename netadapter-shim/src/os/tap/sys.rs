@@ -6,14 +6,16 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use vm_memory::VolatileSlice;
-use vmm_sys_util::ioctl::{ioctl_with_ref, ioctl_with_val};
-use vmm_sys_util::ioctl_iow_nr;
+use vmm_sys_util::ioctl::{ioctl_with_mut_ref, ioctl_with_ref, ioctl_with_val};
+use vmm_sys_util::{ioctl_ior_nr, ioctl_iow_nr};
 
 const TYPE: u32 = b'T' as u32;
 ioctl_iow_nr!(TUNSETIFF, TYPE, 202, libc::c_int);
 ioctl_iow_nr!(TUNSETPERSIST, TYPE, 203, libc::c_int);
 ioctl_iow_nr!(TUNSETOFFLOAD, TYPE, 208, libc::c_uint);
+ioctl_ior_nr!(TUNGETIFF, TYPE, 210, libc::c_uint);
 ioctl_iow_nr!(TUNSETVNETHDRSZ, TYPE, 216, libc::c_int);
+ioctl_iow_nr!(TUNSETQUEUE, TYPE, 217, libc::c_int);
 ioctl_iow_nr!(TUNSETVNETLE, TYPE, 220, libc::c_int);
 ioctl_iow_nr!(TUNSETCARRIER, TYPE, 226, libc::c_int);
 
@@ -21,6 +23,8 @@ const IFF_TAP: u16 = 0x0002;
 const IFF_NO_PI: u16 = 0x1000;
 const IFF_VNET_HDR: u16 = 0x4000;
 const IFF_MULTI_QUEUE: u16 = 0x0100;
+const IFF_ATTACH_QUEUE: u16 = 0x0200;
+const IFF_DETACH_QUEUE: u16 = 0x0400;
 
 /// `struct ifreq`, as far as TUNSETIFF uses it.
 #[repr(C)]
@@ -38,11 +42,8 @@ pub(super) const NAME_LENGTH: usize = 15;
 /// Creates the interface, or attaches to it, as a TAP with virtio headers.
 /// `name` has at most [`NAME_LENGTH`] bytes; more are cut.
 pub(super) fn set_interface(file: &File, name: &str, multi_queue: bool) -> io::Result<()> {
-    let mut request = InterfaceRequest {
-        name: [0; 16],
-        flags: IFF_TAP | IFF_NO_PI | IFF_VNET_HDR,
-        rest: [0; 22],
-    };
+    let mut request = blank();
+    request.flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
     if multi_queue {
         request.flags |= IFF_MULTI_QUEUE;
     }
@@ -52,6 +53,38 @@ pub(super) fn set_interface(file: &File, name: &str, multi_queue: bool) -> io::R
     // SAFETY: TUNSETIFF reads and writes one ifreq, whose size is asserted
     // above, and the reference is to a live one.
     check(unsafe { ioctl_with_ref(file, TUNSETIFF(), &request) })
+}
+
+/// Whether the interface gives frames to this queue of it, of several.
+pub(super) fn set_attached(file: &File, attached: bool) -> io::Result<()> {
+    let mut request = blank();
+    if is_attached(file)? == attached {
+        return Ok(());
+    }
+    request.flags = if attached {
+        IFF_ATTACH_QUEUE
+    } else {
+        IFF_DETACH_QUEUE
+    };
+    // SAFETY: TUNSETQUEUE reads one ifreq, whose size is asserted above, and the
+    // reference is to a live one.
+    check(unsafe { ioctl_with_ref(file, TUNSETQUEUE(), &request) })
+}
+
+fn is_attached(file: &File) -> io::Result<bool> {
+    let mut request = blank();
+    // SAFETY: TUNGETIFF writes one ifreq, whose size is asserted above, and the
+    // reference is to a live one.
+    check(unsafe { ioctl_with_mut_ref(file, TUNGETIFF(), &mut request) })?;
+    Ok(request.flags & IFF_DETACH_QUEUE == 0)
+}
+
+fn blank() -> InterfaceRequest {
+    InterfaceRequest {
+        name: [0; 16],
+        flags: 0,
+        rest: [0; 22],
+    }
 }
 
 /// Length of the virtio header in front of every frame.

@@ -124,6 +124,22 @@ pub(super) const LIES: &[Lie] = &[
         }),
     ),
     lie(
+        "max-pairs-change-at-reset",
+        CONFIG,
+        "max_virtqueue_pairs is the same after a reset, and the control queue where it was",
+        Refuse,
+        Layer::Driver,
+        Act::Reset(|c| c.max_pairs = 3),
+    ),
+    lie(
+        "max-pairs-change",
+        CONFIG,
+        "max_virtqueue_pairs does not change",
+        Ignore,
+        Layer::Driver,
+        Act::Change(|c| c.max_pairs = 0),
+    ),
+    lie(
         "mtu-changes",
         CONFIG,
         "mtu does not change",

@@ -106,6 +106,16 @@ pub(super) const LIES: &[Lie] = &[
             c.offered = c.offered.with(VIRTIO_NET_F_MQ);
         },
     ),
+    made(
+        "max-pairs-beyond-queues",
+        VQ_CONFIG,
+        "num_queues covers all pairs and the control queue",
+        Refuse,
+        |c| {
+            c.max_pairs = 4;
+            c.offered = c.offered.with(VIRTIO_NET_F_MQ);
+        },
+    ),
     // Features.
     made(
         "version-1-missing",

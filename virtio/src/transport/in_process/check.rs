@@ -177,19 +177,23 @@ pub(super) fn may_coalesce(gso_type: u8, accepted: FeatureSet, frame: &[u8]) -> 
 }
 
 /// What the network header of a frame says.
-struct Network<'a> {
-    v6: bool,
-    protocol: u8,
+pub(super) struct Network<'a> {
+    pub(super) v6: bool,
+    pub(super) protocol: u8,
+    /// Part of a packet, so that what follows is no transport header.
+    pub(super) fragment: bool,
     /// Where the transport header begins.
-    transport: usize,
+    pub(super) transport: usize,
     /// Both addresses, source first.
-    addresses: &'a [u8],
+    pub(super) addresses: &'a [u8],
 }
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+/// Of the fragment word of IPv4: more follow, or how many bytes came before.
+const FRAGMENT: u16 = 0x3fff;
 
-fn network_of(frame: &[u8]) -> Option<Network<'_>> {
+pub(super) fn network_of(frame: &[u8]) -> Option<Network<'_>> {
     let mut at = 12;
     while frame.get(at..at + 2)? == [0x81, 0x00] {
         at += 4;
@@ -199,12 +203,14 @@ fn network_of(frame: &[u8]) -> Option<Network<'_>> {
         [0x08, 0x00] => Some(Network {
             v6: false,
             protocol: *frame.get(ip + 9)?,
+            fragment: u16::from_be_bytes([frame[ip + 6], frame[ip + 7]]) & FRAGMENT != 0,
             transport: ip + usize::from(frame[ip] & 15) * 4,
             addresses: frame.get(ip + 12..ip + 20)?,
         }),
         [0x86, 0xdd] => Some(Network {
             v6: true,
             protocol: *frame.get(ip + 6)?,
+            fragment: false,
             transport: ip + 40,
             addresses: frame.get(ip + 8..ip + 40)?,
         }),

@@ -3,8 +3,8 @@
 use crate::net::FeatureSet;
 use crate::net::features::all_known;
 use crate::spec::feature::VIRTIO_F_RING_PACKED;
-use crate::spec::net::config;
-use crate::spec::net::feature::{VIRTIO_NET_F_MQ, VIRTIO_NET_F_RSS};
+use crate::spec::net::feature::{VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_MQ, VIRTIO_NET_F_RSS};
+use crate::spec::net::{config, hash};
 
 /// An in-process device before it exists. Nothing is checked: a device may be made wrong.
 #[derive(Clone, Debug)]
@@ -19,6 +19,12 @@ pub struct DeviceConfig {
     pub status: u16,
     /// `max_virtqueue_pairs`.
     pub max_pairs: u16,
+    /// `rss_max_key_size`.
+    pub rss_key_size: u8,
+    /// `rss_max_indirection_table_length`.
+    pub rss_table_len: u16,
+    /// `supported_hash_types`.
+    pub hash_types: u32,
     /// `mtu`.
     pub mtu: u16,
     /// `speed`, in Mbit/s.
@@ -54,6 +60,9 @@ impl Default for DeviceConfig {
             mac: [0x52, 0x54, 0x00, 0x12, 0x34, 0x56],
             status: config::S_LINK_UP,
             max_pairs: 1,
+            rss_key_size: hash::KEY_SIZE as u8,
+            rss_table_len: 128,
+            hash_types: hash::TYPES,
             mtu: 1500,
             speed: 10_000,
             duplex: 1,
@@ -77,6 +86,19 @@ impl DeviceConfig {
         }
     }
 
+    /// The same device with so many pairs of queues, each with an interrupt of its own.
+    #[must_use]
+    pub fn with_pairs(self, pairs: u16) -> Self {
+        let [rx, tx, ctrl] = [0, 1, 2].map(|queue| self.max_queue_size(queue));
+        let data = [rx, tx].repeat(pairs.into());
+        Self {
+            max_pairs: pairs,
+            queue_sizes: [&data[..], &[ctrl]].concat(),
+            vectors: 2 * pairs + 2,
+            ..self
+        }
+    }
+
     /// The configuration space as bytes.
     pub(super) fn bytes(&self) -> [u8; 24] {
         let mut bytes = [0; 24];
@@ -86,6 +108,10 @@ impl DeviceConfig {
         bytes[config::MTU..][..2].copy_from_slice(&self.mtu.to_le_bytes());
         bytes[config::SPEED..][..4].copy_from_slice(&self.speed.to_le_bytes());
         bytes[config::DUPLEX] = self.duplex;
+        bytes[config::RSS_MAX_KEY_SIZE] = self.rss_key_size;
+        bytes[config::RSS_MAX_INDIRECTION_TABLE_LENGTH..][..2]
+            .copy_from_slice(&self.rss_table_len.to_le_bytes());
+        bytes[config::SUPPORTED_HASH_TYPES..][..4].copy_from_slice(&self.hash_types.to_le_bytes());
         bytes
     }
 
@@ -107,7 +133,7 @@ impl DeviceConfig {
     pub(super) fn role(&self, index: u16, accepted: FeatureSet) -> Role {
         let control = self.pairs(accepted).saturating_mul(2);
         match index {
-            _ if index == control => Role::Control,
+            _ if index == control && accepted.has(VIRTIO_NET_F_CTRL_VQ) => Role::Control,
             _ if index.is_multiple_of(2) => Role::Receive,
             _ => Role::Transmit,
         }

@@ -1,9 +1,10 @@
 //! § *Control Virtqueue*, device side.
 
+use super::DeviceConfig;
 use super::check::Violations;
-use crate::net::FeatureSet;
-use crate::spec::net::ctrl;
+use crate::net::{FeatureSet, RssConfig};
 use crate::spec::net::feature::*;
+use crate::spec::net::{ctrl, hash};
 
 /// What the driver has told the device over the control queue. A reset clears it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub struct ControlState {
     pub multicast: Vec<[u8; 6]>,
     /// The address, if the driver has set one.
     pub mac: Option<[u8; 6]>,
+    /// Pairs in use, if the driver has set that.
+    pub pairs: Option<u16>,
+    /// How received frames are spread, if not automatically.
+    pub rss: Option<RssConfig>,
 }
 
 impl ControlState {
@@ -26,6 +31,7 @@ impl ControlState {
         &mut self,
         command: &[u8],
         accepted: FeatureSet,
+        config: &DeviceConfig,
         violations: &mut Violations,
     ) -> u8 {
         let done = match command {
@@ -41,6 +47,12 @@ impl ControlState {
                 if accepted.has(VIRTIO_NET_F_CTRL_MAC_ADDR) =>
             {
                 self.set_mac(data)
+            }
+            [ctrl::CLASS_MQ, ctrl::MQ_VQ_PAIRS_SET, data @ ..] if accepted.has(VIRTIO_NET_F_MQ) => {
+                self.set_pairs(data, config.max_pairs)
+            }
+            [ctrl::CLASS_MQ, ctrl::MQ_RSS_CONFIG, data @ ..] if accepted.has(VIRTIO_NET_F_RSS) => {
+                self.set_rss(data, config)
             }
             _ => None,
         };
@@ -79,6 +91,34 @@ impl ControlState {
         Some(())
     }
 
+    /// The last of the commands about pairs holds.
+    fn set_pairs(&mut self, data: &[u8], most: u16) -> Option<()> {
+        let pairs = u16::from_le_bytes(data.try_into().ok()?);
+        (ctrl::MQ_VQ_PAIRS_MIN..=most)
+            .contains(&pairs)
+            .then_some(())?;
+        (self.pairs, self.rss) = (Some(pairs), None);
+        Some(())
+    }
+
+    fn set_rss(&mut self, data: &[u8], config: &DeviceConfig) -> Option<()> {
+        let (rss, key_len) = read_rss(data)?;
+        let sound = key_len <= config.rss_key_size
+            && rss.table.len() <= usize::from(config.rss_table_len)
+            && rss.hash_types & !config.hash_types == 0
+            && (1..=config.max_pairs).contains(&rss.transmit_queues)
+            && rss
+                .table
+                .iter()
+                .chain([&rss.unclassified])
+                .all(|&pair| pair < config.max_pairs);
+        sound.then_some(())?;
+        let received = rss.table.iter().chain([&rss.unclassified]).max()?;
+        self.pairs = Some(rss.transmit_queues.max(received + 1));
+        self.rss = Some(rss);
+        Some(())
+    }
+
     /// Whether a frame passes the filters of a device whose address is `mac`.
     pub(super) fn passes(&self, frame: &[u8], mac: [u8; 6]) -> bool {
         let Some(destination) = frame.first_chunk::<6>() else {
@@ -93,6 +133,36 @@ impl ControlState {
             || listed
             || (multicast && self.all_multicast)
     }
+}
+
+/// A `virtio_net_rss_config`, and the length of its key, which a shorter one ends with zeros.
+fn read_rss(data: &[u8]) -> Option<(RssConfig, u8)> {
+    let (types, rest) = data.split_first_chunk::<4>()?;
+    let (mask, rest) = word(rest)?;
+    let (unclassified, rest) = word(rest)?;
+    let entries = usize::from(mask) + 1;
+    let (table, rest) = rest.split_at_checked(2 * entries)?;
+    let (transmit_queues, rest) = word(rest)?;
+    let (&key_len, bytes) = rest.split_first()?;
+    let whole = entries.is_power_of_two() && bytes.len() == usize::from(key_len);
+    let mut key = [0; hash::KEY_SIZE];
+    key.get_mut(..bytes.len())
+        .filter(|_| whole)?
+        .copy_from_slice(bytes);
+    let table = table.as_chunks::<2>().0.iter();
+    let rss = RssConfig {
+        hash_types: u32::from_le_bytes(*types),
+        table: table.map(|&entry| u16::from_le_bytes(entry)).collect(),
+        unclassified,
+        transmit_queues,
+        key,
+    };
+    Some((rss, key_len))
+}
+
+fn word(data: &[u8]) -> Option<(u16, &[u8])> {
+    let (word, rest) = data.split_first_chunk::<2>()?;
+    Some((u16::from_le_bytes(*word), rest))
 }
 
 /// A `virtio_net_ctrl_mac`: a count and as many addresses; what stands behind it too.
@@ -111,7 +181,8 @@ mod tests {
 
     fn run(state: &mut ControlState, accepted: FeatureSet, command: &[u8]) -> (u8, usize) {
         let mut violations = Violations::default();
-        let ack = state.execute(command, accepted, &mut violations);
+        let config = DeviceConfig::default().with_pairs(4);
+        let ack = state.execute(command, accepted, &config, &mut violations);
         (ack, violations.kept().len())
     }
 
@@ -133,6 +204,69 @@ mod tests {
         }
         let unicast_as_multicast = [1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 1];
         assert_eq!(run(&mut state, ALL, &unicast_as_multicast).0, ctrl::ACK_ERR);
+    }
+
+    #[test]
+    fn pairs_are_set_within_what_there_is() {
+        let several = FeatureSet::of(&[VIRTIO_NET_F_MQ]);
+        let mut state = ControlState::default();
+        for (pairs, ack) in [(4, ctrl::ACK_OK), (0, ctrl::ACK_ERR), (5, ctrl::ACK_ERR)] {
+            assert_eq!(
+                run(&mut state, several, &[4, 0, pairs, 0]).0,
+                ack,
+                "{pairs}"
+            );
+        }
+        assert_eq!(state.pairs, Some(4));
+        assert_eq!(run(&mut state, ALL, &[4, 0, 2, 0]).0, ctrl::ACK_ERR);
+        assert_eq!(run(&mut state, several, &[4, 0, 2]).0, ctrl::ACK_ERR);
+    }
+
+    fn rss(queues: u16) -> RssConfig {
+        RssConfig {
+            hash_types: hash::TYPE_TCPV4,
+            table: (0..128).map(|entry| entry % queues).collect(),
+            unclassified: 0,
+            transmit_queues: queues,
+            key: [7; hash::KEY_SIZE],
+        }
+    }
+
+    #[test]
+    fn what_is_spread_by_a_hash_is_taken_whole_or_not_at_all() {
+        let spread = FeatureSet::of(&[VIRTIO_NET_F_RSS]);
+        let command = |rss: &RssConfig| [&[4, 1][..], &rss.to_bytes()].concat();
+        let mut state = ControlState::default();
+        let good = command(&rss(4));
+        assert_eq!(run(&mut state, spread, &good), (ctrl::ACK_OK, 0));
+        assert_eq!((state.pairs, state.rss.as_ref()), (Some(4), Some(&rss(4))));
+        for len in 2..good.len() {
+            assert_eq!(
+                run(&mut state, spread, &good[..len]).0,
+                ctrl::ACK_ERR,
+                "{len}"
+            );
+        }
+        let mut wrong = [rss(5), rss(2), rss(2), rss(2), rss(2)];
+        wrong[1].table.extend(wrong[2].table.clone());
+        wrong[2].hash_types = 1 << 6;
+        wrong[3].unclassified = 4;
+        wrong[4].transmit_queues = 0;
+        for wrong in &wrong {
+            assert_eq!(run(&mut state, spread, &command(wrong)).0, ctrl::ACK_ERR);
+        }
+        assert_eq!(
+            run(&mut state, ALL, &good).0,
+            ctrl::ACK_ERR,
+            "not agreed on"
+        );
+        let back = FeatureSet::of(&[VIRTIO_NET_F_MQ]);
+        assert_eq!(run(&mut state, back, &[4, 0, 2, 0]).0, ctrl::ACK_OK);
+        assert_eq!(
+            (state.pairs, state.rss),
+            (Some(2), None),
+            "the last one holds"
+        );
     }
 
     #[test]

@@ -12,7 +12,9 @@ use super::nic::Traffic;
 use super::platform::Platform;
 use super::receive::Arriving;
 use super::ring::{Memory, Ring};
+use super::steer::Steering;
 use crate::net::FeatureSet;
+use crate::spec::net::feature::VIRTIO_NET_F_CTRL_VQ;
 use crate::transport::TransportError;
 
 /// All of the device that its lock protects.
@@ -27,7 +29,9 @@ pub(super) struct Core {
     pub(super) link: Box<dyn Link>,
     pub(super) control: ControlState,
     pub(super) traffic: Traffic,
-    pub(super) arriving: Arriving,
+    /// By pair, as far as there are receive queues.
+    pub(super) arriving: Vec<Arriving>,
+    pub(super) steering: Steering,
     pub(super) violations: Violations,
     pub(super) bells: Arc<Bells>,
     pub(super) conduct: Box<dyn Conduct>,
@@ -52,7 +56,8 @@ impl Core {
             link,
             control: ControlState::default(),
             traffic: Traffic::default(),
-            arriving: Arriving::default(),
+            arriving: Vec::new(),
+            steering: Steering::default(),
             violations: Violations::default(),
             bells,
             conduct,
@@ -63,11 +68,21 @@ impl Core {
     pub(super) fn reset(&mut self) {
         self.bells.set_live(false);
         self.rings.clear();
-        self.forget_arriving();
+        self.arriving.clear();
+        self.steering = Steering::default();
         self.status = 0;
         self.accepted = FeatureSet::EMPTY;
         self.control = ControlState::default();
         self.platform.config_vector = None;
+    }
+
+    /// Pairs that frames move on: as many as the driver has said, where it can say so; else all
+    /// that it has enabled.
+    pub(super) fn pairs_in_use(&self) -> u16 {
+        if self.accepted.has(VIRTIO_NET_F_CTRL_VQ) {
+            return self.control.pairs.unwrap_or(1);
+        }
+        (self.arriving.len() as u16).max(1)
     }
 
     /// Fails if the device plays the removed one.

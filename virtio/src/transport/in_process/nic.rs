@@ -31,6 +31,8 @@ pub struct Counters {
     pub rx_filtered: u64,
     /// Times the device found no receive buffer for a frame.
     pub rx_starved: u64,
+    /// Frames lost because too many wait for the same pair.
+    pub rx_overruns: u64,
     /// Commands carried out or refused.
     pub commands: u64,
     /// Interrupts raised.
@@ -155,6 +157,16 @@ impl Core {
             self.violations
                 .add(Violation::new("Packet Transmission", what));
         }
+        let (pair, pairs) = (self.rings[i].pair(), self.pairs_in_use());
+        let frame = &self.traffic.leaving;
+        self.violations.check(
+            pair >= pairs,
+            "Automatic receive steering in multiqueue mode",
+            || format!("a frame is sent on pair {pair}, and {pairs} are in use"),
+        );
+        if pairs > 1 {
+            self.steering.sent(frame.payload(), pair);
+        }
         self.link.send(frame);
         self.traffic.counters.tx_frames += 1;
         Ok(Some(0))
@@ -168,7 +180,7 @@ impl Core {
         }
         let ack = self
             .control
-            .execute(&command, self.accepted, &mut self.violations);
+            .execute(&command, self.accepted, &self.config, &mut self.violations);
         self.traffic.counters.commands += 1;
         let Some(part) = chain
             .clone()

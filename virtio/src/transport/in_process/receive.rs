@@ -1,5 +1,6 @@
 //! Frames for the driver: from the link, or from a lie, into its buffers.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use vm_memory::{Bytes, GuestAddress};
@@ -9,17 +10,31 @@ use super::conduct::Delivery;
 use super::core::Core;
 use super::nic::{BUDGET, dma_fault};
 use super::ring::{Chain, Memory, Ring};
+use super::{Frame, steer};
 use crate::net::VirtioNetHdr;
 use crate::spec::net::feature::*;
 
-/// The frame on its way to the driver.
+/// The frame on its way to the driver over one pair, and those behind it.
 #[derive(Debug, Default)]
 pub(super) struct Arriving {
+    /// What the link gave while another pair was served.
+    backlog: VecDeque<Frame>,
     delivery: Delivery,
     /// It waits for buffers.
     waiting: bool,
     /// The buffers it has got so far, each with what was written.
     filled: Vec<(u16, u32)>,
+}
+
+/// Frames that wait for a pair at most, beside the one on its way.
+const MAX_BACKLOG: usize = 1024;
+
+impl Arriving {
+    /// Takes the next frame of the backlog; whether there was one.
+    fn take_backlog(&mut self) -> bool {
+        let next = self.backlog.pop_front();
+        next.map(|frame| self.delivery.frame = frame).is_some()
+    }
 }
 
 /// Whether a frame fits into what the driver has given.
@@ -35,43 +50,84 @@ enum Fit<'m> {
 impl Core {
     /// Gives frames to the driver for as long as there are frames and buffers.
     pub(super) fn receive(&mut self, i: usize) -> Result<bool, Violation> {
-        // Frames arrive at the first pair: steering is not modelled.
-        if self.rings[i].index != 0 {
+        let pair = self.rings[i].pair();
+        if pair >= self.pairs_in_use() {
             return Ok(false);
         }
         let memory = Arc::clone(&self.memory);
-        let mut served = 0;
-        while served < BUDGET && !self.rings[i].starved && self.next_arriving() {
+        let (mut served, mut elsewhere) = (0, 0);
+        while served < BUDGET && !self.rings[i].starved && self.next_arriving(pair, &mut elsewhere)
+        {
             self.rings[i].disable_doorbell(&memory);
             if self.deliver(i, &memory)? {
-                self.arriving.waiting = false;
+                self.arriving[usize::from(pair)].waiting = false;
                 served += 1;
             } else if !self.rings[i].enable_doorbell(&memory) {
                 self.rings[i].starved = true;
                 self.traffic.counters.rx_starved += 1;
             }
         }
-        Ok(served > 0)
+        Ok(served + elsewhere > 0)
     }
 
-    /// Makes sure of a frame to deliver, if there is one that this driver can be given.
-    fn next_arriving(&mut self) -> bool {
-        if !self.arriving.waiting
+    /// Makes sure of a frame to deliver on `pair`, if there is one that this driver can be
+    /// given; `elsewhere` counts those that turned out to be for another.
+    fn next_arriving(&mut self, pair: u16, elsewhere: &mut usize) -> bool {
+        let k = usize::from(pair);
+        if !self.arriving[k].waiting
             && let Some(planted) = self.conduct.plant()
         {
-            self.arriving.delivery = planted;
-            self.arriving.waiting = true;
+            self.arriving[k].delivery = planted;
+            self.arriving[k].waiting = true;
         }
-        while !self.arriving.waiting && self.link.receive(&mut self.arriving.delivery.frame) {
-            self.arriving.delivery.be_honest();
-            self.arriving.waiting = self.prepare();
+        while !self.arriving[k].waiting && *elsewhere < BUDGET {
+            if !self.arriving[k].take_backlog() {
+                if !self.link.receive(&mut self.arriving[k].delivery.frame) {
+                    break;
+                }
+                let right = self.pair_for(k);
+                if right != pair {
+                    *elsewhere += 1;
+                    self.pass_on(k, right.into());
+                    continue;
+                }
+            }
+            self.arriving[k].delivery.be_honest();
+            self.arriving[k].waiting = self.prepare(k);
         }
-        self.arriving.waiting
+        self.arriving[k].waiting
     }
 
-    /// Fits the frame to what the driver accepted; whether it can be given to it.
-    fn prepare(&mut self) -> bool {
-        let (frame, accepted) = (&mut self.arriving.delivery.frame, self.accepted);
+    /// The pair that the frame which was got for pair `k` is for. One that is not there is not
+    /// believed to be.
+    fn pair_for(&self, k: usize) -> u16 {
+        let pairs = self.pairs_in_use();
+        if pairs == 1 {
+            return 0;
+        }
+        let frame = self.arriving[k].delivery.frame.payload();
+        let pair = match &self.control.rss {
+            Some(rss) => steer::scaled(rss, frame),
+            None => self.steering.pair_of(frame, pairs),
+        };
+        let there = usize::from(pair) < self.arriving.len();
+        if there { pair } else { 0 }
+    }
+
+    /// Gives the frame of pair `k` to pair `to`, if there is room.
+    fn pass_on(&mut self, k: usize, to: usize) {
+        let frame = std::mem::take(&mut self.arriving[k].delivery.frame);
+        let backlog = &mut self.arriving[to].backlog;
+        if backlog.len() < MAX_BACKLOG {
+            backlog.push_back(frame);
+        } else {
+            self.traffic.counters.rx_overruns += 1;
+        }
+    }
+
+    /// Fits the frame of pair `k` to what the driver accepted; whether it can be given to it.
+    fn prepare(&mut self, k: usize) -> bool {
+        let (frame, accepted) = (&mut self.arriving[k].delivery.frame, self.accepted);
         let header = frame.header();
         if self.config.filters && !self.control.passes(frame.payload(), self.config.mac) {
             self.traffic.counters.rx_filtered += 1;
@@ -105,9 +161,11 @@ impl Core {
     fn fill<'m>(&mut self, i: usize, memory: &'m Memory) -> Result<Fit<'m>, Violation> {
         let mergeable = self.accepted.has(VIRTIO_NET_F_MRG_RXBUF);
         let least = self.least_buffer();
-        let (ring, filled) = (&mut self.rings[i], &mut self.arriving.filled);
+        let ring = &mut self.rings[i];
+        let arriving = &mut self.arriving[usize::from(ring.pair())];
+        let (delivery, filled) = (&arriving.delivery, &mut arriving.filled);
         let most = if mergeable { ring.size() } else { 1 };
-        let mut rest = self.arriving.delivery.frame.as_bytes();
+        let mut rest = delivery.frame.as_bytes();
         let mut first = None;
         filled.clear();
         while filled.len() < usize::from(most) {
@@ -115,7 +173,7 @@ impl Core {
                 ring.put_back(filled.iter().rev().map(|&(id, _)| id));
                 return Ok(Fit::NotNow);
             };
-            let part = &rest[..rest.len().min(self.arriving.delivery.fill)];
+            let part = &rest[..rest.len().min(delivery.fill)];
             let len = scatter(ring, chain.clone(), part, least)?;
             filled.push((chain.id(), len as u32));
             let first = first.get_or_insert(chain);
@@ -130,8 +188,9 @@ impl Core {
 
     /// Says how many buffers the frame has, and hands them over together.
     fn hand_over(&mut self, i: usize, memory: &Memory, first: Chain<'_>) -> Result<(), Violation> {
-        let filled = std::mem::take(&mut self.arriving.filled);
-        let delivery = &self.arriving.delivery;
+        let k = usize::from(self.rings[i].pair());
+        let filled = std::mem::take(&mut self.arriving[k].filled);
+        let delivery = &self.arriving[k].delivery;
         let header = VirtioNetHdr {
             num_buffers: delivery.num_buffers.unwrap_or(filled.len() as u16),
             ..delivery.frame.header()
@@ -143,7 +202,7 @@ impl Core {
         // Descriptors are the driver's again once their buffers are used.
         let begins = first.clone().next().map(|part| part.addr());
         self.complete(i, memory, &filled);
-        self.arriving.filled = filled;
+        self.arriving[k].filled = filled;
         if let Some(at) = begins {
             self.handed_over(i, memory, at);
         }
@@ -158,11 +217,6 @@ impl Core {
         conduct.handed_over(memory, at, &mut || {
             platform.fire(vector);
         });
-    }
-
-    /// Forgets a frame that waits.
-    pub(super) fn forget_arriving(&mut self) {
-        self.arriving.waiting = false;
     }
 
     /// § *Setting Up Receive Buffers*: how small a buffer may be.

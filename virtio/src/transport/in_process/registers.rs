@@ -1,8 +1,9 @@
 //! The device's registers: status, features, configuration, queues.
 
 use super::conduct::Interrupts;
-use super::config::DeviceConfig;
+use super::config::{DeviceConfig, Role};
 use super::core::Core;
+use super::receive::Arriving;
 use super::ring::Ring;
 use crate::net::FeatureSet;
 use crate::spec::feature::VIRTIO_F_VERSION_1;
@@ -171,13 +172,21 @@ impl Core {
         }
         let role = self.config.role(index, self.accepted);
         match Ring::new(setup, role, self.accepted.ring(), &self.memory) {
-            Ok(ring) => self.rings.push(ring),
+            Ok(ring) => self.take_ring(ring),
             Err(violation) => self.violations.add(violation),
         }
         if self.conduct.interrupts() == Interrupts::Early {
             self.raise(setup.vector);
         }
         Ok(())
+    }
+
+    fn take_ring(&mut self, ring: Ring) {
+        if ring.role == Role::Receive {
+            let pairs = self.arriving.len().max(usize::from(ring.pair()) + 1);
+            self.arriving.resize_with(pairs, Arriving::default);
+        }
+        self.rings.push(ring);
     }
 
     /// Changes the configuration and tells the driver.

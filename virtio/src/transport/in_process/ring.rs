@@ -128,6 +128,11 @@ impl Ring {
         })
     }
 
+    /// The pair that the queue is part of, if it is for frames.
+    pub(super) fn pair(&self) -> u16 {
+        self.index / 2
+    }
+
     /// Descriptors of the queue.
     pub(super) fn size(&self) -> u16 {
         self.size

@@ -1,7 +1,7 @@
 //! What a vhost-user back end may offer, and what of it means anything here.
 //!
 //! A back end moves frames; the rest of a virtio device is the front end's part. So bits for what
-//! there is not (a control queue, several pairs) are left out, and bits that name fields of the
+//! there is not (a control queue) or that the driver need not see (several pairs) are left out, and bits that name fields of the
 //! configuration count only where the back end has one to read.
 
 use crate::net::FeatureSet;

@@ -11,12 +11,9 @@ use super::{Kick, VECTORS, VhostUser};
 use crate::mem::{DmaRegion, DmaSlice, Iova};
 use crate::net::FeatureSet;
 use crate::spec::net::config::{MAC, S_LINK_UP, STATUS};
-use crate::spec::net::feature::VIRTIO_NET_F_MAC;
+use crate::spec::net::feature::{VIRTIO_NET_F_MAC, VIRTIO_NET_F_MQ};
 use crate::spec::status;
 use crate::transport::{Doorbell, QueueSetup, Transport, TransportError, memory_from};
-
-/// Queues of one pair.
-const QUEUES: u16 = 2;
 
 /// The configuration as it was last read, in one piece: a driver reads fields of this copy, and
 /// its generation changes when the copy does.
@@ -105,6 +102,7 @@ impl Transport for VhostUser {
         let session = self.session()?;
         let offered = session.read_features()?;
         let usable = usable(offered, session.protocol);
+        self.pairs = session.read_pairs()?;
         self.config.len = config_len(usable);
         Ok(match self.options.mac {
             Some(_) => usable.with(VIRTIO_NET_F_MAC),
@@ -113,9 +111,14 @@ impl Transport for VhostUser {
     }
 
     fn write_driver_features(&mut self, features: FeatureSet) -> Result<(), TransportError> {
+        // Of several pairs the driver need not know: those that it enables are used.
+        let pairs = match self.pairs {
+            1 => FeatureSet::EMPTY,
+            _ => FeatureSet::of(&[VIRTIO_NET_F_MQ]),
+        };
         let session = self.session()?;
         // What was added here means nothing to the back end. It offers 64 bits.
-        let accepted = features.0 as u64 & session.offered;
+        let accepted = (features.0 | pairs.0) as u64 & session.offered;
         session.set_features(accepted)
     }
 
@@ -172,11 +175,15 @@ impl Transport for VhostUser {
     }
 
     fn read_queue_count(&mut self) -> Result<u16, TransportError> {
-        Ok(QUEUES)
+        Ok(self.pairs.saturating_mul(2))
+    }
+
+    fn read_pairs(&mut self) -> Result<Option<u16>, TransportError> {
+        Ok(Some(self.pairs))
     }
 
     fn read_max_queue_size(&mut self, queue: u16) -> Result<u16, TransportError> {
-        Ok(if queue < QUEUES {
+        Ok(if queue / 2 < self.pairs {
             self.options.max_queue_size
         } else {
             0

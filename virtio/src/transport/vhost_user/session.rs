@@ -14,6 +14,8 @@ use super::memory::SharedMemory;
 use super::messages::{MessageFault, Reply, Request, RingAddresses};
 use super::socket::{Channel, ExchangeError};
 use crate::net::FeatureSet;
+use crate::spec::net::config::MAX_VIRTQUEUE_PAIRS;
+use crate::spec::net::feature::VIRTIO_NET_F_MQ;
 use crate::spec::vhost_user::F_PROTOCOL_FEATURES;
 use crate::transport::{QueueSetup, TransportError};
 
@@ -33,6 +35,8 @@ pub(super) struct Session {
     /// As the back end says them, with `F_PROTOCOL_FEATURES`.
     pub(super) offered: u64,
     pub(super) protocol: Protocol,
+    /// Pairs of queues that the back end may have, by its own count.
+    pub(super) queue_num: u64,
 }
 
 impl Session {
@@ -48,6 +52,7 @@ impl Session {
             channel,
             offered: 0,
             protocol: Protocol::default(),
+            queue_num: 1,
         };
         session.offered = session.ask("GET_FEATURES", &Request::GetFeatures)?;
         if session.has_protocol() {
@@ -82,12 +87,31 @@ impl Session {
         Ok(())
     }
 
-    /// Some count queues, some pairs of them: of either, there must be one.
+    /// Of a network device it is pairs that are counted; some back ends count queues all the same.
     fn check_queue_count(&mut self) -> Result<(), TransportError> {
-        match self.ask("GET_QUEUE_NUM", &Request::GetQueueNum)? {
+        self.queue_num = self.ask("GET_QUEUE_NUM", &Request::GetQueueNum)?;
+        match self.queue_num {
             0 => Err(self.unusable("the back end says that it has no queues".to_owned())),
             _ => Ok(()),
         }
+    }
+
+    /// How many pairs of queues the back end has: where it has a configuration, that has the last
+    /// word.
+    pub(super) fn read_pairs(&mut self) -> Result<u16, TransportError> {
+        if self.offered >> VIRTIO_NET_F_MQ & 1 == 0 {
+            return Ok(1);
+        }
+        let counted = u16::try_from(self.queue_num).unwrap_or(u16::MAX);
+        if !self.protocol.has_config() {
+            return Ok(counted);
+        }
+        let bytes = self.read_config(MAX_VIRTQUEUE_PAIRS + 2)?;
+        let told = bytes
+            .last_chunk()
+            .map_or(1, |word| u16::from_le_bytes(*word));
+        // No queue's index depends on it, so of a number that cannot be the best is made.
+        Ok(counted.min(told).max(1))
     }
 
     /// The connection, to be watched.

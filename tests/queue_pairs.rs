@@ -1,0 +1,218 @@
+//! The driver over a device with several pairs of queues, in one process.
+
+use std::time::{Duration, Instant};
+
+use netadapter_shim::PortOffloads;
+use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame, loopback};
+use umnet::card::CardError;
+use umnet::driver::{Driver, DriverConfig, DriverError};
+use virtio::net::FeatureSet;
+use virtio::spec::net::ctrl::ACK_ERR;
+use virtio::spec::net::feature::*;
+use virtio::transport::in_process::{
+    Answer, Conduct, Device, DeviceConfig, DeviceThread, Echo, Honest, InProcess, all_offered,
+};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAIRS: u16 = 4;
+/// Frames of each flow.
+const MANY: u64 = 300;
+
+/// A driver between a port with [`PAIRS`] queues and a device that sends every frame back.
+struct Rig {
+    driver: Driver,
+    seat: LoopbackSeat,
+    device: Device,
+    _thread: DeviceThread,
+}
+
+impl Rig {
+    fn new(config: DeviceConfig, conduct: impl Conduct + 'static) -> Self {
+        let (port, seat) = loopback(PAIRS.into(), PortOffloads::ALL).unwrap();
+        let (transport, device) =
+            InProcess::with_conduct(config, Echo::default(), conduct).unwrap();
+        let thread = device.run().unwrap();
+        let config = DriverConfig::default();
+        let driver = Driver::start(Box::new(transport), config, Box::new(port)).unwrap();
+        Self {
+            driver,
+            seat,
+            device,
+            _thread: thread,
+        }
+    }
+
+    /// Sends [`MANY`] frames of a flow of its own on each of `queues`, and waits for all of them.
+    fn echo(&self, queues: u16) {
+        for number in 0..MANY {
+            for queue in 0..queues {
+                let frame = datagram(queue);
+                while !self
+                    .seat
+                    .send_on(queue.into(), StackFrame::new(frame.clone()))
+                {
+                    std::thread::yield_now();
+                }
+            }
+            if number % 16 == 0 {
+                self.take_all();
+            }
+        }
+    }
+
+    fn take_all(&self) {
+        while self.seat.receive().is_some() {}
+    }
+
+    fn counter(&self, queue: &str, counter: &str) -> u64 {
+        let queues = self.driver.counters();
+        let queue = queues.iter().find(|stats| stats.queue == queue);
+        queue.expect("it is counted").counters[counter]
+    }
+
+    /// Waits until receive queue `pair` has had so many frames.
+    fn wait_received(&self, pair: u16, count: u64) {
+        let start = Instant::now();
+        while self.counter(&format!("rx{pair}"), "rx_packets") < count {
+            self.take_all();
+            let counters = self.driver.counters();
+            assert!(start.elapsed() < PATIENCE, "pair {pair}: {counters:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn assert_honest(&self) {
+        assert_eq!(self.device.violations(), []);
+    }
+}
+
+fn datagram(flow: u16) -> Vec<u8> {
+    let mut frame = vec![0; 60];
+    frame[..6].copy_from_slice(&DeviceConfig::default().mac);
+    frame[12..14].copy_from_slice(&[8, 0]);
+    frame[14] = 0x45;
+    frame[23] = 17;
+    frame[26..34].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
+    frame[34..36].copy_from_slice(&(1000 + flow).to_be_bytes());
+    frame
+}
+
+fn several() -> DeviceConfig {
+    DeviceConfig::default().with_pairs(PAIRS)
+}
+
+fn without_rss() -> DeviceConfig {
+    DeviceConfig {
+        offered: all_offered().without(FeatureSet::of(&[VIRTIO_NET_F_RSS])),
+        ..several()
+    }
+}
+
+#[test]
+fn answers_come_on_the_pair_of_their_question_also_after_a_reset() {
+    let mut rig = Rig::new(without_rss(), Honest);
+    assert_eq!(rig.driver.info().queue_pairs, PAIRS);
+    for round in 1..=2 {
+        rig.echo(PAIRS);
+        for pair in 0..PAIRS {
+            rig.wait_received(pair, round * MANY);
+            let sent = rig.counter(&format!("tx{pair}"), "tx_packets");
+            assert_eq!(sent, round * MANY);
+        }
+        let state = rig.device.control_state();
+        assert_eq!((state.pairs, state.rss), (Some(PAIRS), None));
+        rig.assert_honest();
+        rig.driver.recover().unwrap();
+    }
+    rig.driver.stop().unwrap();
+}
+
+#[test]
+fn a_device_with_receive_scaling_is_given_table_and_key_again_after_a_reset() {
+    let mut rig = Rig::new(several(), Honest);
+    let rss = rig.device.control_state().rss.expect("it was told to");
+    let spread: Vec<u16> = (0..128).map(|entry| entry % PAIRS).collect();
+    assert_eq!(rss.table, spread);
+    assert_eq!((rss.transmit_queues, rss.hash_types), (PAIRS, 0x3f));
+    assert!(rss.key.iter().any(|&byte| byte != 0));
+    rig.echo(PAIRS);
+    let total = || {
+        (0..PAIRS)
+            .map(|pair| rig.counter(&format!("rx{pair}"), "rx_packets"))
+            .sum::<u64>()
+    };
+    let start = Instant::now();
+    while total() < MANY * u64::from(PAIRS) {
+        rig.take_all();
+        assert!(start.elapsed() < PATIENCE, "{:?}", rig.driver.counters());
+    }
+    rig.assert_honest();
+    rig.driver.recover().unwrap();
+    assert_eq!(rig.device.control_state().rss, Some(rss));
+    rig.driver.stop().unwrap();
+}
+
+#[test]
+fn no_more_pairs_are_used_than_wanted_and_the_control_queue_stands_behind_all() {
+    let (port, _seat) = loopback(2, PortOffloads::ALL).unwrap();
+    let (transport, device) = InProcess::new(several(), Echo::default()).unwrap();
+    let _thread = device.run().unwrap();
+    let config = DriverConfig::default();
+    let driver = Driver::start(Box::new(transport), config, Box::new(port)).unwrap();
+    assert_eq!(driver.info().queue_pairs, 2);
+    assert_eq!(device.control_state().pairs, Some(2));
+    assert_eq!(device.violations(), []);
+}
+
+/// Says no to every command.
+struct Refusing;
+
+impl Conduct for Refusing {
+    fn answer(&self, _ack: u8) -> Answer {
+        Answer::Byte(ACK_ERR)
+    }
+}
+
+#[test]
+fn a_device_that_wants_one_pair_only_is_used_with_one() {
+    let mut rig = Rig::new(several(), Refusing);
+    assert_eq!(rig.driver.info().queue_pairs, 1);
+    rig.echo(1);
+    rig.wait_received(0, MANY);
+    rig.driver.stop().unwrap();
+}
+
+#[test]
+fn fewer_interrupts_than_queues_are_shared() {
+    for vectors in 1..=2 * PAIRS {
+        let config = DeviceConfig {
+            vectors,
+            ..without_rss()
+        };
+        let mut rig = Rig::new(config, Honest);
+        rig.echo(PAIRS);
+        (0..PAIRS).for_each(|pair| rig.wait_received(pair, MANY));
+        rig.assert_honest();
+        rig.driver.stop().unwrap();
+    }
+}
+
+#[test]
+fn a_device_that_comes_back_with_fewer_pairs_is_not_driven_with_them() {
+    let mut rig = Rig::new(without_rss(), Honest);
+    rig.device.change_config(|config| config.max_pairs = 2);
+    // The control queue is where it was, and the device says elsewhere.
+    let error = rig.driver.recover().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DriverError::Card(CardError::PairsChanged { before: 4, now: 2 })
+        ),
+        "{error}"
+    );
+    rig.device.change_config(|config| config.max_pairs = PAIRS);
+    rig.driver.recover().unwrap();
+    rig.echo(PAIRS);
+    rig.wait_received(PAIRS - 1, MANY);
+    rig.driver.stop().unwrap();
+}
