@@ -14,6 +14,7 @@
 #   make models       the races of queues and contexts in every order of steps
 #   make asan         the tests under AddressSanitizer; make tsan: ThreadSanitizer; both nightly
 #   make inject       the supervisor's and the hosts' system calls failed one at a time; needs strace
+#   make inject-vm    the supervisor's calls to a card, in a guest (CALL=name for some of them only)
 #   make hostile      another driver against every lie of virtio/hostile, as a table
 #   make crash-demo   a transfer for a minute while the driver is killed sixty times; no guest, root
 #   make kills        the driver host killed KILLS=n times (1000), it and its supervisor replaced
@@ -49,7 +50,7 @@ ifdef ACCEL
 export ACCEL
 endif
 
-.PHONY: help run test test-host test-vm kills-vm build static clients check images fuzz models asan tsan hostile kills soak crash-demo inject bench bench-dpdk bench-dpdk-vm instructions doc clean prepare ci
+.PHONY: help run test test-host test-vm kills-vm build static clients check images fuzz models asan tsan hostile kills soak crash-demo inject inject-vm bench bench-dpdk bench-dpdk-vm instructions doc clean prepare ci
 
 help:
 	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
@@ -151,6 +152,11 @@ inject: prepare
 	@rm -f target/tmp/injections-*
 	UMNET_INJECT="$(CALL)" $(CARGO) test --locked -p umnet --test injection -- --test-threads=1 no_call_of; \
 	code=$$?; cat target/tmp/injections-*; exit $$code
+
+inject-vm: CALL = all
+inject-vm: prepare static
+	@images/build
+	UMNET_INJECT="$(CALL)" $(CARGO) test --locked --release -p vm-test --test injection -- --ignored --nocapture
 
 hostile:
 	$(CARGO) run --locked -p virtio-hostile --example virtio_drivers

@@ -155,6 +155,7 @@ impl<'b> Ground<'b> {
     /// A host with these words for strace, from its first call to its last.
     fn play(&mut self, options: &[String]) -> Result<Outcome, String> {
         let (active, spare) = self.settle()?;
+        self.carrier_changes = carrier_changes();
         let _ = fs::remove_file(self.bench.path("trace"));
         fs::write(self.bench.path(ARMED), options.join(" ")).expect("a folder of ours");
         self.run.kill("KILL", spare);

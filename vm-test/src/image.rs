@@ -75,7 +75,7 @@ impl Image {
                 .map_err(Error::io(what()))?;
         }
         overlay.folder(APART).map_err(Error::io(what()))?;
-        for (name, bytes) in dynamic_umnet()? {
+        for (name, bytes) in dynamic_umnet()?.into_iter().chain(strace()?) {
             overlay
                 .file(&name, 0o755, &bytes)
                 .map_err(Error::io(what()))?;
@@ -95,7 +95,7 @@ pub(crate) fn umnet() -> Result<PathBuf> {
     static_binary("UMNET_BIN", "umnet")
 }
 
-/// Where the dynamically linked umnet lies in the guest, with its loader and its libraries: apart
+/// Where this machine's programs lie in the guest, with their loader and libraries: apart
 /// from the image's own, which are another distribution's.
 const APART: &str = "lib/umnet";
 
@@ -116,12 +116,27 @@ pub(crate) fn dynamic() -> Result<PathBuf> {
 
 /// The dynamically linked umnet as files of the guest, started by `umnet-dynamic`.
 fn dynamic_umnet() -> Result<Vec<(String, Vec<u8>)>> {
-    let Ok(program) = dynamic() else {
-        return Ok(Vec::new());
-    };
-    let mut files = vec![(format!("{APART}/umnet"), stripped(&program)?)];
+    match dynamic() {
+        Ok(program) => apart(&program, "umnet-dynamic"),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+/// This machine's strace, if it has one: for scenarios that fail system calls.
+fn strace() -> Result<Vec<(String, Vec<u8>)>> {
+    let program = Path::new("/usr/bin/strace");
+    match program.exists() {
+        true => apart(program, "strace"),
+        false => Ok(Vec::new()),
+    }
+}
+
+/// A program of this machine's with its libraries as files of the guest, started by `command`.
+fn apart(program: &Path, command: &str) -> Result<Vec<(String, Vec<u8>)>> {
+    let own = format!("{APART}/{command}.program");
+    let mut files = vec![(own.clone(), stripped(program)?)];
     let mut loader = None;
-    for library in libraries(&program)? {
+    for library in libraries(program)? {
         let name = library
             .file_name()
             .unwrap_or_default()
@@ -135,10 +150,9 @@ fn dynamic_umnet() -> Result<Vec<(String, Vec<u8>)>> {
         files.push((format!("{APART}/{name}"), bytes));
     }
     if let Some(loader) = loader {
-        let start = format!(
-            "#!/bin/sh\nexec /{APART}/{loader} --library-path /{APART} /{APART}/umnet \"$@\"\n"
-        );
-        files.push(("bin/umnet-dynamic".to_owned(), start.into_bytes()));
+        let start =
+            format!("#!/bin/sh\nexec /{APART}/{loader} --library-path /{APART} /{own} \"$@\"\n");
+        files.push((format!("bin/{command}"), start.into_bytes()));
     }
     Ok(files)
 }
