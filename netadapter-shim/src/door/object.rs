@@ -242,7 +242,6 @@ pub(crate) fn all() -> Vec<Handle> {
 }
 
 /// Whether the object exists and its deletion has not begun.
-#[cfg(test)]
 pub(crate) fn is_alive(handle: Handle) -> bool {
     find(handle).is_some_and(|object| object.state().stage == Stage::Alive)
 }
