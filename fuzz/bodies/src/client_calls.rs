@@ -44,16 +44,18 @@ struct Client {
     settle: unsafe extern "C" fn(),
     works: unsafe extern "C" fn() -> bool,
     forget: unsafe extern "C" fn(),
+    /// Where these are, for as long as the process.
+    _library: Library,
 }
 
 impl Client {
     fn open(path: &str) -> Self {
         // SAFETY: its initialisers are those of a client, which is about to run here anyway.
-        let library = Box::leak(Box::new(unsafe { Library::new(path) }.expect("compiled")));
+        let library = unsafe { Library::new(path) }.expect("compiled");
         /// A function of the library by its name, with the type that it is to have here.
         macro_rules! function {
             ($name:literal) => {
-                // SAFETY: declared with this type in client.cpp; the library stays.
+                // SAFETY: declared with this type in client.cpp; the library stays with it.
                 *unsafe { library.get($name) }.expect("exported")
             };
         }
@@ -64,6 +66,7 @@ impl Client {
             settle: function!(b"Settle"),
             works: function!(b"Works"),
             forget: function!(b"Forget"),
+            _library: library,
         }
     }
 
