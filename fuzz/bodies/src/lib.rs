@@ -8,6 +8,7 @@
 
 pub mod bring_up;
 pub mod capabilities;
+pub mod client_calls;
 pub mod config_file;
 pub mod config_space;
 pub mod control_queue;
@@ -26,6 +27,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("bring_up", bring_up::run),
     ("capabilities", capabilities::run),
+    ("client_calls", client_calls::run),
     ("config_file", config_file::run),
     ("config_space", config_space::run),
     ("control_queue", control_queue::run),

@@ -437,3 +437,9 @@ fn forget(client: &globals::Client) {
     globals::unbind(client);
     client_host::install(None);
 }
+
+/// What is in the table of objects, each by kind and handle. Once a client has been shut down, what
+/// is still there it has taken references to, and never gave them back.
+pub fn objects() -> Vec<String> {
+    object::all().iter().map(ToString::to_string).collect()
+}

@@ -233,8 +233,15 @@ pub(crate) fn children(handle: Handle, wanted: Kind) -> Vec<Handle> {
     all.filter(|child| kind(*child) == Some(wanted)).collect()
 }
 
+/// Every object there is, in the order of creation.
+pub(crate) fn all() -> Vec<Handle> {
+    let objects = OBJECTS.read().unwrap_or_else(PoisonError::into_inner);
+    let mut handles: Vec<Handle> = objects.keys().copied().collect();
+    handles.sort_unstable();
+    handles
+}
+
 /// Whether the object exists and its deletion has not begun.
-#[cfg(test)]
 pub(crate) fn is_alive(handle: Handle) -> bool {
     find(handle).is_some_and(|object| object.state().stage == Stage::Alive)
 }

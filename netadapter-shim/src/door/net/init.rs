@@ -115,7 +115,10 @@ pub(super) fn allocate(globals: Globals, device: Handle) -> usize {
         fault: None,
         used: false,
     };
-    inits().insert(number, init);
+    let mut all = inits();
+    // One that a client never freed goes with its device.
+    all.retain(|_, init| object::kind(init.device).is_some());
+    all.insert(number, init);
     number
 }
 
@@ -247,7 +250,8 @@ fn build(call: &str, init: Init, attributes: &object::Attributes) -> Result<Hand
     let disposed = Arc::clone(&object);
     object::on_dispose(handle, Box::new(move || adapter::dispose(&disposed)));
     if device::is_powered(init.device) {
-        adapter::io_start(&object)?;
+        // The client does not get the handle then.
+        adapter::io_start(&object).inspect_err(|_| object::abandon(handle))?;
     }
     Ok(handle)
 }

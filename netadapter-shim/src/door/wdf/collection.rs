@@ -50,6 +50,13 @@ impl Collection {
     }
 }
 
+/// It may have been deleted by another thread while it was added to.
+impl Drop for Collection {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 /// The collection behind a handle, or a breach.
 ///
 /// # Errors
@@ -80,6 +87,9 @@ extern "C" fn WdfCollectionAdd(_: Globals, collection: Handle, item: Handle) -> 
     status((|| {
         let found = checked(call, collection)?;
         object::checked_kind(call, item)?;
+        if !object::is_alive(collection) {
+            return Err(NtStatus::DELETE_PENDING);
+        }
         found.add(item);
         Ok(())
     })())
@@ -173,6 +183,20 @@ mod tests {
         WdfCollectionRemoveItem(null(), list, 1);
         assert_eq!(checked("test", list).unwrap().items(), [second]);
         assert!(recorded::take().is_empty());
+    }
+
+    #[test]
+    fn a_deleted_collection_takes_nothing_and_lets_go_of_what_came_too_late() {
+        let client = TestClient::new();
+        let (list, late) = (collection(&client), item());
+        object::reference(list);
+        object::delete(list);
+        let status = WdfCollectionAdd(null(), list, late);
+        assert_eq!(status, NtStatus::DELETE_PENDING);
+        checked("test", list).unwrap().add(late);
+        object::delete(late);
+        object::dereference(list);
+        assert_eq!(object::kind(late), None);
     }
 
     #[test]
