@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use libloading::Library;
 use netadapter_shim::abi::NetPacketFilterFlags;
-use netadapter_shim::door::client_host::{ClientHost, ConfigurationScope};
+use netadapter_shim::door::client_host::{ClientHost, ConfigurationScope, IoListener};
 use netadapter_shim::door::configuration_store::{
     ConfigurationStore, ConfigurationTable, ConfigurationValue as Value,
 };
@@ -112,12 +112,12 @@ impl ClientHost for Host {
         self.configuration.clone()
     }
 
-    fn io_socket(&self, device: usize) -> Option<PathBuf> {
-        Some(socket_of(device))
+    fn io_socket(&self, device: usize) -> io::Result<Option<IoListener>> {
+        IoListener::bind(&socket_of(device)).map(Some)
     }
 
-    fn control_socket(&self, device: usize) -> Option<PathBuf> {
-        Some(socket_of(MOST + device))
+    fn control_socket(&self, device: usize) -> io::Result<Option<IoListener>> {
+        IoListener::bind(&socket_of(MOST + device)).map(Some)
     }
 
     fn adapter_config(&self) -> AdapterConfig {
