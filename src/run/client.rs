@@ -160,12 +160,14 @@ impl Session {
     fn serve(&mut self) -> Result<(), ClientError> {
         loop {
             self.hosts.tick(Instant::now())?;
+            self.watch_seats()?;
+            self.look_around();
+            let flow = self.wait()?;
+            // Also what came just before the signal.
             for news in self.hosts.news() {
                 self.hear(news)?;
             }
-            self.watch_seats()?;
-            self.look_around();
-            if self.wait()? == Flow::End {
+            if flow == Flow::End {
                 return Ok(());
             }
         }
@@ -174,9 +176,10 @@ impl Session {
     fn wait(&mut self) -> Result<Flow, ClientError> {
         let until = self.hosts.deadline().into_iter().chain([self.look_at]);
         let ready = self.hosts.poller.wait(until.min());
+        let mut flow = Flow::On;
         for event in ready.map_err(events("wait for events"))? {
             match event {
-                Event::Signal => return Ok(Flow::End),
+                Event::Signal => flow = Flow::End,
                 Event::Order => self.obey(),
                 Event::Said(host) => self.hosts.said(host),
                 Event::Ended(host) => self.hosts.ended(host),
@@ -184,7 +187,7 @@ impl Session {
                 Event::Leave | Event::Link | Event::Removal => {}
             }
         }
-        Ok(Flow::On)
+        Ok(flow)
     }
 
     fn hear(&mut self, news: News) -> Result<(), ClientError> {
