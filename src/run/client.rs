@@ -162,12 +162,14 @@ impl Session {
     fn serve(&mut self) -> Result<(), ClientError> {
         loop {
             self.hosts.tick(Instant::now())?;
+            self.watch_seats()?;
+            self.look_around();
+            let flow = self.wait()?;
+            // Also what came just before the signal.
             for news in self.hosts.news() {
                 self.hear(news)?;
             }
-            self.watch_seats()?;
-            self.look_around();
-            if self.wait()? == Flow::End {
+            if flow == Flow::End {
                 return Ok(());
             }
         }
@@ -176,11 +178,7 @@ impl Session {
     fn wait(&mut self) -> Result<Flow, ClientError> {
         let until = self.hosts.deadline().into_iter().chain([self.look_at]);
         let ready = self.hosts.poller.wait(until.min());
-        let ready = ready.map_err(events("wait for events"))?;
-        if self.signals.have_come() {
-            return Ok(Flow::End);
-        }
-        for event in ready {
+        for event in ready.map_err(events("wait for events"))? {
             match event {
                 Event::Order => self.obey(),
                 Event::Said(host) => self.hosts.said(host),
@@ -189,7 +187,11 @@ impl Session {
                 Event::Signal | Event::Leave | Event::Link | Event::Removal => {}
             }
         }
-        Ok(Flow::On)
+        // After what came with it: the last words of a host count.
+        Ok(match self.signals.have_come() {
+            true => Flow::End,
+            false => Flow::On,
+        })
     }
 
     fn hear(&mut self, news: News) -> Result<(), ClientError> {

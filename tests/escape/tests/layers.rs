@@ -250,7 +250,7 @@ fn copy_for_all() -> Option<tempfile::TempDir> {
         folder.path().join("host"),
     )
     .ok()?;
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(folder.path(), open).ok()?;
     Some(folder)
 }
