@@ -258,9 +258,10 @@ impl ExecutionContext {
         self.call(Task::Stop(direction), patience)
     }
 
-    /// Whether the poll loop goes round: neither client is stuck in a callback.
-    pub(crate) fn pulse(&self, patience: Duration) -> Result<(), CallError> {
-        self.call(Task::Pulse, patience)
+    /// Asks whether the poll loop goes round, with neither client stuck in a callback; the answer
+    /// is waited for when several have been asked.
+    pub(crate) fn ask_pulse(&self) -> Result<Answer, CallError> {
+        self.ask(Task::Pulse)
     }
 
     /// Ends the poll loop and waits for it. A stuck one is left behind.
@@ -274,11 +275,24 @@ impl ExecutionContext {
     }
 
     fn call(&self, task: Task, patience: Duration) -> Result<(), CallError> {
+        self.ask(task)?.wait(patience)
+    }
+
+    fn ask(&self, task: Task) -> Result<Answer, CallError> {
         let (reply, answer) = sync_channel(1);
         let request = Request { task, reply };
         self.requests.send(request).map_err(|_| CallError::Gone)?;
         self.waker.notify();
-        match answer.recv_timeout(patience) {
+        Ok(Answer(answer))
+    }
+}
+
+/// What a context will say to what it was asked.
+pub(crate) struct Answer(Receiver<Reply>);
+
+impl Answer {
+    pub(crate) fn wait(self, patience: Duration) -> Result<(), CallError> {
+        match self.0.recv_timeout(patience) {
             Ok(answer) => answer.map_err(CallError::Refused),
             Err(RecvTimeoutError::Timeout) => Err(CallError::Stuck),
             Err(RecvTimeoutError::Disconnected) => Err(CallError::Gone),
