@@ -8,17 +8,23 @@
 #   make build        the workspace, and the static binaries that guests run
 #   make check        formatting, lints, docs
 #   make clients      the example client drivers in C and C++
-#   make images       the guests' kernels and file systems (Linux 6.1, and 6.12 for what needs newer)
+#   make images       the guests' kernels and file systems (Linux 6.1, 6.12 for what needs newer, and
+#                     one with systemd)
 #   make fuzz         all fuzz targets, MINUTES=n in all (default 9), one line each at the end; nightly
 #   make models       the races of queues and contexts in every order of steps
 #   make asan         the tests under AddressSanitizer; make tsan: ThreadSanitizer; both nightly
-#   make inject       the supervisor's system calls failed one at a time; needs strace
+#   make inject       the supervisor's and the hosts' system calls failed one at a time; needs strace
 #   make hostile      another driver against every lie of virtio/hostile, as a table
 #   make crash-demo   a transfer for a minute while the driver is killed sixty times; no guest, root
-#   make kills        the driver host killed KILLS=n times (1000) and hung HANGS=n times (100) in each
-#                     of two ways under load, then a crash loop; tables in target/report; root
+#   make kills        the driver host killed KILLS=n times (1000), it and its supervisor replaced
+#                     UPDATES=n times (50), hung HANGS=n times (100) in each of two ways, all under
+#                     load, then a crash loop; tables in target/report; root
+#   make soak         a kill every ten seconds for MINUTES=n (60) beside whatever else runs; root
 #   make kills-vm     the driver host killed KILLS=n times (100) in a guest, and an idle minute
 #   make bench        the driver against memcpy and another driver, no guest (ROUNDS=n)
+#   make bench-dpdk   the driver against DPDK's virtio-user on the same vhost-user back end (ROUNDS=n);
+#                     installs Debian's DPDK, two processors, best as root on a quiet machine
+#   make bench-dpdk-vm  the driver against DPDK's and the kernel's in one guest, without a TAP (ROUNDS=n)
 #   make instructions counts the instructions of a frame and writes them down for make test
 #   make doc          the API documentation
 #   make clean        removes what was built (not what was downloaded)
@@ -36,13 +42,14 @@ ROUNDS ?= 5
 MINUTES ?= 9
 KILLS ?= 1000
 HANGS ?= 100
+UPDATES ?= 50
 # Namespaces and interfaces are root's to make.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 ifdef ACCEL
 export ACCEL
 endif
 
-.PHONY: help run test test-host test-vm kills-vm build static clients check images fuzz models asan tsan hostile kills crash-demo inject bench instructions doc clean prepare ci
+.PHONY: help run test test-host test-vm kills-vm build static clients check images fuzz models asan tsan hostile kills soak crash-demo inject bench bench-dpdk bench-dpdk-vm instructions doc clean prepare ci
 
 help:
 	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
@@ -86,6 +93,7 @@ target/clients/%.so: $(EXAMPLES)/%.cpp $(HEADERS)
 images: prepare
 	images/build
 	KERNEL=6.12 images/build
+	KERNEL=systemd images/build
 
 run: prepare
 	@echo "== building umnet and the guest's programs"
@@ -137,9 +145,12 @@ tsan:
 	RUSTFLAGS="-Zsanitizer=thread" $(call SANITIZED,tsan,-Zbuild-std -p virtio --lib --test in_process)
 	RUSTFLAGS="-Zsanitizer=thread" $(call SANITIZED,tsan,-Zbuild-std -p virtio-hostile --lib --tests)
 
+# One at a time: each waits for deadlines that another one's load would spoil.
+inject: CALL = all
 inject: prepare
-	UMNET_INJECT_ALL=1 $(CARGO) test --locked -p umnet --test injection
-	@cat target/tmp/injections
+	@rm -f target/tmp/injections-*
+	UMNET_INJECT="$(CALL)" $(CARGO) test --locked -p umnet --test injection -- --test-threads=1 no_call_of; \
+	code=$$?; cat target/tmp/injections-*; exit $$code
 
 hostile:
 	$(CARGO) run --locked -p virtio-hostile --example virtio_drivers
@@ -149,13 +160,30 @@ kills-programs:
 	@$(CARGO) build --release --locked -p umnet -p vhost-user-net-device -p kills
 
 kills: kills-programs
-	$(AS_ROOT) target/release/kills all --kills $(KILLS) --hangs $(HANGS)
+	$(AS_ROOT) target/release/kills all --kills $(KILLS) --hangs $(HANGS) --updates $(UPDATES)
+
+soak: MINUTES = 60
+soak: kills-programs
+	$(AS_ROOT) target/release/kills soak --minutes $(MINUTES) --report target/report/soak
 
 crash-demo: kills-programs
 	@$(AS_ROOT) target/release/kills demo
 
 bench:
 	$(CARGO) bench --locked -p umnet --bench native -- $(ROUNDS)
+
+bench-dpdk bench-dpdk-vm: ROUNDS = 11
+bench-dpdk:
+	@vm-test/prepare dpdk
+	@$(CARGO) build --release --locked -p umnet -p bench-dpdk
+	target/release/bench-dpdk --rounds $(ROUNDS)
+
+bench-dpdk-vm:
+	@vm-test/prepare dpdk
+	@$(STATIC) -p umnet -p guest-runner
+	@$(CARGO) build --release --locked -p vm-test --bin bench-dpdk-vm
+	@images/build
+	setpriv --pdeathsig KILL target/release/bench-dpdk-vm --rounds $(ROUNDS)
 
 instructions: prepare
 	UMNET_WRITE_INSTRUCTIONS=1 $(CARGO) test --release --locked -p umnet --test instructions -- --nocapture

@@ -21,6 +21,7 @@ pub mod clock;
 pub mod compare;
 pub mod contender;
 pub mod device;
+pub mod drive;
 mod driver;
 pub mod frames;
 mod layer;
@@ -44,6 +45,7 @@ use crate::card::CardError;
 use crate::driver::DriverError;
 use crate::exit::{Exit, Explain};
 
+pub use circumstances::Circumstances;
 pub use measure::{Options, Rival, measure, once};
 
 /// Why something could not be measured.

@@ -210,7 +210,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         },
         Verb::Update(args) => update::update(&host, args),
         Verb::ClientFlags(args) => client_flags::client_flags(&args),
-        Verb::Bench(args) => bench::bench(args),
+        Verb::Bench(args) => bench::bench(&host, args),
         Verb::Selftest => {
             crate::selftest::run()?;
             Ok(Exit::Done)

@@ -29,6 +29,7 @@ pub mod recovery;
 pub mod run;
 pub mod rx_queue;
 pub mod selftest;
+mod signals;
 pub mod slots;
 pub mod stats;
 pub mod tx_queue;

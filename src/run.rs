@@ -17,6 +17,7 @@ mod host_process;
 mod hosts;
 mod interface;
 mod managed;
+mod moment;
 mod notify;
 mod orders;
 mod policy;
@@ -25,9 +26,8 @@ mod report;
 mod store;
 mod update;
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,6 +51,7 @@ pub(crate) use self::host_process::{REHEARSAL, RESUME, UNCAGED, VERB};
 use self::hosts::{HostSettings, Hosts, News};
 use self::interface::{Port, discard, dress, find, look_at};
 use self::managed::Manager;
+use self::moment::Moment;
 use self::orders::{Order, OrderBook, orders};
 use self::report::Reporter;
 use self::store::Store;
@@ -67,6 +68,7 @@ use crate::host::state::{DeviceLock, Purpose};
 use crate::host::watch::{LinkEvent, LinkWatch};
 use crate::host::{DeviceSpec, HostError, IfName};
 use crate::poller::Poller;
+use crate::signals::Signals;
 
 /// A run ended before its time.
 #[derive(Debug, Error)]
@@ -133,6 +135,7 @@ impl Explain for RunError {
                 ..
             } => Exit::EnvironmentLacks,
             Self::Tap(error) => tap_exit(error),
+            Self::Transport(error) => transport_exit(error),
             Self::Interrupted => Exit::Done,
             Self::CageTooNarrow(_) => Exit::EnvironmentLacks,
             _ => Exit::Failed,
@@ -170,13 +173,24 @@ fn tap_exit(error: &TapError) -> Exit {
     }
 }
 
-/// A socket that is readable once somebody wants the process to end.
-pub(crate) fn signals() -> io::Result<UnixStream> {
-    let (signals, sender) = UnixStream::pair()?;
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
+/// By the kind of what the system answered, as [`virtio::transport::vfio::VfioParts::open`] has it.
+fn transport_exit(error: &TransportError) -> Exit {
+    let TransportError::Io { source, .. } = error else {
+        return Exit::Failed;
+    };
+    match source.kind() {
+        // No interrupt remapping is told as a permission that is not given.
+        ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::NotFound => {
+            Exit::EnvironmentLacks
+        }
+        ErrorKind::ResourceBusy => Exit::Busy,
+        _ => Exit::Failed,
     }
-    Ok(signals)
+}
+
+/// Somebody wants the process to end.
+pub(crate) fn signals() -> io::Result<Signals> {
+    Signals::of(&[SIGINT, SIGTERM, SIGHUP])
 }
 
 /// How long a control thread may take to pass an answer on.
@@ -279,9 +293,11 @@ struct Session {
     keep_interface: bool,
     book: OrderBook,
     _server: Server,
-    _signals: UnixStream,
+    signals: Signals,
     lock: Option<DeviceLock>,
     manager: Manager,
+    /// When the run began, also if that was in another program.
+    began: Moment,
 }
 
 /// What a session is made of, once the device runs.
@@ -291,10 +307,11 @@ struct Running {
     ifname: IfName,
     /// The interface's.
     index: u32,
-    signals: UnixStream,
+    signals: Signals,
     lock: Option<DeviceLock>,
     /// What the service manager keeps.
     store: Store,
+    began: Moment,
 }
 
 impl Session {
@@ -306,7 +323,7 @@ impl Session {
         served.and(closed)
     }
 
-    fn open(config: &RunConfig, signals: UnixStream) -> Result<Self, RunError> {
+    fn open(config: &RunConfig, signals: Signals) -> Result<Self, RunError> {
         let binding = bind(config, false)?;
         match Self::open_bound(config, signals, binding.as_ref()) {
             Ok(mut session) => {
@@ -323,7 +340,7 @@ impl Session {
 
     fn open_bound(
         config: &RunConfig,
-        signals: UnixStream,
+        signals: Signals,
         binding: Option<&Binding>,
     ) -> Result<Self, RunError> {
         let (holding, lock) = hold(config, binding)?;
@@ -338,7 +355,7 @@ impl Session {
 
     fn open_between(
         config: &RunConfig,
-        signals: UnixStream,
+        signals: Signals,
         binding: Option<&Binding>,
         (holding, lock): (Holding, Option<DeviceLock>),
         port: Port,
@@ -355,7 +372,7 @@ impl Session {
         }
         let hosts = Hosts::new(poller, holding, tap, host_settings(config), board.clone());
         let mut hosts = hosts.map_err(events("open the program of driver hosts"))?;
-        let report = first_start(config, &mut hosts)?;
+        let report = first_start(config, &mut hosts, &signals)?;
         if !kept {
             dress(config, &report, binding, &name)?;
         }
@@ -373,6 +390,7 @@ impl Session {
             signals,
             lock,
             store: Store::default(),
+            began: Moment::now(),
         };
         Self::run(config, running, binding)
     }
@@ -391,6 +409,7 @@ impl Session {
             signals,
             lock,
             store,
+            began,
         } = running;
         let watch = LinkWatch::new(index)?;
         let link = look_at(index)?;
@@ -412,7 +431,7 @@ impl Session {
             binding,
             &link,
             ifname.clone(),
-            config.restart,
+            (config.restart, began),
         );
         let server = Server::start(&config.host, &reporter.stem(), Arc::new(reporter))?;
         let mut session = Self {
@@ -426,16 +445,17 @@ impl Session {
             link: Link::default(),
             book,
             _server: server,
-            _signals: signals,
+            signals,
             lock,
             manager,
+            began,
         };
         session.follow(link);
         Ok(session)
     }
 
     /// From what the program before this one has left.
-    fn resume(signals: UnixStream) -> Result<Self, RunError> {
+    fn resume(signals: Signals) -> Result<Self, RunError> {
         let taken = events("take over from the program before");
         let (inheritance, state) = Inheritance::open().map_err(&taken)?;
         let store = Store::of(state.stored.iter().cloned());
@@ -445,7 +465,7 @@ impl Session {
     }
 
     fn take_over(
-        signals: UnixStream,
+        signals: Signals,
         state: State,
         store: Store,
         descriptors: impl FnOnce(&State) -> io::Result<Descriptors>,
@@ -488,6 +508,7 @@ impl Session {
             signals,
             lock,
             store,
+            began: state.began,
         };
         let mut session = Self::run(&config, running, binding.as_ref())?;
         session.binding = binding;
@@ -522,7 +543,8 @@ impl Session {
         let lock = self.lock.as_ref().map(|lock| lock.device().to_owned());
         let interface = (self.ifname.clone(), self.link.index);
         let tap = self.hosts.tap();
-        State::new(self.config.clone(), interface, lock, holding, tap, hosts)
+        let run = (self.config.clone(), self.began);
+        State::new(run, interface, lock, holding, tap, hosts)
     }
 
     /// Handles events until a signal asks for the end.
@@ -534,10 +556,17 @@ impl Session {
                 .hosts
                 .poller
                 .wait(deadlines.into_iter().flatten().min());
-            for event in ready.map_err(events("wait for events"))? {
+            let ready = ready.map_err(events("wait for events"))?;
+            if self.signals.have_come() {
+                return Ok(());
+            }
+            if self.manager.wants_to_leave() {
+                self.leave_with_manager();
+            }
+            for event in ready {
                 match event {
-                    Event::Signal => return Ok(()),
-                    Event::Leave => self.leave_with_manager(),
+                    // Both only wake.
+                    Event::Signal | Event::Leave => {}
                     Event::Link => self.link_changed()?,
                     Event::Removal => return Err(self.removed()),
                     Event::Order => self.obey(),
@@ -646,7 +675,11 @@ impl Session {
 }
 
 /// Waits for the first host to start the device. The deadlines are those of the hosts.
-fn first_start(config: &RunConfig, hosts: &mut Hosts) -> Result<Report, RunError> {
+fn first_start(
+    config: &RunConfig,
+    hosts: &mut Hosts,
+    signals: &Signals,
+) -> Result<Report, RunError> {
     loop {
         hosts.tick(Instant::now())?;
         match hosts.news().into_iter().next() {
@@ -660,12 +693,15 @@ fn first_start(config: &RunConfig, hosts: &mut Hosts) -> Result<Report, RunError
             None => {}
         }
         let ready = hosts.poller.wait(hosts.deadline());
-        for event in ready.map_err(events("wait for events"))? {
+        let ready = ready.map_err(events("wait for events"))?;
+        if signals.have_come() {
+            return Err(RunError::Interrupted);
+        }
+        for event in ready {
             match event {
                 Event::Said(host) => hosts.said(host),
                 Event::Ended(host) => hosts.ended(host),
-                Event::Signal => return Err(RunError::Interrupted),
-                Event::Link | Event::Removal | Event::Order | Event::Leave => {}
+                Event::Signal | Event::Link | Event::Removal | Event::Order | Event::Leave => {}
             }
         }
     }
@@ -791,4 +827,25 @@ fn disabled(config: &RunConfig) -> FeatureSet {
         .filter(|(on, _)| !on)
         .flat_map(|(_, bits)| *bits);
     off.fold(FeatureSet::EMPTY, |set, &bit| set.with(bit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_lacks_has_an_exit_code_of_its_own() {
+        let exit = |kind: ErrorKind| {
+            let error = TransportError::Io {
+                device: "0000:00:03.0".to_owned(),
+                operation: "setting the container's IOMMU".to_owned(),
+                source: kind.into(),
+            };
+            RunError::Transport(error).exit()
+        };
+        assert_eq!(exit(ErrorKind::PermissionDenied), Exit::EnvironmentLacks);
+        assert_eq!(exit(ErrorKind::Unsupported), Exit::EnvironmentLacks);
+        assert_eq!(exit(ErrorKind::ResourceBusy), Exit::Busy);
+        assert_eq!(exit(ErrorKind::TimedOut), Exit::Failed);
+    }
 }

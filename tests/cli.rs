@@ -246,6 +246,26 @@ fn a_card_in_use_names_who_has_it() {
 }
 
 #[test]
+fn a_card_that_the_service_manager_keeps_is_freed_by_stopping_its_service() {
+    let machine = Machine::new();
+    machine.card(&CARD);
+    machine.file("dev/vfio/7", "");
+    machine.file("proc/1/comm", "systemd\n");
+    machine.link("proc/1/fd/9", &machine.path("dev/vfio/7"));
+    for verb in ["run", "release"] {
+        let answer = machine.umnet(&[verb, CARD.address]);
+        assert_eq!(answer.code, 5, "{answer:?}");
+        let step = "sudo systemctl stop UNIT";
+        assert!(answer.stderr.contains(step), "{}", answer.stderr);
+        assert!(!answer.stderr.contains("kill"), "{}", answer.stderr);
+    }
+    machine.file("proc/4242/comm", "testpmd\n");
+    machine.link("proc/4242/fd/9", &machine.path("dev/vfio/7"));
+    let both = ["sudo systemctl stop UNIT; sudo kill 4242"];
+    refused(&machine, &["release", CARD.address], 5, &both);
+}
+
+#[test]
 fn a_card_another_umnet_drives_names_that_one() {
     let machine = Machine::new();
     machine.card(&CARD);

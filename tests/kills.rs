@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kills::campaign::{Hang, Plan, calm, crash_loop, hangs, kills};
-use kills::{Check, Limits, Programs, Rig};
+use kills::campaign::{Blow, Hang, Plan, SETTLED, blows, calm, crash_loop, hangs};
+use kills::{Check, Limits, Load, Programs, Rig};
 
 /// What the arguments of the device follow.
 const DEVICE: [&str; 5] = [
@@ -49,8 +49,9 @@ fn programs(test: &str) -> Option<Programs> {
 
 fn plan(count: u32) -> Plan {
     Plan {
-        streams: 8,
+        load: Load::full(8),
         count,
+        pause: SETTLED,
         limits: Limits::BESIDE_OTHERS,
     }
 }
@@ -67,10 +68,28 @@ fn twenty_kills_under_load_lose_no_connection_and_few_frames() {
         return;
     };
     let mut rig = Rig::start(programs).expect("a rig");
-    all_pass(&calm(&rig, 8, Duration::from_secs(2)).expect("a rig").checks);
-    let found = kills(&mut rig, plan(20), &mut |_| ()).expect("hosts that take over");
+    all_pass(
+        &calm(&rig, Load::full(8), Duration::from_secs(2))
+            .expect("a rig")
+            .checks,
+    );
+    let found = blows(&mut rig, Blow::Kill, plan(20), &mut |_| ()).expect("hosts that take over");
     all_pass(&found.checks);
-    assert_eq!(found.kills.len(), 20);
+    assert_eq!(found.each.len(), 20);
+    assert!(rig.stop().expect("it ends"));
+}
+
+#[test]
+fn hosts_and_supervisors_are_replaced_under_load_and_no_connection_is_lost() {
+    let test = "hosts_and_supervisors_are_replaced_under_load_and_no_connection_is_lost";
+    let Some(programs) = programs(test) else {
+        return;
+    };
+    let mut rig = Rig::start(programs).expect("a rig");
+    for kind in [Blow::Update, Blow::Supervisor] {
+        let found = blows(&mut rig, kind, plan(3), &mut |_| ()).expect("somebody takes over");
+        all_pass(&found.checks);
+    }
     assert!(rig.stop().expect("it ends"));
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use support::machine::Machine;
 use support::namespace::{in_namespace, sh};
-use support::rig::{Process, Rig, receive, send, wait_until};
+use support::rig::{Process, Rig, Transfers, wait_until};
 use support::service_manager::ServiceManager;
 
 const WATCHDOG: Duration = Duration::from_secs(1);
@@ -111,19 +111,7 @@ fn no_connection_is_lost_while_a_service_is_killed_or_restarted() {
         let pairs: Vec<_> = (0..4).map(|_| service.rig.connect()).collect();
         std::thread::scope(|scope| {
             let _stopped = StopAtEnd(&stop);
-            let transfers: Vec<_> = (0u64..)
-                .zip(pairs)
-                .map(|(seed, (here, there))| {
-                    let (from, to) = if seed % 2 == 0 {
-                        (here, there)
-                    } else {
-                        (there, here)
-                    };
-                    let go_on = |_| !stop.load(Ordering::Relaxed);
-                    let sender = scope.spawn(move || send(from, seed, go_on));
-                    (sender, scope.spawn(move || receive(to)))
-                })
-                .collect();
+            let transfers = Transfers::begin(scope, pairs, &stop);
             for (round, signal) in (1..).zip(["KILL", "KILL", "USR2", "USR2", "KILL"]) {
                 std::thread::sleep(Duration::from_millis(300));
                 assert_eq!(received(&service.manager), ["fd0", "state"]);
@@ -141,12 +129,7 @@ fn no_connection_is_lost_while_a_service_is_killed_or_restarted() {
             }
             std::thread::sleep(Duration::from_millis(300));
             stop.store(true, Ordering::Relaxed);
-            for (sender, receiver) in transfers {
-                let sent = sender.join().expect("a sender's connection holds");
-                let received = receiver.join().expect("a receiver's connection holds");
-                assert_eq!(received, sent);
-                assert!(sent.0 > 0);
-            }
+            transfers.all_arrived();
         });
         assert_eq!(service.rig.identity(), before);
         assert_eq!(service.rig.said("device.log"), "");
@@ -229,6 +212,9 @@ fn in_process(machine: &Machine, manager: &ServiceManager) -> Process {
         "in-process",
         "--ifname",
         "um0",
+        // However many processors there are, so that what is kept can be named.
+        "--queues",
+        "1",
     ];
     let words = words.map(str::to_owned);
     let mut command = manager.command(&words, WATCHDOG);

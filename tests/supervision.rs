@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use netadapter_shim::os::tap::{Tap, TapConfig};
 use serde_json::Value;
 use support::machine::{Machine, umnet};
 use support::namespace::{in_namespace, sh};
@@ -110,19 +111,24 @@ fn carrier() -> bool {
     sh("ip -o link show dev um0").contains("LOWER_UP")
 }
 
+/// How often the interface's carrier has come or gone.
+fn carrier_changes() -> String {
+    sh("ip -s -s -j link show dev um0 | grep -o '\"carrier_changes\":[0-9]*'")
+}
+
 #[test]
 fn a_killed_host_is_replaced_and_the_interface_does_not_notice() {
     let test = "a_killed_host_is_replaced_and_the_interface_does_not_notice";
     with_taps(test, |machine| {
         let mut run = Run::start(machine, &[]);
-        let before = interface();
+        let before = (interface(), carrier_changes());
         for restarts in 1..=3 {
             std::thread::sleep(Duration::from_millis(600));
             let host = run.host();
             sh(&format!("kill -KILL {host}"));
             let status = run.wait_until(|status| status["restarts"] == restarts);
             assert_ne!(status["host"]["pid"], host);
-            assert_eq!(interface(), before);
+            assert_eq!((interface(), carrier_changes()), before);
             assert!(carrier());
         }
         run.stop();
@@ -301,6 +307,7 @@ fn a_supervisor_is_replaced_in_place_and_its_host_goes_on() {
     with_taps(test, |machine| {
         let mut run = Run::start(machine, &[]);
         let (before, host) = (interface(), run.host());
+        run.wait_until(|status| status["uptime_seconds"].as_u64() >= Some(2));
         let copy = machine.path("umnet-next");
         std::fs::copy(env!("CARGO_BIN_EXE_umnet"), &copy).expect("a copy");
         let copy = copy.display().to_string();
@@ -310,6 +317,7 @@ fn a_supervisor_is_replaced_in_place_and_its_host_goes_on() {
         }
         let status = run.wait_until(|status| status["supervisor_restarts"] == 2);
         assert_eq!(status["pid"], run.child.id());
+        assert!(status["uptime_seconds"].as_u64() >= Some(2), "{status}");
         assert_eq!((run.host(), interface()), (host, before.clone()));
         let refused = machine.umnet(&["update", "--supervisor", "--binary", "/bin/true"]);
         assert_eq!(refused.code, 1);
@@ -375,5 +383,20 @@ fn counters_are_those_of_the_moment_and_not_of_the_last_sign_of_life() {
             run.wait_until(|_| sent(machine) > Some(before));
         }
         run.stop();
+    });
+}
+
+#[test]
+fn an_interface_that_a_dying_host_still_has_is_waited_for() {
+    let test = "an_interface_that_a_dying_host_still_has_is_waited_for";
+    with_taps(test, |machine| {
+        let mut tap = Tap::open(&TapConfig::new("um0")).expect("a namespace of ours");
+        tap.set_persistent(true).expect("an interface of ours");
+        let dying = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(700));
+            drop(tap);
+        });
+        Run::start(machine, &["--keep-interface", "--queues", "1"]).stop();
+        dying.join().expect("it only sleeps");
     });
 }

@@ -6,13 +6,14 @@ mod support;
 use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use support::machine::Machine;
 use support::namespace::sh;
-use support::rig::{receive, send, wait_until, with_rig};
+use support::rig::{Rig, Transfers, receive, send, wait_until, with_rig, with_rig_but_umnet};
 
 #[test]
 #[ignore = "not a test: the tests start themselves again as the device's process"]
@@ -168,19 +169,7 @@ fn no_connection_is_lost_while_umnet_is_killed_and_started_again() {
         let stop = AtomicBool::new(false);
         let pairs: Vec<_> = (0..4).map(|_| rig.connect()).collect();
         std::thread::scope(|scope| {
-            let transfers: Vec<_> = (0u64..)
-                .zip(pairs)
-                .map(|(seed, (here, there))| {
-                    let (from, to) = if seed % 2 == 0 {
-                        (here, there)
-                    } else {
-                        (there, here)
-                    };
-                    let go_on = |_| !stop.load(Ordering::Relaxed);
-                    let sender = scope.spawn(move || send(from, seed, go_on));
-                    (sender, scope.spawn(move || receive(to)))
-                })
-                .collect();
+            let transfers = Transfers::begin(scope, pairs, &stop);
             for _ in 0..10 {
                 std::thread::sleep(Duration::from_millis(200));
                 let umnet = rig.umnet.take().expect("it runs");
@@ -188,14 +177,7 @@ fn no_connection_is_lost_while_umnet_is_killed_and_started_again() {
                 rig.start_umnet();
             }
             stop.store(true, Ordering::Relaxed);
-            for (sender, receiver) in transfers {
-                let sent = sender.join().expect("a sender's connection holds");
-                assert_eq!(
-                    receiver.join().expect("a receiver's connection holds"),
-                    sent
-                );
-                assert!(sent.0 > 0);
-            }
+            transfers.all_arrived();
         });
         assert_eq!(rig.identity(), before);
         assert_eq!(
@@ -203,6 +185,41 @@ fn no_connection_is_lost_while_umnet_is_killed_and_started_again() {
             "",
             "the device has nothing to complain of"
         );
+    });
+}
+
+/// `umnet run` with these settings.
+fn start_with_settings(rig: &mut Rig, settings: &str) {
+    let file = rig.machine.path("umnet.toml");
+    std::fs::write(&file, settings).expect("a folder of ours");
+    let words = rig.umnet_command();
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).arg("--config").arg(&file);
+    rig.start_umnet_as(&mut command);
+}
+
+#[test]
+fn an_attempt_of_the_fallback_that_dies_before_it_drives_is_followed_by_the_next() {
+    let test = "an_attempt_of_the_fallback_that_dies_before_it_drives_is_followed_by_the_next";
+    with_rig_but_umnet(test, |mut rig| {
+        let settings = "[defaults.restart]\ngive_up_after = 1\nretry_after_ms = 200\n";
+        start_with_settings(&mut rig, settings);
+        let status = rig.umnet_status().expect("it runs");
+        // Whoever comes next finds nobody to connect to.
+        drop(rig.device.take());
+        let host = status["host"]["pid"].to_string();
+        rig.on_near(&format!("kill -KILL {host}")).expect("it runs");
+        let attempts = |rig: &Rig| rig.said("umnet.log").matches("next attempt in").count();
+        wait_until("no attempt after the first", || attempts(&rig) >= 3);
+        let down = rig.umnet_status().expect("it runs");
+        assert!(down["down"].is_string(), "{down}");
+        rig.start_device();
+        wait_until("nobody drives the device", || {
+            let status = rig.umnet_status().expect("it runs");
+            status["host"].is_object() && status["down"].is_null()
+        });
+        let umnet = rig.umnet.take().expect("it runs");
+        assert!(umnet.end("TERM").success(), "{}", rig.said("umnet.log"));
     });
 }
 

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let rivals: [umnet::bench::Rival<'_>; 1] = [("virtio-drivers", &rival::start)];
     let outcome =
         measure(&options, &rivals, &mut |words| eprintln!("bench: {words}")).and_then(|report| {
-            report.write(Path::new("target/report"))?;
+            report.write(Path::new("target/report"), "native")?;
             print!("{}", report.to_table());
             Ok(())
         });

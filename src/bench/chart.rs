@@ -16,27 +16,33 @@ const STEP: f64 = 20.0;
 const GAP: f64 = 20.0;
 
 pub(super) fn draw(report: &Report) -> String {
-    let rivals = rivals(report);
+    let lanes = lanes(report);
     let mut bars = String::new();
     let mut y = TOP;
     for case in &report.cases {
-        y = group(&mut bars, case, &rivals, y) + GAP;
+        y = group(&mut bars, case, &lanes, y) + GAP;
     }
     let bottom = y - GAP + 6.0;
-    let content = heading(report) + &legend(&rivals) + &axis(bottom) + &bars;
+    let content = heading(report) + &legend(&lanes) + &axis(report.measure(), bottom) + &bars;
     document(WIDTH, bottom + 54.0, &content)
 }
 
 fn heading(report: &Report) -> String {
     let about = &report.circumstances;
     let mut out = String::new();
-    let title = "umnet: bytes per second, with memcpy of the same frames as the measure";
+    let measure = report.measure();
+    let title =
+        format!("umnet: bytes per second, with {measure} of the same frames as the measure");
     let bold = "id=\"title\" font-size=\"18\" font-weight=\"bold\"";
-    text(&mut out, 24.0, 34.0, bold, title);
+    text(&mut out, 24.0, 34.0, bold, &title);
     let faint = format!("font-size=\"12\" fill=\"{FAINT}\"");
-    let device = "Through rings, system buffers, one copy and the virtqueue; the device only moves \
-                  indices. No guest.";
-    text(&mut out, 24.0, 56.0, &faint, device);
+    let device = match measure {
+        MEMCPY => "the device only moves indices",
+        _ => &about.device,
+    };
+    let path =
+        format!("Through rings, system buffers, one copy and the virtqueue; {device}. No guest.");
+    text(&mut out, 24.0, 56.0, &faint, &path);
     let setting = format!(
         "{}, Linux {}, {} rounds interleaved, medians; revision {}",
         about.cpu, about.kernel, about.rounds, about.revision
@@ -46,18 +52,20 @@ fn heading(report: &Report) -> String {
 }
 
 /// Who is drawn in which colour: the measure, ourselves, others.
-fn lanes(rivals: &[String]) -> Vec<(&str, &str)> {
-    let mut lanes = vec![(MEMCPY, OTHERS[0]), (UMNET, OURS)];
-    lanes.extend(rivals.iter().map(|name| (name.as_str(), OTHERS[2])));
+fn lanes(report: &Report) -> Vec<(String, &'static str)> {
+    let measure = report.measure();
+    let others = rivals(report).into_iter().filter(|name| name != measure);
+    let mut lanes = vec![(measure.to_owned(), OTHERS[0]), (UMNET.to_owned(), OURS)];
+    lanes.extend(others.map(|name| (name, OTHERS[2])));
     lanes
 }
 
-fn legend(rivals: &[String]) -> String {
+fn legend(lanes: &[(String, &str)]) -> String {
     let mut out = String::new();
     let mut x = 24.0;
-    for (name, colour) in lanes(rivals) {
+    for (name, colour) in lanes {
         rect(&mut out, x, 90.0, 13.0, 13.0, colour);
-        let words = match name {
+        let words = match name.as_str() {
             MEMCPY => "memcpy alone: the limit of a driver that copies once",
             other => other,
         };
@@ -71,7 +79,7 @@ fn length(share: f64) -> f64 {
     BARS * share.clamp(0.0, 1.15)
 }
 
-fn axis(bottom: f64) -> String {
+fn axis(measure: &str, bottom: f64) -> String {
     let mut out = String::new();
     let attributes = format!("font-size=\"11\" text-anchor=\"middle\" fill=\"{FAINT}\"");
     for percent in [0, 25, 50, 75, 100] {
@@ -85,24 +93,26 @@ fn axis(bottom: f64) -> String {
             &format!("{percent} %"),
         );
     }
-    let words =
-        "of memcpy's bytes per second (longer is better; whiskers: quartiles of paired rounds)";
+    let words = format!(
+        "of {measure}'s bytes per second (longer is better; whiskers: quartiles of paired rounds)"
+    );
     text(
         &mut out,
         LEFT + BARS / 2.0,
         bottom + 36.0,
         &attributes,
-        words,
+        &words,
     );
     out
 }
 
 /// Draws one kind of traffic and answers where it ends.
-fn group(out: &mut String, case: &CaseReport, rivals: &[String], top: f64) -> f64 {
+fn group(out: &mut String, case: &CaseReport, lanes: &[(String, &str)], top: f64) -> f64 {
     let mut y = top;
-    for (name, colour) in lanes(rivals) {
+    let measure = lanes[0].0.as_str();
+    for (name, colour) in lanes {
         if let Some(figure) = case.figure(name) {
-            bar(out, case, figure, colour, y);
+            bar(out, case, (measure, figure), colour, y);
             y += STEP;
         }
     }
@@ -112,17 +122,23 @@ fn group(out: &mut String, case: &CaseReport, rivals: &[String], top: f64) -> f6
     y
 }
 
-fn bar(out: &mut String, case: &CaseReport, shown: &Figure, colour: &str, y: f64) {
-    let Some(limit) = case.figure(MEMCPY) else {
+fn bar(
+    out: &mut String,
+    case: &CaseReport,
+    (measure, shown): (&str, &Figure),
+    colour: &str,
+    y: f64,
+) {
+    let Some(limit) = case.figure(measure) else {
         return;
     };
-    let share = match (shown.contender.as_str(), case.ratio(MEMCPY)) {
+    let share = match (shown.contender.as_str(), case.ratio(measure)) {
         (UMNET, Some(ratio)) => ratio.median,
         _ => limit.ns_per_frame / shown.ns_per_frame,
     };
     rect(out, LEFT, y, length(share), BAR, colour);
     let mut end = LEFT + length(share);
-    if let (UMNET, Some(ratio)) = (shown.contender.as_str(), case.ratio(MEMCPY)) {
+    if let (UMNET, Some(ratio)) = (shown.contender.as_str(), case.ratio(measure)) {
         let (from, to) = (length(ratio.spread.q1), length(ratio.spread.q3));
         let title = "quartiles of the paired ratios";
         whisker(out, LEFT + from, LEFT + to, y + BAR / 2.0, title);

@@ -1,11 +1,11 @@
 //! Where it was measured.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-
-use super::Options;
 
 /// Where and how it was measured. Figures without these mean nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,13 +31,15 @@ pub struct Circumstances {
     pub turn_ms: u64,
     /// What the device in the measurement does.
     pub device: String,
+    /// Everything else worth knowing, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
 }
 
-const DEVICE: &str = "in this process and thread, moves indices only: it neither reads nor writes \
-                      frames again, so the one copy is the driver's";
-
 impl Circumstances {
-    pub(super) fn of_this_machine(options: &Options) -> Self {
+    /// What this machine says of itself, for so many turns of each contender, each of about that
+    /// length, against such a device.
+    pub fn of_this_machine(rounds: usize, turn: Duration, device: &str) -> Self {
         Self {
             revision: figures::revision(Path::new(".")),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -46,9 +48,10 @@ impl Circumstances {
             cpu: cpu(),
             processors: std::thread::available_parallelism().map_or(1, Into::into),
             optimised: !cfg!(debug_assertions),
-            rounds: options.rounds,
-            turn_ms: options.turn.as_millis() as u64,
-            device: DEVICE.to_owned(),
+            rounds,
+            turn_ms: turn.as_millis() as u64,
+            device: device.to_owned(),
+            details: BTreeMap::new(),
         }
     }
 }

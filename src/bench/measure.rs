@@ -14,6 +14,8 @@ const VERIFIED: u64 = 1000;
 const FIRST_ATTEMPT: u64 = 256;
 /// Measurements shorter than this need no sign of life.
 const SILENCE: Duration = Duration::from_secs(2);
+const DEVICE: &str = "in this process and thread, moves indices only: it neither reads nor writes \
+                      frames again, so the one copy is the driver's";
 
 /// Somebody else's driver: its name, and how it is started for a kind of traffic, if it can
 /// have such.
@@ -62,7 +64,8 @@ pub fn measure(
         }
         cases.push(measure_case(case, options, rivals)?);
     }
-    Ok(Report::new(Circumstances::of_this_machine(options), cases))
+    let about = Circumstances::of_this_machine(options.rounds, options.turn, DEVICE);
+    Ok(Report::new(about, cases))
 }
 
 /// A contender and what it has shown so far.
@@ -128,7 +131,7 @@ fn measure_case(
         }
     }
     let figures = lanes.into_iter().map(|lane| (lane.name, lane.figures));
-    Ok(CaseReport::new(case, figures.collect()))
+    Ok(CaseReport::new(case, &figures.collect::<Vec<_>>()))
 }
 
 /// Has one contender move so many frames once, for profilers and for whoever counts

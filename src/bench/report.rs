@@ -65,7 +65,8 @@ pub struct Ratio {
 }
 
 impl CaseReport {
-    pub(super) fn new(case: Case, lanes: Vec<(&str, Vec<f64>)>) -> Self {
+    /// Condenses the nanoseconds per frame of each contender, one of each turn.
+    pub fn new(case: Case, lanes: &[(&str, Vec<f64>)]) -> Self {
         let ours = lanes.iter().find(|(name, _)| *name == UMNET);
         let ours = ours.map_or(&[][..], |(_, figures)| figures);
         let moves_bytes = |name: &str| name.starts_with(MEMCPY) || !is_built_in(name);
@@ -127,7 +128,8 @@ impl Ratio {
 }
 
 impl Report {
-    pub(super) fn new(circumstances: Circumstances, cases: Vec<CaseReport>) -> Self {
+    /// What was found, and where.
+    pub fn new(circumstances: Circumstances, cases: Vec<CaseReport>) -> Self {
         Self {
             schema: SCHEMA,
             kind: KIND.to_owned(),
@@ -157,11 +159,22 @@ impl Report {
         Ok(report)
     }
 
-    /// Writes `native.json` and `native.svg` into `folder`, which is made if need be.
+    /// Whose bytes per second are the measure of the others': the plain copy's, or where there is
+    /// none those of the first driver that umnet is compared with.
+    pub(super) fn measure(&self) -> &str {
+        let compared = |case: &CaseReport| case.ratio(MEMCPY).is_some();
+        let mut rivals = self.cases.iter().flat_map(|case| &case.ratios);
+        match self.cases.iter().any(compared) {
+            true => MEMCPY,
+            false => rivals.next().map_or(MEMCPY, |ratio| &ratio.against),
+        }
+    }
+
+    /// Writes `NAME.json` and `NAME.svg` into `folder`, which is made if need be.
     ///
     /// # Errors
     /// [`BenchError::File`].
-    pub fn write(&self, folder: &Path) -> Result<(), BenchError> {
+    pub fn write(&self, folder: &Path, name: &str) -> Result<(), BenchError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |error: std::io::Error| BenchError::File {
@@ -170,11 +183,8 @@ impl Report {
             }
         };
         fs::create_dir_all(folder).map_err(failed(folder))?;
-        for (name, content) in [
-            ("native.json", self.to_json()),
-            ("native.svg", self.to_svg()),
-        ] {
-            let path = folder.join(name);
+        for (extension, content) in [("json", self.to_json()), ("svg", self.to_svg())] {
+            let path = folder.join(name).with_extension(extension);
             fs::write(&path, content).map_err(failed(&path))?;
         }
         Ok(())

@@ -3,7 +3,7 @@
 use figures::figure;
 
 use super::contender::{BUILT_IN, MEMCPY, MEMCPY_CACHED, QUEUE, RING, UMNET};
-use super::report::{CaseReport, Ratio, Report};
+use super::report::{CaseReport, Figure, Ratio, Report};
 use crate::cli::columns;
 
 const LEGEND: &str = "\
@@ -11,6 +11,10 @@ umnet: the shipped driver, from a port that has frames to the device or back, on
 memcpy: the C library copies the same frames between as many slots and buffers; in cache:
 between one and the same two places. Queue and rings: nanoseconds of these layers alone,
 without the copy, device included. Ratios are medians of paired rounds (quartiles behind),
+above 1 umnet is faster.";
+
+const RIVALS_LEGEND: &str = "\
+Millions of frames a second, medians. Ratios are medians of paired rounds (quartiles behind),
 above 1 umnet is faster.";
 
 pub(super) fn draw(report: &Report) -> String {
@@ -23,9 +27,34 @@ pub(super) fn draw(report: &Report) -> String {
         out += "NOT OPTIMISED: build with --release for figures that mean something\n";
     }
     let rivals = rivals(report);
+    if report.measure() != MEMCPY {
+        return format!(
+            "{out}\n{}\n{RIVALS_LEGEND}\n",
+            columns(&beside(report, &rivals))
+        );
+    }
     let mut rows = vec![heads(&rivals)];
     rows.extend(report.cases.iter().map(|case| row(case, &rivals)));
     format!("{out}\n{}\n{LEGEND}\n", columns(&rows))
+}
+
+/// Only umnet and drivers of others.
+fn beside(report: &Report, rivals: &[String]) -> Vec<Vec<String>> {
+    let rate = |case: &CaseReport, name: &str| {
+        let figure_of = |f: &Figure| figure(1e3 / f.ns_per_frame);
+        case.figure(name).map_or_else(|| "-".to_owned(), figure_of)
+    };
+    let mut heads = vec!["FRAMES".to_owned(), UMNET.to_owned()];
+    heads.extend(rivals.iter().cloned());
+    heads.extend(rivals.iter().map(|name| format!("umnet/{name}")));
+    let row = |case: &CaseReport| {
+        let mut row = vec![case.label.clone(), rate(case, UMNET)];
+        row.extend(rivals.iter().map(|name| rate(case, name)));
+        row.extend(rivals.iter().map(|name| against(case, name)));
+        row
+    };
+    let rows = report.cases.iter().map(row);
+    std::iter::once(heads).chain(rows).collect()
 }
 
 /// Drivers of others that took part.
@@ -71,11 +100,15 @@ fn row(case: &CaseReport, rivals: &[String]) -> Vec<String> {
         figure(nanoseconds(QUEUE)),
         figure(nanoseconds(RING)),
     ];
-    row.extend(rivals.iter().map(|name| match case.ratio(name) {
+    row.extend(rivals.iter().map(|name| against(case, name)));
+    row
+}
+
+fn against(case: &CaseReport, name: &str) -> String {
+    match case.ratio(name) {
         Some(ratio) => format!("{} {}", middle(ratio), quartiles(ratio)),
         None => "-".to_owned(),
-    }));
-    row
+    }
 }
 
 fn middle(ratio: &Ratio) -> String {

@@ -47,6 +47,11 @@ impl Tally {
         }
     }
 
+    /// What has arrived so far.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
     /// Notes whether a frame arrived as it was sent.
     pub(super) fn compared(&self, same: bool) {
         self.changed.fetch_add(u64::from(!same), Ordering::Relaxed);

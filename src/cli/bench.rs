@@ -8,10 +8,12 @@ use clap::{Args, Subcommand};
 use super::{Failure, output};
 use crate::bench::case::{ALL, Case};
 use crate::bench::compare::compare;
+use crate::bench::drive::{Target, drive};
 use crate::bench::queues::{QueueOptions, queues};
 use crate::bench::report::Report;
 use crate::bench::{Options, measure, once};
 use crate::exit::Exit;
+use crate::host::{DeviceSpec, Host};
 
 pub(super) const EXAMPLES: &str = "\
 Moves frames of 64 B, 1518 B and 64 KiB, received and sent, through the whole driver: a port that
@@ -33,6 +35,9 @@ Examples:
 
 With a folder ./target, or --output DIR, the result is also written there as report/native.json
 and native.svg.";
+
+/// What the result's files are called.
+const NAME: &str = "native";
 
 /// What `umnet bench` takes.
 #[derive(Debug, Args)]
@@ -97,9 +102,31 @@ enum Other {
         #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
         frames: u64,
     },
+    /// Drive a device that is not in this process, and count frames by the clock on the wall
+    #[command(after_help = DRIVE_EXAMPLES)]
+    Drive {
+        /// vhost-user:/path/to.sock, or a card that `umnet bind` has given to vfio-pci
+        device: DeviceSpec,
+        /// Kind of traffic, such as rx-64; received frames are whatever the other side sends
+        case: Case,
+        /// Time before counting
+        #[arg(long, value_name = "MILLISECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+        warmup: u64,
+        /// Time of counting
+        #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+        window: u64,
+        /// Print JSON with a schema number
+        #[arg(long)]
+        json: bool,
+    },
 }
 
-pub(super) fn bench(args: BenchArgs) -> Result<Exit, Failure> {
+const DRIVE_EXAMPLES: &str = "\
+Examples:
+  umnet bench drive vhost-user:/run/switch.sock tx-64
+  sudo umnet bind eth1 && sudo umnet bench drive 0000:00:03.0 rx-64 --window 3000 --json";
+
+pub(super) fn bench(host: &Host, args: BenchArgs) -> Result<Exit, Failure> {
     match args.other {
         None => run(args)?,
         Some(Other::Compare { a, b }) => {
@@ -129,6 +156,29 @@ pub(super) fn bench(args: BenchArgs) -> Result<Exit, Failure> {
             let each = took.as_nanos() as f64 / frames as f64;
             output::text(&format!("{frames} frames, {each:.1} ns each\n"))?;
         }
+        Some(Other::Drive {
+            device,
+            case,
+            warmup,
+            window,
+            json,
+        }) => {
+            let target = match device {
+                DeviceSpec::VhostUser(socket) => Target::BackEnd(socket),
+                card => Target::Card(host.find(&card)?.address.to_string()),
+            };
+            let [warmup, window] = [warmup, window].map(Duration::from_millis);
+            let driven = drive(&target, case, warmup, window)?;
+            match json {
+                true => output::json(&driven)?,
+                false => output::text(&format!(
+                    "{case}: {:.0} frames a second, {} dropped, {:.1} frames a doorbell\n",
+                    driven.rate(),
+                    driven.dropped,
+                    driven.frames as f64 / driven.kicks.max(1) as f64
+                ))?,
+            }
+        }
     }
     Ok(Exit::Done)
 }
@@ -149,7 +199,7 @@ fn run(args: BenchArgs) -> Result<(), Failure> {
         .output
         .or_else(|| target.is_dir().then(|| target.join("report")));
     if let Some(folder) = folder {
-        report.write(&folder)?;
+        report.write(&folder, NAME)?;
     }
     match args.json {
         true => output::text(&report.to_json())?,

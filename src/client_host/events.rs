@@ -1,7 +1,6 @@
 //! What the control thread of a client's run waits for.
 
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
@@ -9,6 +8,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::ClientError;
 use crate::run::signals;
+use crate::signals::Signals;
 
 /// Something to handle; adapters by their place in the list of watched interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Event {
 /// An epoll set over signals and interfaces.
 pub(super) struct Events {
     epoll: Epoll,
-    _signals: UnixStream,
+    signals: Signals,
     woken: EventFd,
 }
 
@@ -60,11 +60,11 @@ impl Events {
         let signals = signals().map_err(failed("register for signals"))?;
         let events = Self {
             epoll,
-            _signals: signals,
+            signals,
             woken: EventFd::new(EFD_NONBLOCK).map_err(failed("make an eventfd"))?,
         };
         events.add(events.woken.as_raw_fd(), Event::Woken)?;
-        events.add(events._signals.as_raw_fd(), Event::Signal)?;
+        events.add(events.signals.as_raw_fd(), Event::Signal)?;
         Ok(events)
     }
 
@@ -102,9 +102,12 @@ impl Events {
             Err(error) => return Err(failed("wait for events")(error)),
         };
         let events = ready[..count].iter();
-        Ok(events
-            .map(|ready| Event::from_token(ready.data()))
-            .collect())
+        let events = events.map(|ready| Event::from_token(ready.data()));
+        let mut events: Vec<_> = events.collect();
+        if self.signals.have_come() && !events.contains(&Event::Signal) {
+            events.push(Event::Signal);
+        }
+        Ok(events)
     }
 }
 

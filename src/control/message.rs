@@ -77,7 +77,7 @@ pub struct Status {
     pub pid: u32,
     /// Version of umnet in that process.
     pub version: String,
-    /// Seconds since the adapter started.
+    /// Seconds since the device was first driven, whatever was replaced since.
     pub uptime_seconds: u64,
     /// Whether the device has carrier.
     pub link_up: bool,

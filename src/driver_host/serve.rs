@@ -71,7 +71,12 @@ impl Service {
             }
         };
         match self.start(interface) {
-            Ok(mut run) => run.serve(),
+            Ok(mut run) => {
+                let served = run.serve();
+                // However this ends: that a host goes says nothing of the carrier.
+                run.leaving.begin();
+                served
+            }
             Err(failed) => Ok(self.line.send(&FromHost::Failed(failed))?),
         }
     }

@@ -18,6 +18,13 @@ pub struct Holder {
     pub command: String,
 }
 
+impl Holder {
+    /// Whether it is systemd as the machine's first process, which keeps descriptors of services.
+    pub(super) fn is_service_manager(&self) -> bool {
+        self.pid == 1 && self.command == "systemd"
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.command.as_str() {

@@ -165,7 +165,7 @@ impl Explain for Obstacle {
                 .collect::<Vec<_>>()
                 .join("; "),
             Self::NoVfio { .. } => NEEDS_VFIO_KERNEL.to_owned(),
-            Self::InUse { holders, .. } => stop(holders.iter()),
+            Self::InUse { holders, .. } => have_let_go(holders),
             Self::Running { holder, device } => {
                 format!("umnet status {device}, or stop it: {}", stop([holder]))
             }
@@ -179,6 +179,24 @@ impl Explain for Obstacle {
             }
         })
     }
+}
+
+/// What has a card's holders let go of it. A service manager has it for a service that is about to
+/// run again, or has ended.
+fn have_let_go(holders: &[Holder]) -> String {
+    let is_manager = |holder: &&Holder| holder.is_service_manager();
+    let (managers, others): (Vec<_>, Vec<_>) = holders.iter().partition(is_manager);
+    let manager = managers.first().map(|_| {
+        "systemctl list-units --all 'umnet*', then stop the one that it is kept for: \
+         sudo systemctl stop UNIT"
+            .to_owned()
+    });
+    let others = (!others.is_empty()).then(|| stop(others));
+    manager
+        .into_iter()
+        .chain(others)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn stop<'a>(holders: impl IntoIterator<Item = &'a Holder>) -> String {

@@ -6,10 +6,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, linkat, open};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::interface::InterfaceSnapshot;
@@ -166,6 +168,14 @@ impl DeviceLock {
     ///
     /// [`Obstacle::Running`] with the holder if another umnet has it.
     pub fn acquire(host: &Host, device: &str) -> Result<Self, HostError> {
+        let acquired = Self::acquire_in_run_dir(host, device);
+        if acquired.is_err() {
+            tidy(host.run_dir());
+        }
+        acquired
+    }
+
+    fn acquire_in_run_dir(host: &Host, device: &str) -> Result<Self, HostError> {
         let path = host.run_dir().join(format!("{device}.lock"));
         for _ in 0..LOCK_TRIES {
             make_run_dir(host)?;
@@ -177,7 +187,7 @@ impl DeviceLock {
                         device: device.to_owned(),
                     });
                 }
-                Ok(Attempt::Gone) => {}
+                Ok(Attempt::Again) => {}
                 Ok(Attempt::HeldBy(pid)) => return Err(running(host, device, pid)),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(file("lock", &path)(e)),
@@ -215,10 +225,11 @@ impl DeviceLock {
 
 impl Drop for DeviceLock {
     fn drop(&mut self) {
+        // A control socket that is still there is one of a run that died. It goes first: the next
+        // to have the lock may make one at once.
+        let _ = fs::remove_file(self.path.with_extension("sock"));
         // A lock file that stays behind is locked by nobody, so it does no harm.
         let _ = fs::remove_file(&self.path);
-        // A control socket that is still there is one of a run that died.
-        let _ = fs::remove_file(self.path.with_extension("sock"));
         if let Some(dir) = self.path.parent() {
             tidy(dir);
         }
@@ -234,32 +245,50 @@ fn running(host: &Host, device: &str, pid: u32) -> HostError {
 
 enum Attempt {
     Locked(File),
-    /// The file was removed between opening and locking it; what we have is not the lock.
-    Gone,
+    /// Somebody else has come or gone meanwhile.
+    Again,
     HeldBy(u32),
 }
 
+/// One attempt. A lock file has its name only once it is locked and says whose it is: whatever
+/// fails before that leaves nothing behind.
 fn try_lock(path: &Path) -> io::Result<Attempt> {
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match File::open(path) {
+        Ok(present) => look_into(path, present),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => create_locked(path),
+        Err(e) => Err(e),
+    }
+}
+
+fn create_locked(path: &Path) -> io::Result<Attempt> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mut file = File::from(open(folder, flags, Mode::from_raw_mode(0o644))?);
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    writeln!(file, "{}", std::process::id())?;
+    let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
+    match linkat(CWD, nameless, CWD, path, AtFlags::SYMLINK_FOLLOW) {
+        Ok(()) => Ok(Attempt::Locked(file)),
+        Err(Errno::EXIST) => Ok(Attempt::Again),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Who has the lock; where that is nobody, the file goes.
+fn look_into(path: &Path, mut present: File) -> io::Result<Attempt> {
+    match flock(&present, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
+        Err(Errno::WOULDBLOCK) => {
             let mut pid = String::new();
-            file.read_to_string(&mut pid)?;
-            // Nobody's yet: the other one is between locking and writing.
-            return Ok(pid.trim().parse().map_or(Attempt::Gone, Attempt::HeldBy));
+            present.read_to_string(&mut pid)?;
+            let holder = pid.trim().parse();
+            return Ok(holder.map_or(Attempt::Again, Attempt::HeldBy));
         }
         Err(e) => return Err(e.into()),
     }
-    if fs::metadata(path).ok().map(|m| m.ino()) != Some(file.metadata()?.ino()) {
-        return Ok(Attempt::Gone);
+    // It may have been removed, and another one made, between opening and locking it.
+    if fs::metadata(path)?.ino() == present.metadata()?.ino() {
+        fs::remove_file(path)?;
     }
-    file.set_len(0)?;
-    writeln!(file, "{}", std::process::id())?;
-    Ok(Attempt::Locked(file))
+    Ok(Attempt::Again)
 }

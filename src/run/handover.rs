@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::board::{Board, HostInfo};
 use super::holding::HeldState;
 use super::host_process::{Program, RESUME};
+use super::moment::Moment;
 use super::store::PASSED;
 use crate::channel::{Channel, ChannelError, Interface, PortSetup};
 use crate::config::RunConfig;
@@ -37,6 +38,9 @@ const STEP: Duration = Duration::from_millis(5);
 pub(super) struct State {
     schema: u32,
     pub(super) config: RunConfig,
+    /// When the run began. Programs that do not tell know nothing of it.
+    #[serde(default = "Moment::now")]
+    pub(super) began: Moment,
     pub(super) ifname: IfName,
     /// The interface's.
     pub(super) index: u32,
@@ -70,7 +74,7 @@ pub(super) struct Descriptors {
 
 impl State {
     pub(super) fn new(
-        config: RunConfig,
+        (config, began): (RunConfig, Moment),
         (ifname, index): (IfName, u32),
         lock: Option<String>,
         holding: HeldState,
@@ -80,6 +84,7 @@ impl State {
         Self {
             schema: SCHEMA,
             config,
+            began,
             ifname,
             index,
             lock,
@@ -231,6 +236,7 @@ mod tests {
         State {
             schema: SCHEMA,
             config,
+            began: Moment::now(),
             ifname: "um0".parse().unwrap(),
             index: 3,
             lock: Some("in-process".to_owned()),

@@ -1,5 +1,8 @@
 //! The interface that a run gives: made, dressed in what the old one had, and watched.
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use log::warn;
 use netadapter_shim::os::tap::{Tap, TapConfig, TapError};
 
@@ -10,6 +13,10 @@ use crate::config::RunConfig;
 use crate::host::binding::Binding;
 use crate::host::interface::{Interfaces, Link};
 use crate::host::{DeviceSpec, IfName, MacAddress};
+
+/// How long the driver host of a supervisor that was killed may take to be gone.
+const HOST_IS_DYING: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The way to the system.
 pub(super) struct Port {
@@ -23,15 +30,30 @@ impl Port {
     pub(super) fn open(config: &RunConfig, binding: Option<&Binding>) -> Result<Self, TapError> {
         let name = interface_name(config, binding);
         let kept = config.host.has_interface(&name);
-        let mut tap = Tap::open(&TapConfig {
+        let tap = TapConfig {
             attach: config.keep_interface,
             queues: queues(config),
             ..TapConfig::new(name.as_str())
-        })?;
+        };
+        let mut tap = match config.keep_interface {
+            true => open_once_free(&tap)?,
+            false => Tap::open(&tap)?,
+        };
         if config.keep_interface {
             tap.set_persistent(true)?;
         }
         Ok(Self { tap, name, kept })
+    }
+}
+
+/// A driver host dies with its supervisor, but not at once: for a moment it still has the interface.
+fn open_once_free(config: &TapConfig) -> Result<Tap, TapError> {
+    let deadline = Instant::now() + HOST_IS_DYING;
+    loop {
+        match Tap::open(config) {
+            Err(TapError::Busy { .. }) if Instant::now() < deadline => sleep(LOOK_AGAIN),
+            opened => return opened,
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
@@ -16,6 +15,7 @@ use super::Session;
 use super::handover::State;
 use super::notify::{Notifier, watchdog_interval};
 use super::store::Store;
+use crate::signals::Signals;
 
 /// How old the counters are at most that a killed supervisor leaves behind.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -26,8 +26,8 @@ pub(super) struct Manager(Option<Managed>);
 struct Managed {
     notifier: Notifier,
     store: Store,
-    /// Readable once the run is to end and leave everything with the manager.
-    leave: UnixStream,
+    /// The run is to end and leave everything with the manager.
+    leave: Signals,
     watchdog: Option<Duration>,
     feed_at: Instant,
     refresh_at: Instant,
@@ -42,20 +42,21 @@ impl Managed {
         let Some(notifier) = Notifier::from_environment() else {
             return Ok(None);
         };
-        let (leave, sender) = UnixStream::pair()?;
-        signal_hook::low_level::pipe::register(SIGUSR2, sender)?;
         let now = Instant::now();
-        Ok(Some(Self {
+        let mut managed = Self {
             notifier,
             store,
-            leave,
+            leave: Signals::of(&[SIGUSR2])?,
             watchdog: watchdog_interval(),
             feed_at: now,
             refresh_at: now,
             kept_of: None,
             ready: false,
             status: String::new(),
-        }))
+        };
+        // One that takes over in place has what is left of the time that the one before was given.
+        managed.feed(now);
+        Ok(Some(managed))
     }
 
     fn say(&self, lines: &str) {
@@ -104,6 +105,13 @@ impl Manager {
         Some(self.0.as_ref()?.leave.as_raw_fd())
     }
 
+    /// Whether the run is to leave everything with the manager.
+    pub(super) fn wants_to_leave(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|managed| managed.leave.have_come())
+    }
+
     /// What is kept, for a program that replaces this one.
     pub(super) fn stored(&self) -> Vec<String> {
         let managed = self.0.as_ref();
@@ -115,6 +123,8 @@ impl Manager {
         let Some(managed) = &mut self.0 else { return };
         let now = clock_gettime(ClockId::Monotonic);
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+        managed.feed_at = Instant::now();
+        managed.feed(managed.feed_at);
         managed.say(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
         managed.ready = false;
     }

@@ -1,12 +1,13 @@
 //! What a run tells those who ask.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use virtio::net::FeatureSet;
 use virtio::net::features::all_known;
 use virtio::spec::net::feature::*;
 
 use super::board::SharedBoard;
+use super::moment::Moment;
 use super::orders::Orders;
 use crate::config::RestartConfig;
 use crate::control::{
@@ -26,7 +27,7 @@ pub(super) struct Reporter {
     index: u32,
     /// What the interface was called at first.
     name: IfName,
-    started: Instant,
+    began: Moment,
     restart: RestartConfig,
 }
 
@@ -41,7 +42,7 @@ impl Reporter {
         binding: Option<&Binding>,
         link: &Link,
         name: IfName,
-        restart: RestartConfig,
+        (restart, began): (RestartConfig, Moment),
     ) -> Self {
         Self {
             board,
@@ -51,7 +52,7 @@ impl Reporter {
             interrupt_remapping: binding.is_some_and(Binding::has_interrupt_remapping),
             index: link.index,
             name,
-            started: Instant::now(),
+            began,
             restart,
         }
     }
@@ -97,7 +98,7 @@ impl StatusSource for Reporter {
             ifname: Some(ifname),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_seconds: self.started.elapsed().as_secs(),
+            uptime_seconds: self.began.elapsed().as_secs(),
             link_up: report.link_up && board.down.is_none(),
             speed_mbps: report.speed,
             full_duplex: report.full_duplex,

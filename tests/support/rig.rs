@@ -5,7 +5,11 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -117,23 +121,13 @@ impl Rig {
     }
 
     pub(crate) fn start_device(&mut self) {
-        let mut arguments = format!(
-            "device\n--socket-path\n{}\n--tap\nfar0\n--log\nwarn",
-            self.socket()
-        );
+        let [socket, log] = ["device.sock", "device.log"].map(|name| self.machine.path(name));
         // As many pairs as umnet is to use.
-        if let [.., "--queues", count] = self.options {
-            arguments += &format!("\n--queues\n{count}");
-        }
-        let mut command = Command::new(std::env::current_exe().expect("a test knows its program"));
-        command.args(["--exact", "device_process", "--ignored", "--nocapture"]);
-        command.env(DEVICE, arguments).stdout(Stdio::null());
-        command.stderr(self.log("device.log"));
-        self.device = Some(Process::start(&mut command));
-        let socket = self.machine.path("device.sock");
-        wait_until("no device", || {
-            std::os::unix::net::UnixStream::connect(&socket).is_ok()
-        });
+        let more = match self.options {
+            [.., "--queues", count] => &["--queues", count][..],
+            _ => &[],
+        };
+        self.device = Some(start_device(&socket, &log, more));
     }
 
     /// Starts umnet and waits until frames pass.
@@ -187,9 +181,7 @@ impl Rig {
     }
 
     pub(crate) fn log(&self, name: &str) -> File {
-        let path = self.machine.path(name);
-        let file = File::options().create(true).append(true).open(path);
-        file.expect("a folder of ours")
+        append_to(&self.machine.path(name))
     }
 
     pub(crate) fn said(&self, name: &str) -> String {
@@ -250,6 +242,29 @@ impl Rig {
     }
 }
 
+fn append_to(path: &Path) -> File {
+    let file = File::options().create(true).append(true).open(path);
+    file.expect("a folder of ours")
+}
+
+/// A device in front of the TAP `far0`, which listens at `socket`.
+pub(crate) fn start_device(socket: &Path, log: &Path, more: &[&str]) -> Process {
+    let mut arguments = format!(
+        "device\n--socket-path\n{}\n--tap\nfar0\n--log\nwarn",
+        socket.display()
+    );
+    for argument in more {
+        arguments += &format!("\n{argument}");
+    }
+    let mut command = Command::new(std::env::current_exe().expect("a test knows its program"));
+    command.args(["--exact", "device_process", "--ignored", "--nocapture"]);
+    command.env(DEVICE, arguments).stdout(Stdio::null());
+    command.stderr(append_to(log));
+    let device = Process::start(&mut command);
+    wait_until("no device", || UnixStream::connect(socket).is_ok());
+    device
+}
+
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
@@ -293,6 +308,40 @@ pub(crate) fn send(
     (sent, digest.digest())
 }
 
+/// Transfers under way, each with its sender and its receiver.
+pub(crate) struct Transfers<'s>(Vec<[ScopedJoinHandle<'s, (usize, u64)>; 2]>);
+
+impl<'s> Transfers<'s> {
+    /// One over each connection, in turn from here and from there, until `stop`.
+    pub(crate) fn begin<'e>(
+        scope: &'s Scope<'s, 'e>,
+        connections: Vec<(TcpStream, TcpStream)>,
+        stop: &'e AtomicBool,
+    ) -> Self {
+        let begin = |(seed, (here, there))| {
+            let (from, to) = if seed % 2 == 0 {
+                (here, there)
+            } else {
+                (there, here)
+            };
+            let go_on = |_| !stop.load(Ordering::Relaxed);
+            let sender = scope.spawn(move || send(from, seed, go_on));
+            [sender, scope.spawn(move || receive(to))]
+        };
+        Self((0..).zip(connections).map(begin).collect())
+    }
+
+    /// Waits for their ends: what was sent is what came.
+    pub(crate) fn all_arrived(self) {
+        for [sender, receiver] in self.0 {
+            let sent = sender.join().expect("a sender's connection holds");
+            let received = receiver.join().expect("a receiver's connection holds");
+            assert_eq!(received, sent);
+            assert!(sent.0 > 0);
+        }
+    }
+}
+
 /// Receives to the end; how much, and its digest.
 pub(crate) fn receive(mut socket: TcpStream) -> (usize, u64) {
     let (mut digest, mut received) = (Xxh3::new(), 0);
@@ -310,10 +359,19 @@ pub(crate) fn receive(mut socket: TcpStream) -> (usize, u64) {
 
 /// Runs `body` where the rig can be built.
 pub(crate) fn with_rig(test: &str, options: &'static [&'static str], body: impl FnOnce(Rig)) {
+    where_possible(test, || body(Rig::start(options)));
+}
+
+/// The same, with everything but umnet.
+pub(crate) fn with_rig_but_umnet(test: &str, body: impl FnOnce(Rig)) {
+    where_possible(test, || body(Rig::without_umnet(&[])));
+}
+
+fn where_possible(test: &str, body: impl FnOnce()) {
     in_namespace(test, || {
         if let Err(error) = File::options().read(true).write(true).open("/dev/net/tun") {
             return println!("SKIP: {test}: /dev/net/tun: {error}");
         }
-        body(Rig::start(options));
+        body();
     });
 }

@@ -144,7 +144,7 @@ fn dynamic_umnet() -> Result<Vec<(String, Vec<u8>)>> {
 }
 
 /// The libraries a program is loaded with, the loader among them.
-fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let output = Command::new("ldd").arg(program).output();
     let output = output.map_err(Error::io("running ldd".to_owned()))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -291,6 +291,11 @@ impl Lab {
         &self.qemu_version
     }
 
+    /// The number in that line, such as "10.0.2".
+    pub fn qemu_number(&self) -> &str {
+        number_in(&self.qemu_version)
+    }
+
     /// Bytes before every frame in the dump of a card on a TAP: up to QEMU 7 its virtio header.
     pub fn dump_header(&self) -> usize {
         let major = self
@@ -400,6 +405,13 @@ fn forget_old(all: &Path) {
     }
 }
 
+/// "10.0.2" of "QEMU emulator version 10.0.2 (Debian ...)".
+fn number_in(line: &str) -> &str {
+    let mut words = line.split_whitespace();
+    let number = words.find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+    number.unwrap_or(line)
+}
+
 fn qemu_version() -> Result<String> {
     static VERSION: OnceLock<Option<String>> = OnceLock::new();
     let version = VERSION.get_or_init(|| {
@@ -436,6 +448,13 @@ fn machine_lock() -> Result<Option<File>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_is_the_number_in_qemus_line() {
+        let line = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds)";
+        assert_eq!(number_in(line), "10.0.2");
+        assert_eq!(number_in("odd"), "odd");
+    }
 
     #[test]
     fn a_property_is_known_by_its_whole_name() {

@@ -37,6 +37,7 @@
 mod accel;
 mod console;
 mod cpio;
+pub mod dpdk;
 mod error;
 mod guest;
 mod host_net;

@@ -3,8 +3,9 @@
 //! Drivers are measured in turn, over and over, so that each *trip* holds one figure per driver
 //! taken within seconds of each other. On a busy machine figures wander by tens of per cent while
 //! the ratio inside one trip hardly moves: what is quoted is the median of those ratios, not the
-//! ratio of the medians. Nothing in here measures, waits or touches a file.
+//! ratio of the medians. Nothing in here measures or waits.
 
+mod file;
 mod row;
 mod series;
 mod svg;
@@ -16,7 +17,7 @@ use serde::Serialize;
 
 pub use figures::{Spread, figure, median};
 pub use row::{Row, RowSpread};
-pub use series::{Driver, Metric, Series, Trip};
+pub use series::{Driver, Metric, Series, Trip, rotated};
 
 /// Where and how it was measured. Figures without these mean nothing.
 #[derive(Clone, Debug, Serialize)]
@@ -105,6 +106,17 @@ impl Report {
             return format!("{processor}, time counted in instructions");
         }
         processor
+    }
+
+    /// Those that have a figure of some kind of traffic, in the order of tables and pictures.
+    fn drivers(&self) -> Vec<Driver> {
+        let measured = |driver: &Driver| self.rows.iter().any(|row| row.value(*driver).is_some());
+        Driver::ALL.into_iter().filter(measured).collect()
+    }
+
+    /// Whether DPDK took part.
+    fn has_dpdk(&self) -> bool {
+        self.drivers().contains(&Driver::Dpdk)
     }
 
     /// The fewest and the most pairs behind any quoted ratio.

@@ -126,6 +126,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The bare wire: each frame behind its length, 4 bytes, big-endian.
+    pub fn into_stream(self) -> UnixStream {
+        self.stream
+    }
+
     /// Puts a frame on the wire, as it is: nothing is padded or checked.
     ///
     /// # Errors

@@ -296,7 +296,7 @@ fn without_interrupt_remapping_a_card_is_refused_or_its_run_says_so() {
         settle(guest, &card, "10.0.0.1/24");
         let state = Unchanged::new(guest);
         let words = ["isolate interrupts", "allow_unsafe_interrupts"];
-        state.refuses(1, &format!("umnet run {card}"), &words);
+        state.refuses(LACKS, &format!("umnet run {card}"), &words);
 
         // Accepted by whoever administers the machine; never hidden.
         guest.ok("echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts");

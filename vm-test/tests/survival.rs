@@ -126,8 +126,11 @@ fn kills(count: usize) {
         let rig = Rig::new(lab)?;
         let (interface, load) = (rig.interface(), rig.load()?);
         rig.link.near.ok("sleep 1");
-        for _ in 0..count {
+        for done in 1..=count {
             rig.harm(|host| format!("kill -9 {host}"))?;
+            if done % 10 == 0 {
+                eprintln!("{done} of {count} kills");
+            }
         }
         let findings = load.finish()?;
         tell("SIGKILL", count, &findings);

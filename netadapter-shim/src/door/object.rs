@@ -240,11 +240,16 @@ pub(crate) fn is_alive(handle: Handle) -> bool {
 }
 
 /// Has `hook` run when the object is cleaned up, before the client's own
-/// callback and after the object's children were cleaned up.
+/// callback and after the object's children were cleaned up; at once, if its
+/// deletion has begun: another thread may have deleted the parent.
 pub(crate) fn on_dispose(handle: Handle, hook: DisposeHook) {
     if let Some(object) = find(handle) {
-        object.state().hooks.push(hook);
+        let mut state = object.state();
+        if state.stage == Stage::Alive {
+            return state.hooks.push(hook);
+        }
     }
+    hook();
 }
 
 /// Deletes an object: cleans up its children and it, then drops the creation

@@ -188,9 +188,6 @@ impl Hosts {
                 Ok((answer, vec![lent.file.into()]))
             }
             Ask::Connection => Ok((Answer::Done, vec![self.holding.connect()?.into()])),
-            // The interface keeps its carrier while hosts change places: the kernel would forget
-            // its neighbours, and everybody would wait for the next answer to who is where.
-            Ask::Carrier(false) if self.is_taking_over() => port(Ok(())),
             Ask::Carrier(up) => port(self.tap.set_link_state(up)),
             Ask::Offloads(offloads) => port(self.tap.set_tx_offloads(offloads.into())),
             Ask::Queues(count) => {
@@ -201,12 +198,6 @@ impl Hosts {
                 used.map(|()| (Answer::Done, Vec::new()))
             }
         }
-    }
-
-    /// Whether a host starts the device that another one has run before it.
-    fn is_taking_over(&self) -> bool {
-        let state = self.active.as_ref().map(|active| active.state);
-        self.has_run && matches!(state, Some(State::Starting { .. }))
     }
 
     fn started(&mut self, id: HostId, report: Report) {
@@ -235,11 +226,6 @@ impl Hosts {
                 info.pid
             ),
             false => info!("{}: driver host {}: {}", self.name(), info.pid, info.cage),
-        }
-        if !report.link_up
-            && let Err(error) = self.tap.set_link_state(false)
-        {
-            warn!("{}: {error}", self.name());
         }
         // What happened to the interface while it started.
         if let (Some(interface), Some(active)) = (self.interface, &self.active) {

@@ -1,31 +1,35 @@
-//! What is done to the driver host, and what has to be true afterwards.
+//! What is done to the driver host and its supervisor, and what has to be true afterwards.
 
+mod blows;
+mod calm;
+mod cost;
 mod crash_loop;
 mod hangs;
-mod kills;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
+pub use blows::{Blow, Blows, blows};
+pub use calm::{Calm, calm};
+pub use cost::Gap;
 pub use crash_loop::{CrashLoop, crash_loop};
 pub use hangs::{Hang, Hangs, hangs};
-pub use kills::{Calm, Kill, Kills, calm, kills};
 
 use crate::noise::Noise;
 use crate::process::{children, descriptors, resident_kib, wait_until};
 use crate::rig::{PATIENCE, Rig};
-use crate::{Limits, Result, Traffic};
+use crate::{Limits, Load, Result, Traffic};
 
-/// Between two blows there is at least this, and up to [`SPREAD`] more: a host has to have settled,
-/// and the next moment is not to be foreseen.
-const PAUSE: Duration = Duration::from_millis(600);
+/// The shortest time between two blows: a host has to have settled.
+pub const SETTLED: Duration = Duration::from_millis(600);
+/// Up to so much more, for the next moment is not to be foreseen.
 const SPREAD: Duration = Duration::from_millis(200);
 
 /// How a campaign is getting on.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// What is done to the host.
+    /// What is done.
     pub what: &'static str,
     /// How often it was done.
     pub done: u32,
@@ -40,10 +44,12 @@ pub struct Progress {
 /// How much is done, under what load, and how long things may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// TCP connections, each carrying data both ways.
-    pub streams: u64,
-    /// How often something is done to the host.
+    /// What passes meanwhile.
+    pub load: Load,
+    /// How often something is done.
     pub count: u32,
+    /// Between one time and the next, at least.
+    pub pause: Duration,
     /// How long things may take.
     pub limits: Limits,
 }
@@ -51,9 +57,9 @@ pub struct Plan {
 /// Told how it is getting on.
 pub type Watcher<'a> = &'a mut dyn FnMut(Progress);
 
-fn pause(noise: &mut Noise) {
+fn pause(least: Duration, noise: &mut Noise) {
     let more = Duration::from_micros(noise.below(SPREAD.as_micros() as u64));
-    std::thread::sleep(PAUSE + more);
+    std::thread::sleep(least + more);
 }
 
 fn tell(watcher: Watcher<'_>, what: &'static str, (done, of): (u32, u32), traffic: &Traffic) {

@@ -31,7 +31,7 @@ use std::io;
 pub use namespace::Namespace;
 pub use report::{Circumstances, Report};
 pub use rig::{Programs, Restart, Rig};
-pub use traffic::Traffic;
+pub use traffic::{Load, Traffic};
 pub use verdict::{Check, Limits};
 
 /// Something of the rig does not work: nothing has been measured.

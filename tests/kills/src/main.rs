@@ -1,14 +1,14 @@
-//! `kills`: kills and hangs umnet's driver host under load, and says what was lost.
+//! `kills`: kills, hangs and replaces umnet's processes under load, and says what was lost.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use kills::campaign::{Hang, Plan, Progress, calm, crash_loop, hangs, kills};
-use kills::{Limits, Programs, Report, Result, Rig};
+use kills::campaign::{Blow, Hang, Plan, Progress, SETTLED, blows, calm, crash_loop, hangs};
+use kills::{Limits, Load, Programs, Report, Result, Rig};
 
-/// Kills and hangs umnet's driver host under load, and counts what is lost (as root)
+/// Kills, hangs and replaces umnet's processes under load, and counts what is lost (as root)
 #[derive(Debug, Parser)]
 #[command(name = "kills")]
 struct Cli {
@@ -32,7 +32,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Everything: the load in peace, kills, hangs of both kinds, a crash loop
+    /// Everything: the load in peace, kills, replacements, hangs of both kinds, a crash loop
     All {
         /// How often to kill the host
         #[arg(long, value_name = "N", default_value_t = 1000)]
@@ -40,12 +40,33 @@ enum Verb {
         /// How often to let it hang, in each of both ways
         #[arg(long, value_name = "N", default_value_t = 100)]
         hangs: u32,
+        /// How often to replace the host, and how often the supervisor
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        updates: u32,
     },
     /// The load in peace, then kills
     Kills {
         /// How often to kill the host
         #[arg(long, value_name = "N", default_value_t = 1000)]
         kills: u32,
+    },
+    /// `umnet update`, then `umnet update --supervisor`
+    Updates {
+        /// How often, each of them
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        updates: u32,
+    },
+    /// Kills for a long time beside whatever else the machine does: what does the supervisor gather?
+    Soak {
+        /// How long
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        minutes: u32,
+        /// Between two kills
+        #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+        every: u32,
+        /// What each connection sends each way in a second
+        #[arg(long, value_name = "KIB", default_value_t = 1024)]
+        rate: u64,
     },
     /// Hosts that stand still or loop for ever
     Hangs {
@@ -99,12 +120,28 @@ fn run(cli: &Cli) -> Result<bool> {
     let mut report = Report::default();
     let looping = |deaths| crash_loop(programs(cli), deaths, &mut line()).map(Some);
     match cli.verb {
-        Verb::All { kills, hangs } => {
+        Verb::All {
+            kills,
+            hangs,
+            updates,
+        } => {
             killing(&mut rig, plan(cli, kills), &mut report)?;
+            replacing(&mut rig, plan(cli, updates), &mut report)?;
             hanging(&mut rig, plan(cli, hangs), &mut report)?;
             report.crash_loop = looping(50)?;
         }
         Verb::Kills { kills } => killing(&mut rig, plan(cli, kills), &mut report)?,
+        Verb::Updates { updates } => replacing(&mut rig, plan(cli, updates), &mut report)?,
+        Verb::Soak {
+            minutes,
+            every,
+            rate,
+        } => {
+            let plan = soak(cli, minutes, every, rate);
+            report
+                .blows
+                .push(blows(&mut rig, Blow::Kill, plan, &mut line())?);
+        }
         Verb::Hangs { hangs } => hanging(&mut rig, plan(cli, hangs), &mut report)?,
         Verb::CrashLoop { deaths } => report.crash_loop = looping(deaths)?,
         Verb::Demo => {
@@ -115,7 +152,9 @@ fn run(cli: &Cli) -> Result<bool> {
                 limits,
                 ..plan(cli, 60)
             };
-            report.kills = Some(kills(&mut rig, plan, &mut picture())?);
+            report
+                .blows
+                .push(blows(&mut rig, Blow::Kill, plan, &mut picture())?);
         }
     }
     let stopped = rig.stop()?;
@@ -133,15 +172,38 @@ fn run(cli: &Cli) -> Result<bool> {
 
 fn plan(cli: &Cli, count: u32) -> Plan {
     Plan {
-        streams: cli.streams,
+        load: Load::full(cli.streams),
         count,
+        pause: SETTLED,
         limits: Limits::PROMISED,
     }
 }
 
+fn soak(cli: &Cli, minutes: u32, every: u32, rate: u64) -> Plan {
+    let load = Load {
+        kib_per_second: Some(rate),
+        ..Load::full(cli.streams)
+    };
+    Plan {
+        load,
+        count: (60 * minutes).div_ceil(every.max(1)),
+        pause: Duration::from_secs(every.into()),
+        limits: Limits::BESIDE_OTHERS,
+    }
+}
+
 fn killing(rig: &mut Rig, plan: Plan, report: &mut Report) -> Result<()> {
-    report.calm = Some(calm(rig, plan.streams, CALM)?);
-    report.kills = Some(kills(rig, plan, &mut line())?);
+    report.calm = Some(calm(rig, plan.load, CALM)?);
+    report
+        .blows
+        .push(blows(rig, Blow::Kill, plan, &mut line())?);
+    Ok(())
+}
+
+fn replacing(rig: &mut Rig, plan: Plan, report: &mut Report) -> Result<()> {
+    for kind in [Blow::Update, Blow::Supervisor] {
+        report.blows.push(blows(rig, kind, plan, &mut line())?);
+    }
     Ok(())
 }
 

@@ -8,11 +8,11 @@ use std::process::Command;
 
 use serde::Serialize;
 
-use crate::campaign::{Calm, CrashLoop, Hangs, Kills};
+use crate::campaign::{Blow, Blows, Calm, CrashLoop, Hangs};
 use crate::svg;
 use crate::verdict::Check;
 
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// Where it was measured. Figures without this mean nothing.
 #[derive(Clone, Debug, Serialize)]
@@ -59,9 +59,8 @@ pub struct Report {
     /// The load in peace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calm: Option<Calm>,
-    /// The load under kills.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kills: Option<Kills>,
+    /// The load under kills and replacements.
+    pub blows: Vec<Blows>,
     /// Hosts that hang.
     pub hangs: Vec<Hangs>,
     /// Hosts that die as soon as they are up.
@@ -73,10 +72,10 @@ impl Report {
     /// Everything that has to be true.
     pub fn checks(&self) -> impl Iterator<Item = &Check> {
         let calm = self.calm.iter().flat_map(|calm| &calm.checks);
-        let kills = self.kills.iter().flat_map(|kills| &kills.checks);
+        let blows = self.blows.iter().flat_map(|blows| &blows.checks);
         let hangs = self.hangs.iter().flat_map(|hangs| &hangs.checks);
         let crash_loop = self.crash_loop.iter().flat_map(|found| &found.checks);
-        calm.chain(kills).chain(hangs).chain(crash_loop)
+        calm.chain(blows).chain(hangs).chain(crash_loop)
     }
 
     /// Whether all of it is.
@@ -116,8 +115,8 @@ impl Report {
         let json = serde_json::to_string_pretty(&self)?;
         fs::write(folder.join("kills.json"), json + "\n")?;
         fs::write(folder.join("kills.txt"), self.text())?;
-        match &self.kills {
-            Some(kills) => fs::write(folder.join("kills.svg"), svg::draw(&kills.kills)),
+        match self.blows.iter().find(|blows| blows.kind == Blow::Kill) {
+            Some(kills) => fs::write(folder.join("kills.svg"), svg::draw(&kills.each)),
             None => Ok(()),
         }
     }

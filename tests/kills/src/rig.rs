@@ -88,6 +88,8 @@ pub struct Status {
     pub link_up: bool,
     /// Hosts that took over.
     pub restarts: u64,
+    /// Supervisors that took over.
+    pub supervisor_restarts: u64,
     /// Hosts that were found to hang.
     pub hangs: u64,
     /// Resets by a host of a device that misbehaved.
@@ -161,14 +163,29 @@ impl Rig {
 
     /// What it says of itself; nothing while it does not answer.
     pub fn status(&self) -> Option<Status> {
-        let output = Command::new(&self.programs.umnet)
+        let output = self.umnet(&["status", "--json"]).ok()?;
+        let all: Statuses = serde_json::from_str(&output).ok()?;
+        all.devices.into_iter().next()
+    }
+
+    /// What the command `umnet` prints with these arguments.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(crate) fn umnet(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.programs.umnet);
+        command
             .arg("--root")
             .arg(self.folder.path())
-            .args(["status", "--json"])
-            .output()
-            .ok()?;
-        let all: Statuses = serde_json::from_slice(&output.stdout).ok()?;
-        all.devices.into_iter().next()
+            .args(arguments);
+        let output = command.output().map_err(system("start umnet"))?;
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(RigError::Command {
+                command: format!("umnet {}", arguments.join(" ")),
+                said: String::from_utf8_lossy(&output.stderr).into_owned(),
+            }),
+        }
     }
 
     /// Waits for a driver host that runs and is not `before`.

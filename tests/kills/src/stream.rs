@@ -81,18 +81,21 @@ fn listener() -> io::Result<TcpListener> {
 }
 
 impl Stream {
-    /// Connects, and sends both ways until `stop`. Bytes received are added to `count`.
+    /// Sends both ways until `stop`, as much as it can or so much a second. Bytes received are
+    /// added to `count`.
     pub(crate) fn start(
         (near, far): (TcpStream, TcpStream),
-        seed: u64,
+        (seed, kib_per_second): (u64, Option<u64>),
         stop: &Arc<AtomicBool>,
         count: &Arc<AtomicU64>,
     ) -> Result<Self> {
+        let every =
+            kib_per_second.map(|kib| Duration::from_secs(BLOCK as u64 >> 10) / kib.max(1) as u32);
         let way = |from: &TcpStream, to: &TcpStream, seed| {
             let from = from.try_clone().map_err(system("share a connection"))?;
             let to = to.try_clone().map_err(system("share a connection"))?;
             let (stop, count) = (Arc::clone(stop), Arc::clone(count));
-            let sender = std::thread::spawn(move || send(from, seed, &stop));
+            let sender = std::thread::spawn(move || send(from, seed, every, &stop));
             Ok((sender, std::thread::spawn(move || receive(to, &count))))
         };
         Ok(Self {
@@ -121,7 +124,7 @@ impl Stream {
     }
 }
 
-fn send(mut socket: TcpStream, seed: u64, stop: &AtomicBool) -> Passed {
+fn send(mut socket: TcpStream, seed: u64, every: Option<Duration>, stop: &AtomicBool) -> Passed {
     let (mut noise, mut digest, mut sent) = (Noise::new(seed), Xxh3::new(), 0);
     let mut block = vec![0; BLOCK];
     while !stop.load(Ordering::Relaxed) {
@@ -129,6 +132,9 @@ fn send(mut socket: TcpStream, seed: u64, stop: &AtomicBool) -> Passed {
         socket.write_all(&block)?;
         digest.update(&block);
         sent += block.len() as u64;
+        if let Some(every) = every {
+            std::thread::sleep(every);
+        }
     }
     socket.shutdown(Shutdown::Write)?;
     Ok((sent, digest.digest()))

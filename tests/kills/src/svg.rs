@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::campaign::Kill;
+use crate::campaign::Gap;
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 420.0;
@@ -18,7 +18,7 @@ const FAINT: &str = "#cbd2d9";
 const DOT: &str = "#2f6db5";
 const LIMIT: &str = "#b4472c";
 
-pub(crate) fn draw(kills: &[Kill]) -> String {
+pub(crate) fn draw(kills: &[Gap]) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
          font-family=\"'DejaVu Sans', Verdana, sans-serif\" font-size=\"13\" fill=\"{INK}\">\n\
@@ -57,7 +57,7 @@ fn grid() -> String {
     lines
 }
 
-fn dots(kills: &[Kill]) -> String {
+fn dots(kills: &[Gap]) -> String {
     let step = (WIDTH - LEFT - RIGHT) / kills.len().max(1) as f64;
     let mut dots = String::new();
     for (index, kill) in kills.iter().enumerate() {

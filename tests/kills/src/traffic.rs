@@ -12,6 +12,26 @@ use crate::stream::{self, Outcome, Stream};
 use crate::verdict::Check;
 use crate::{Result, RigError};
 
+/// How much of it there is.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// TCP connections, each carrying data both ways.
+    pub streams: u64,
+    /// What each of them sends each way in a second, in KiB; as much as it can if nothing is said.
+    pub kib_per_second: Option<u64>,
+}
+
+impl Load {
+    /// As much as so many connections can carry.
+    #[must_use]
+    pub fn full(streams: u64) -> Self {
+        Self {
+            streams,
+            kib_per_second: None,
+        }
+    }
+}
+
 /// All of it, under way.
 #[derive(Debug)]
 pub struct Traffic {
@@ -48,11 +68,11 @@ pub(crate) struct Account {
 }
 
 impl Traffic {
-    /// Starts it, with so many streams.
+    /// Starts it.
     ///
     /// # Errors
     /// When a connection cannot be made.
-    pub fn start(rig: &Rig, streams: u64) -> Result<Self> {
+    pub fn start(rig: &Rig, load: Load) -> Result<Self> {
         let before = settled(rig)?;
         let (stop, probes_stop) = (Arc::default(), Arc::default());
         let (bytes, start) = (Arc::default(), Instant::now());
@@ -61,8 +81,8 @@ impl Traffic {
         let connect = || stream::pair(&rig.near, &rig.far);
         Ok(Self {
             session: Session::start(connect()?, &stop),
-            streams: (0..streams)
-                .map(|seed| Stream::start(connect()?, seed, &stop, &bytes))
+            streams: (0..load.streams)
+                .map(|seed| Stream::start(connect()?, (seed, load.kib_per_second), &stop, &bytes))
                 .collect::<Result<_>>()?,
             probes: [probe(near, far)?, probe(far, near)?],
             start,

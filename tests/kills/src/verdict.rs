@@ -28,6 +28,14 @@ impl Check {
         }
     }
 
+    /// The same, of this load.
+    pub(crate) fn of(self, load: &str) -> Self {
+        Self {
+            what: format!("{load}: {}", self.what),
+            ..self
+        }
+    }
+
     /// A number that has to be this one.
     pub(crate) fn exactly<T: Display + PartialEq>(what: &str, asked: T, found: T) -> Self {
         let passed = asked == found;

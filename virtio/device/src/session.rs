@@ -256,7 +256,12 @@ impl VhostUserBackendReqHandlerMut for Session {
 
     fn set_vring_kick(&mut self, index: u8, fd: Option<File>) -> Result<()> {
         let kick = fd.ok_or(Error::InvalidOperation("rings are not polled here"))?;
-        self.parts(index.into())?.kick = true;
+        let parts = self.parts(index.into())?;
+        parts.kick = true;
+        // Refused here, where the front end hears of it: nobody answers the kick that starts a device.
+        for address in parts.addresses.into_iter().flatten() {
+            self.translate(address)?;
+        }
         let added = self.poller.add_kick(index.into(), kick);
         added.map_err(Error::ReqHandlerError)
     }

@@ -11,7 +11,7 @@ use super::{Driver, Series, Spread, median};
 pub struct Row {
     /// Such as `tcp_to_guest`.
     pub name: &'static str,
-    /// Of `kernel`, `kernel_pt` and `umnet`.
+    /// Of the drivers' figures.
     pub unit: &'static str,
     /// Median, IOMMU translating.
     pub kernel: Option<f64>,
@@ -23,11 +23,20 @@ pub struct Row {
     pub ratio: Option<f64>,
     /// Median of the trips' umnet / kernel_pt.
     pub ratio_pt: Option<f64>,
+    /// Median of DPDK, where it took part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dpdk: Option<f64>,
+    /// Median of the trips' umnet / dpdk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio_dpdk: Option<f64>,
     #[serde(skip)]
     pub(super) label: &'static str,
     /// Median of the trips' kernel_pt / kernel: the length of its bar.
     #[serde(skip)]
     pt_over_kernel: Option<f64>,
+    /// The same of DPDK.
+    #[serde(skip)]
+    dpdk_over_kernel: Option<f64>,
 }
 
 impl Row {
@@ -42,8 +51,11 @@ impl Row {
             umnet: middle(Driver::Umnet),
             ratio: ratio(Driver::Umnet, Driver::Kernel),
             ratio_pt: ratio(Driver::Umnet, Driver::KernelPt),
+            dpdk: middle(Driver::Dpdk),
+            ratio_dpdk: ratio(Driver::Umnet, Driver::Dpdk),
             label: series.metric.label,
             pt_over_kernel: ratio(Driver::KernelPt, Driver::Kernel),
+            dpdk_over_kernel: ratio(Driver::Dpdk, Driver::Kernel),
         }
     }
 
@@ -52,6 +64,7 @@ impl Row {
             Driver::Kernel => self.kernel,
             Driver::KernelPt => self.kernel_pt,
             Driver::Umnet => self.umnet,
+            Driver::Dpdk => self.dpdk,
         }
     }
 
@@ -61,6 +74,7 @@ impl Row {
             Driver::Kernel => self.kernel.map(|_| 1.0),
             Driver::KernelPt => self.pt_over_kernel,
             Driver::Umnet => self.ratio,
+            Driver::Dpdk => self.dpdk_over_kernel,
         }
     }
 }
@@ -75,9 +89,15 @@ pub struct RowSpread {
     pub ratio: Option<Spread>,
     /// Of the trips' umnet / kernel_pt.
     pub ratio_pt: Option<Spread>,
+    /// Of the trips' umnet / dpdk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio_dpdk: Option<Spread>,
     /// Of the trips' kernel_pt / kernel.
     #[serde(skip)]
     pt_over_kernel: Option<Spread>,
+    /// Of the trips' dpdk / kernel.
+    #[serde(skip)]
+    dpdk_over_kernel: Option<Spread>,
 }
 
 impl RowSpread {
@@ -88,7 +108,9 @@ impl RowSpread {
             drivers: Driver::ALL.into_iter().filter_map(spread).collect(),
             ratio: ratio(Driver::Umnet, Driver::Kernel),
             ratio_pt: ratio(Driver::Umnet, Driver::KernelPt),
+            ratio_dpdk: ratio(Driver::Umnet, Driver::Dpdk),
             pt_over_kernel: ratio(Driver::KernelPt, Driver::Kernel),
+            dpdk_over_kernel: ratio(Driver::Dpdk, Driver::Kernel),
         }
     }
 
@@ -98,6 +120,7 @@ impl RowSpread {
             Driver::Kernel => None,
             Driver::KernelPt => self.pt_over_kernel,
             Driver::Umnet => self.ratio,
+            Driver::Dpdk => self.dpdk_over_kernel,
         }
     }
 }

@@ -11,11 +11,13 @@ pub enum Driver {
     KernelPt,
     /// umnet, over VFIO.
     Umnet,
+    /// DPDK's poll-mode driver, over VFIO.
+    Dpdk,
 }
 
 impl Driver {
     /// All, in the order of tables and pictures.
-    pub const ALL: [Self; 3] = [Self::Kernel, Self::KernelPt, Self::Umnet];
+    pub const ALL: [Self; 4] = [Self::Kernel, Self::KernelPt, Self::Umnet, Self::Dpdk];
 
     /// The word for it in JSON and on the command line.
     pub fn key(self) -> &'static str {
@@ -23,6 +25,7 @@ impl Driver {
             Self::Kernel => "kernel",
             Self::KernelPt => "kernel_pt",
             Self::Umnet => "umnet",
+            Self::Dpdk => "dpdk",
         }
     }
 
@@ -32,6 +35,7 @@ impl Driver {
             Self::Kernel => "kernel virtio_net, IOMMU translating",
             Self::KernelPt => "kernel virtio_net, IOMMU passthrough",
             Self::Umnet => "umnet",
+            Self::Dpdk => "DPDK's virtio driver",
         }
     }
 }
@@ -50,6 +54,15 @@ pub struct Metric {
 /// One figure per driver, taken within seconds of each other. A figure that could not be taken is
 /// absent.
 pub type Trip = BTreeMap<Driver, f64>;
+
+/// The order of a trip: whoever comes first in one comes last in the next.
+pub fn rotated(drivers: &[Driver], turn: usize) -> Vec<Driver> {
+    let mut order = drivers.to_vec();
+    if !order.is_empty() {
+        order.rotate_left(turn % drivers.len());
+    }
+    order
+}
 
 /// All trips of one kind of traffic.
 #[derive(Clone, Debug)]
@@ -83,5 +96,19 @@ impl Series {
             .filter_map(ratio)
             .filter(|ratio| ratio.is_finite())
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_driver_comes_first_equally_often() {
+        let all = Driver::ALL;
+        let firsts: Vec<_> = (0..8).map(|turn| rotated(&all, turn)[0]).collect();
+        assert_eq!(firsts[..4], all);
+        assert_eq!(firsts[4..], all);
+        assert_eq!(rotated(&[], 5), []);
     }
 }

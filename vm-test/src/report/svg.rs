@@ -29,7 +29,7 @@ pub(super) fn draw(report: &Report) -> String {
     let content = format!(
         "{}{}{}{groups}",
         heading(report),
-        legend(),
+        legend(report),
         axis(scale, bottom)
     );
     document(WIDTH, height, &content)
@@ -91,7 +91,10 @@ fn heading(report: &Report) -> String {
         about.guest_kernel, about.qemu, about.rounds, about.revision
     );
     let mut out = String::new();
-    let title = "umnet and the kernel's virtio_net: the same kind of device, in the same guest";
+    let title = match report.has_dpdk() {
+        true => "umnet, DPDK and the kernel's virtio_net: frames at the driver, in the same guest",
+        false => "umnet and the kernel's virtio_net: the same kind of device, in the same guest",
+    };
     text(
         &mut out,
         24.0,
@@ -116,10 +119,10 @@ fn heading(report: &Report) -> String {
     out
 }
 
-fn legend() -> String {
+fn legend(report: &Report) -> String {
     let mut out = String::new();
     let mut x = 24.0;
-    for driver in Driver::ALL {
+    for driver in report.drivers() {
         rect(&mut out, x, 98.0, 13.0, 13.0, colour(driver));
         text(
             &mut out,
@@ -138,6 +141,7 @@ fn colour(driver: Driver) -> &'static str {
         Driver::Kernel => OTHERS[0],
         Driver::KernelPt => OTHERS[1],
         Driver::Umnet => OURS,
+        Driver::Dpdk => OTHERS[2],
     }
 }
 
@@ -240,7 +244,9 @@ fn bar_label(row: &Row, driver: Driver) -> String {
     match (driver, row.relative(driver), row.ratio_pt) {
         (Driver::Kernel, ..) | (_, None, _) => value,
         (Driver::Umnet, Some(ratio), Some(ratio_pt)) => {
-            format!("{ratio:.2}×  ({value}; {ratio_pt:.2}× passthrough)")
+            let dpdk = row.ratio_dpdk.map(|ratio| format!(", {ratio:.2}× DPDK"));
+            let dpdk = dpdk.unwrap_or_default();
+            format!("{ratio:.2}×  ({value}; {ratio_pt:.2}× passthrough{dpdk})")
         }
         (_, Some(ratio), _) => format!("{ratio:.2}×  ({value})"),
     }

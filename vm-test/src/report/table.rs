@@ -7,39 +7,60 @@ const UNIT: usize = 5;
 const COLUMN: usize = 11;
 
 pub(super) fn draw(report: &Report) -> String {
-    let mut lines = vec![head(), rule()];
+    let dpdk = report.has_dpdk();
+    let head = head(dpdk);
+    let rule = "-".repeat(head.len());
+    let mut lines = vec![head, rule.clone()];
     for row in &report.rows {
-        lines.push(line(row, report.spread.get(row.name)));
+        lines.push(line(row, report.spread.get(row.name), dpdk));
     }
-    lines.push(rule());
+    lines.push(rule);
     lines.extend(notes(report));
     lines.join("\n") + "\n"
 }
 
-fn head() -> String {
-    let columns = ["kernel", "kernel pt", "umnet", "ratio", "ratio pt"];
+fn head(dpdk: bool) -> String {
+    let columns = match dpdk {
+        true => &[
+            "kernel",
+            "kernel pt",
+            "umnet",
+            "DPDK",
+            "ratio",
+            "ratio pt",
+            "ratio DPDK",
+        ][..],
+        false => &["kernel", "kernel pt", "umnet", "ratio", "ratio pt"],
+    };
     let columns: String = columns
         .iter()
         .map(|name| format!("{name:>COLUMN$}"))
         .collect();
-    format!("{:<LABEL$} {:<UNIT$}{columns}   ratio's quartiles", "", "")
+    let quartiles = match dpdk {
+        true => "quartiles of ratio, ratio DPDK",
+        false => "ratio's quartiles",
+    };
+    format!("{:<LABEL$} {:<UNIT$}{columns}   {quartiles}", "", "")
 }
 
-fn rule() -> String {
-    "-".repeat(head().len())
-}
-
-fn line(row: &Row, spread: Option<&RowSpread>) -> String {
+fn line(row: &Row, spread: Option<&RowSpread>, dpdk: bool) -> String {
+    let shown = |driver: &Driver| dpdk || *driver != Driver::Dpdk;
+    let ratios = [row.ratio, row.ratio_pt, row.ratio_dpdk];
     let figures: String = Driver::ALL
-        .map(|driver| row.value(driver).map(figure))
         .into_iter()
-        .chain([row.ratio, row.ratio_pt].map(|ratio| ratio.map(times)))
+        .filter(shown)
+        .map(|driver| row.value(driver).map(figure))
+        .chain(
+            ratios
+                .into_iter()
+                .take(2 + usize::from(dpdk))
+                .map(|ratio| ratio.map(times)),
+        )
         .map(|cell| format!("{:>COLUMN$}", cell.unwrap_or_else(|| "-".to_owned())))
         .collect();
-    let quartiles = spread
-        .and_then(|spread| spread.ratio)
-        .map(quartiles)
-        .unwrap_or_default();
+    let spreads = spread.map_or([None, None], |spread| [spread.ratio, spread.ratio_dpdk]);
+    let quartiles: Vec<String> = spreads.into_iter().flatten().map(quartiles).collect();
+    let quartiles = quartiles.join(", ");
     let line = format!(
         "{:<LABEL$} {:<UNIT$}{figures}   {quartiles}",
         row.label, row.unit

@@ -153,9 +153,6 @@ fn context_type(
         return Err(NtStatus::WDF_OBJECT_ATTRIBUTES_INVALID);
     }
     found.size = found.size.max(wanted);
-    if found.size > isize::MAX as usize / 2 {
-        return Err(NtStatus::INSUFFICIENT_RESOURCES);
-    }
     Ok(Some(found))
 }
 

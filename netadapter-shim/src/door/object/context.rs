@@ -39,14 +39,14 @@ impl ContextType {
 }
 
 impl Context {
-    fn new(attributes: &Attributes) -> Self {
+    fn new(attributes: &Attributes) -> Result<Self, NtStatus> {
         let size = attributes.context.as_ref().map_or(0, |kind| kind.size);
-        Self {
+        Ok(Self {
             kind: attributes.context.clone(),
-            memory: Block::zeroed(size),
+            memory: Block::zeroed(size)?,
             cleanup: attributes.cleanup,
             destroy: attributes.destroy,
-        }
+        })
     }
 }
 
@@ -56,7 +56,8 @@ impl Context {
 ///
 /// # Errors
 /// STATUS_DELETE_PENDING once the object is being deleted,
-/// STATUS_INVALID_HANDLE if it does not exist.
+/// STATUS_INVALID_HANDLE if it does not exist, STATUS_INSUFFICIENT_RESOURCES
+/// for more memory than there is.
 pub(crate) fn allocate_context(
     handle: Handle,
     attributes: &Attributes,
@@ -66,7 +67,7 @@ pub(crate) fn allocate_context(
     if let Some(there) = wanted.and_then(|kind| context(handle, kind)) {
         return Ok((NtStatus::OBJECT_NAME_EXISTS, there));
     }
-    let added = Context::new(attributes);
+    let added = Context::new(attributes)?;
     let address = added.memory.address();
     let mut state = object.state();
     if state.stage != Stage::Alive {

@@ -199,6 +199,21 @@ fn hooks_run_between_the_children_and_the_clients_cleanup() {
 }
 
 #[test]
+fn a_hook_that_comes_too_late_runs_at_once() {
+    let hook = |handle| CALLS.with_borrow_mut(|calls| calls.push(("hook", handle)));
+    let handle = watched(None);
+    reference(handle);
+    delete(handle);
+    assert_eq!(calls(), [("cleanup", handle)]);
+    on_dispose(handle, Box::new(move || hook(handle)));
+    assert_eq!(calls(), [("hook", handle)]);
+    dereference(handle);
+    assert_eq!(calls(), [("destroy", handle)]);
+    on_dispose(handle, Box::new(move || hook(handle)));
+    assert_eq!(calls(), [("hook", handle)]);
+}
+
+#[test]
 fn an_abandoned_object_calls_nobody() {
     let handle = watched(None);
     abandon(handle);

@@ -140,6 +140,11 @@ impl IoQueue {
         state.gives_out() && state.held.len() < limit
     }
 
+    /// Whether the client has that request.
+    fn is_with_client(&self, handle: Handle) -> bool {
+        self.state().held.contains(&handle)
+    }
+
     /// Waits until the client has no request, and with `empty` none waits.
     pub(super) fn wait_idle(&self, empty: bool) {
         let mut state = self.state();
@@ -291,12 +296,16 @@ fn hand_to_client(queue: Handle, found: &IoQueue, handle: Handle) {
     }
 }
 
-/// The client is done with a request of this queue.
+/// A request of this queue is done, be it one that the client had given back.
 pub(super) fn finished(queue: Handle, handle: Handle) {
     let Some(found) = find(queue) else {
         return;
     };
-    found.state().held.retain(|held| *held != handle);
+    {
+        let mut state = found.state();
+        state.held.retain(|held| *held != handle);
+        state.waiting.retain(|waiting| *waiting != handle);
+    }
     pump(queue, &found);
     tell_idle(queue, &found);
 }

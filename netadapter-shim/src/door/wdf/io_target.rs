@@ -178,7 +178,7 @@ mod tests {
 
     fn request_and_target(client: &TestClient) -> (Handle, Handle) {
         let device = device(client);
-        let made = request::Request::of_driver();
+        let made = request::Request::of_driver().unwrap();
         let request = object::create(Kind::Request, Some(device), made).unwrap();
         let target = object::create(Kind::IoTarget, Some(device), Arc::new(())).unwrap();
         assert_eq!(WdfIoTargetGetDevice(null(), target), device);

@@ -38,23 +38,29 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     /// Zeroed bytes of our own.
-    pub(crate) fn owned(length: usize) -> Self {
-        let block = Block::zeroed(length);
-        Self {
+    ///
+    /// # Errors
+    /// STATUS_INSUFFICIENT_RESOURCES.
+    pub(crate) fn owned(length: usize) -> Result<Self, NtStatus> {
+        let block = Block::zeroed(length)?;
+        Ok(Self {
             address: block.address().expose_provenance(),
             length,
             block: Some(block),
-        }
+        })
     }
 
     /// A copy of those bytes.
-    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
-        let buffer = Self::owned(bytes.len());
+    ///
+    /// # Errors
+    /// STATUS_INSUFFICIENT_RESOURCES.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Result<Self, NtStatus> {
+        let buffer = Self::owned(bytes.len())?;
         // SAFETY: the block is new and has room for all of them.
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.pointer().cast(), bytes.len());
         }
-        buffer
+        Ok(buffer)
     }
 
     /// Bytes that the client keeps alive.
@@ -106,13 +112,13 @@ impl Memory {
 /// Makes a memory object of a copy of those bytes.
 ///
 /// # Errors
-/// Those of [`object::create_with`].
+/// Those of [`object::create_with`], and STATUS_INSUFFICIENT_RESOURCES.
 pub(crate) fn create_with_bytes(
     parent: Handle,
     attributes: &Attributes,
     bytes: &[u8],
 ) -> Result<Handle, NtStatus> {
-    let payload = Memory::new(Buffer::copy_of(bytes));
+    let payload = Memory::new(Buffer::copy_of(bytes)?);
     object::create_with(Kind::Memory, Some(parent), attributes, payload)
 }
 
@@ -125,10 +131,13 @@ extern "C" fn WdfMemoryCreate(
     memory: Out<'_, Handle>,
     buffer: Out<'_, *mut c_void>,
 ) -> NtStatus {
-    if size == 0 || size > isize::MAX as usize / 2 {
+    if size == 0 {
         return NtStatus::INVALID_PARAMETER;
     }
-    let made = Buffer::owned(size);
+    let made = match Buffer::owned(size) {
+        Ok(made) => made,
+        Err(status) => return status,
+    };
     let pointer = made.pointer();
     let (wanted, payload) = ((attributes, Rules::PLAIN), Memory::new(made));
     let (call, kind) = ("WdfMemoryCreate", Kind::Memory);
@@ -303,19 +312,17 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_no_bytes_is_refused() {
+    fn memory_of_no_bytes_and_of_too_many_is_refused() {
         let client = TestClient::new();
         let mut handle = Handle::NULL;
-        let status = WdfMemoryCreate(
-            client.globals(),
-            In::NULL,
-            0,
-            0,
-            0,
-            Out::of(&mut handle),
-            Out::NULL,
-        );
-        assert_eq!(status, NtStatus::INVALID_PARAMETER);
+        let mut create = |size| {
+            let (globals, out) = (client.globals(), Out::of(&mut handle));
+            WdfMemoryCreate(globals, In::NULL, 0, 0, size, out, Out::NULL)
+        };
+        assert_eq!(create(0), NtStatus::INVALID_PARAMETER);
+        for size in [1 << 40, usize::MAX] {
+            assert_eq!(create(size), NtStatus::INSUFFICIENT_RESOURCES);
+        }
         assert!(handle.is_null());
     }
 
@@ -348,7 +355,7 @@ mod tests {
         let mut out = [0u8; 3];
         assert_eq!(copy_to(handle, 0, &mut out, 3), NtStatus::SUCCESS);
         assert_eq!(&out, b"abc");
-        assert_eq!(Buffer::copy_of(b"abcd").to_vec(2), b"ab");
+        assert_eq!(Buffer::copy_of(b"abcd").unwrap().to_vec(2), b"ab");
     }
 
     #[test]

@@ -199,16 +199,12 @@ fn lock_of(call: &str, object: Handle) -> Option<Arc<Lock>> {
         return None;
     }
     let mut locks = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
-    let lock = locks.entry(object).or_insert_with(|| {
-        object::on_dispose(object, Box::new(move || forget_lock(object)));
-        Arc::default()
-    });
-    Some(Arc::clone(lock))
-}
-
-fn forget_lock(object: Handle) {
-    let mut locks = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
-    locks.remove(&object);
+    if let Some(lock) = locks.get(&object) {
+        return Some(Arc::clone(lock));
+    }
+    // Until it is destroyed, cleanup callbacks may lock an object that is being deleted.
+    locks.retain(|object, _| object::kind(*object).is_some());
+    Some(Arc::clone(locks.entry(object).or_default()))
 }
 
 extern "C" fn WdfObjectAcquireLock(_: Globals, object: Handle) {

@@ -89,7 +89,10 @@ pub(super) struct State {
 
 impl Request {
     /// One of WdfRequestCreate.
-    pub(super) fn of_driver() -> Arc<Self> {
+    ///
+    /// # Errors
+    /// STATUS_INSUFFICIENT_RESOURCES.
+    pub(super) fn of_driver() -> Result<Arc<Self>, NtStatus> {
         let nothing = IoRequest {
             kind: RequestType::READ,
             code: 0,
@@ -97,19 +100,19 @@ impl Request {
             output: 0,
             file: None,
         };
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             of_driver: true,
-            ..Self::new(nothing, None)
-        })
+            ..Self::new(nothing, None)?
+        }))
     }
 
-    fn new(asked: IoRequest, waiting: Option<Completed>) -> Self {
-        Self {
+    fn new(asked: IoRequest, waiting: Option<Completed>) -> Result<Self, NtStatus> {
+        Ok(Self {
             of_driver: false,
             kind: asked.kind,
             code: asked.code,
-            input: Buffer::copy_of(&asked.input),
-            output: Buffer::owned(asked.output),
+            input: Buffer::copy_of(&asked.input)?,
+            output: Buffer::owned(asked.output)?,
             file: asked.file,
             state: Mutex::new(State {
                 status: NtStatus::SUCCESS,
@@ -124,7 +127,7 @@ impl Request {
                 output_memory: None,
                 waiting,
             }),
-        }
+        })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -160,14 +163,14 @@ impl Request {
 /// thread that completes it.
 ///
 /// # Errors
-/// The device is going.
+/// The device is going, or there is no memory for the request's.
 pub(super) fn create(
     device: Handle,
     attributes: &Attributes,
     asked: IoRequest,
     completed: Completed,
 ) -> Result<Handle, NtStatus> {
-    let request = Arc::new(Request::new(asked, Some(completed)));
+    let request = Arc::new(Request::new(asked, Some(completed))?);
     let handle = object::create_with(Kind::Request, Some(device), attributes, request)?;
     object::on_dispose(handle, Box::new(move || leave_nobody_waiting(handle)));
     Ok(handle)

@@ -78,8 +78,10 @@ extern "C" fn WdfRequestCreate(
     {
         return NtStatus::INVALID_HANDLE;
     }
-    let (wanted, payload) = ((attributes, Rules::PLAIN), Request::of_driver());
-    status(create(call, globals, Kind::Request, wanted, payload, place).map(drop))
+    status(Request::of_driver().and_then(|payload| {
+        let wanted = (attributes, Rules::PLAIN);
+        create(call, globals, Kind::Request, wanted, payload, place).map(drop)
+    }))
 }
 
 extern "C" fn WdfRequestReuse(_: Globals, handle: Handle, params: In<'_, ReuseParams>) -> NtStatus {

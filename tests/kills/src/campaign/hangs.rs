@@ -65,17 +65,18 @@ pub struct Hangs {
 /// When the rig fails, or no host takes over.
 pub fn hangs(rig: &mut Rig, kind: Hang, plan: Plan, watcher: Watcher<'_>) -> Result<Hangs> {
     let Plan {
-        streams,
+        load,
         count,
+        pause: least,
         limits,
     } = plan;
     let mut noise = Noise::new(u64::from(std::process::id()));
-    let traffic = Traffic::start(rig, streams)?;
+    let traffic = Traffic::start(rig, load)?;
     let mut status = rig.wait_for_host(0)?;
     let (hangs_before, mut began, mut found) = (status.hangs, Vec::new(), Vec::new());
     for done in 0..count {
         tell(watcher, kind.name(), (done, count), &traffic);
-        pause(&mut noise);
+        pause(least, &mut noise);
         let pid = status.host.as_ref().map_or(0, |host| host.pid);
         kind.begin(pid)
             .map_err(system("make the driver host hang"))?;
@@ -88,7 +89,7 @@ pub fn hangs(rig: &mut Rig, kind: Hang, plan: Plan, watcher: Watcher<'_>) -> Res
         status = rig.wait_for_host(pid)?;
     }
     tell(watcher, kind.name(), (count, count), &traffic);
-    pause(&mut noise);
+    pause(least, &mut noise);
     let end = traffic.now();
     let passed = traffic.finish(rig)?;
     let each = each_hang(&began, &found, end, &passed);

@@ -11,14 +11,13 @@ mod options;
 mod testbed;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use vm_test::report::{Circumstances, Driver, Report, Row, Series, Trip};
+use vm_test::report::{Circumstances, Report, Row, Series, Trip, rotated};
 use vm_test::{Accel, Error, Lab, Result};
 
 use measure::{Meter, Traffic};
@@ -73,7 +72,7 @@ fn boot_and_measure(lab: &Lab, options: &Options, started: Instant) -> Result<()
     let meter = Meter::new(&bed, options.icount, options.udp_rate(acceleration));
     let report = rounds(options, &meter, about)?;
     bed.stop_umnet()?;
-    write_results(options, &report)?;
+    report.write(&options.json)?;
     println!("{}", report.to_table());
     println!("{}\n{}", options.json.display(), options.svg().display());
     eprintln!("bench: {:.0} s in all", started.elapsed().as_secs_f32());
@@ -128,15 +127,6 @@ fn trip(meter: &Meter, traffic: Traffic, turn: usize) -> Result<Trip> {
     Ok(trip)
 }
 
-/// Whoever comes first in one trip comes last in the next.
-fn rotated(drivers: &[Driver], turn: usize) -> Vec<Driver> {
-    let mut order = drivers.to_vec();
-    if !order.is_empty() {
-        order.rotate_left(turn % drivers.len());
-    }
-    order
-}
-
 fn circumstances(
     lab: &Lab,
     options: &Options,
@@ -148,41 +138,12 @@ fn circumstances(
     Circumstances {
         revision: figures::revision(Path::new(env!("CARGO_MANIFEST_DIR"))),
         guest_kernel: lab.image().kernel_release().to_owned(),
-        qemu: version_number(lab.qemu_version()).to_owned(),
+        qemu: lab.qemu_number().to_owned(),
         acceleration: acceleration.to_string().to_lowercase(),
         icount: options.icount,
         rounds: 0,
         details,
     }
-}
-
-/// "10.0.2" of "QEMU emulator version 10.0.2 (Debian ...)".
-fn version_number(line: &str) -> &str {
-    let words = || line.split_whitespace();
-    words()
-        .find(|word| word.starts_with(|first: char| first.is_ascii_digit()))
-        .unwrap_or(line)
-}
-
-fn write_results(options: &Options, report: &Report) -> Result<()> {
-    let json = report
-        .to_json()
-        .map_err(|error| Error::Command(format!("writing JSON: {error}")))?;
-    write_aside(&options.json, &(json + "\n"))?;
-    write_aside(&options.svg(), &report.to_svg())
-}
-
-/// Whole or not at all: an interrupted run leaves the earlier result.
-fn write_aside(path: &Path, text: &str) -> Result<()> {
-    let aside = path.with_extension("new");
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)
-        .and_then(|()| fs::write(&aside, text))
-        .and_then(|()| fs::rename(&aside, path))
-        .map_err(|source| Error::Io {
-            what: format!("writing {}", path.display()),
-            source,
-        })
 }
 
 /// A table with holes is shown, but it is not a success.
@@ -201,42 +162,5 @@ fn complete(options: &Options, report: &Report) -> Result<()> {
             "some kinds of traffic gave no figure at all".to_owned(),
         )),
         Some(row) => Err(Error::Command(format!("{} lacks figures", row.name))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_driver_comes_first_equally_often() {
-        let firsts: Vec<_> = (0..6).map(|turn| rotated(&Driver::ALL, turn)[0]).collect();
-        assert_eq!(firsts[..3], Driver::ALL);
-        assert_eq!(firsts[3..], Driver::ALL);
-        assert_eq!(rotated(&[], 5), []);
-    }
-
-    #[test]
-    fn the_version_is_the_number_in_qemus_line() {
-        assert_eq!(
-            version_number("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds)"),
-            "10.0.2"
-        );
-        assert_eq!(version_number("odd"), "odd");
-    }
-
-    #[test]
-    fn results_are_written_whole_into_new_folders() {
-        let folder = std::env::temp_dir().join(format!("umnet-bench-{}", std::process::id()));
-        let path = folder.join("deep/run.json");
-        write_aside(&path, "one").unwrap();
-        write_aside(&path, "two").unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "two");
-        assert_eq!(
-            fs::read_dir(path.parent().unwrap()).unwrap().count(),
-            1,
-            "nothing aside is left"
-        );
-        fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! Requests that leave the way from the queue to the client and back: fetched, forwarded, given
 //! back, cancelled.
 
-use super::{DispatchType, IoQueue, checked, find, finished, hold, take_in};
+use super::{DispatchType, IoQueue, checked, find, finished, hold, take_in, tell_idle};
 use crate::abi::NtStatus;
 use crate::door::object::{self, Handle, Kind};
 use crate::door::wdf::request::{self, Request};
@@ -29,8 +29,9 @@ pub(in crate::door::wdf) fn retrieve(
 /// Hands a request of the client to another queue of the same device.
 ///
 /// # Errors
-/// STATUS_INVALID_DEVICE_REQUEST for another device's queue or its own,
-/// STATUS_WDF_BUSY for one that takes nothing.
+/// STATUS_INVALID_DEVICE_REQUEST for another device's queue or its own, or for
+/// a request that waits in its queue; STATUS_WDF_BUSY for a queue that takes
+/// nothing.
 pub(in crate::door::wdf) fn forward(
     call: &str,
     handle: Handle,
@@ -38,10 +39,10 @@ pub(in crate::door::wdf) fn forward(
 ) -> Result<(), NtStatus> {
     let (asked, target) = (request::checked_open(call, handle)?, checked(call, to)?);
     let from = asked.state().queue;
-    let same_device = from
+    let movable = from
         .and_then(find)
-        .is_some_and(|from| from.device == target.device);
-    if !same_device || from == Some(to) || asked.state().cancel.is_some() {
+        .is_some_and(|from| from.device == target.device && from.is_with_client(handle));
+    if !movable || from == Some(to) || asked.state().cancel.is_some() {
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
     }
     if !target.state().accepting {
@@ -57,22 +58,37 @@ pub(in crate::door::wdf) fn forward(
 /// Gives a request back to the head of the manual queue it came from.
 ///
 /// # Errors
-/// STATUS_INVALID_DEVICE_REQUEST if its queue is not a manual one.
+/// STATUS_INVALID_DEVICE_REQUEST if its queue is not a manual one, or the
+/// request waits there already or is cancelable.
 pub(in crate::door::wdf) fn requeue(call: &str, handle: Handle) -> Result<(), NtStatus> {
     let asked = request::checked_open(call, handle)?;
-    let queue = asked.state().queue.and_then(find);
-    let queue = queue.filter(|queue| queue.config.dispatch == DispatchType::MANUAL);
-    put_back(&*queue.ok_or(NtStatus::INVALID_DEVICE_REQUEST)?, handle);
+    let (queue, cancelable) = {
+        let state = asked.state();
+        (state.queue, state.cancel.is_some())
+    };
+    let (queue, found) = queue
+        .and_then(|queue| Some((queue, find(queue)?)))
+        .filter(|(_, found)| found.config.dispatch == DispatchType::MANUAL && !cancelable)
+        .ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    if !put_back(&found, handle) {
+        return Err(NtStatus::INVALID_DEVICE_REQUEST);
+    }
+    tell_idle(queue, &found);
     Ok(())
 }
 
 /// The client gives a request back unfinished: it is the next to be given out.
-pub(in crate::door::wdf) fn put_back(queue: &IoQueue, handle: Handle) {
+/// Says whether the client had it.
+pub(in crate::door::wdf) fn put_back(queue: &IoQueue, handle: Handle) -> bool {
     let mut state = queue.state();
-    state.held.retain(|held| *held != handle);
+    let Some(index) = state.held.iter().position(|held| *held == handle) else {
+        return false;
+    };
+    state.held.remove(index);
     state.waiting.push_front(handle);
     drop(state);
     queue.changed.notify_all();
+    true
 }
 
 /// Takes a request that still waits out of its queue and completes it as

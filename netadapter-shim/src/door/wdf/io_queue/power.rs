@@ -181,7 +181,8 @@ pub(in crate::door::wdf) fn acknowledge(
     };
     if requeue {
         asked.state().stop = Stop::No;
-        put_back(&queue, handle);
+        // Not if it was given back meanwhile.
+        let _ = put_back(&queue, handle);
     } else {
         asked.state().stop = Stop::Acknowledged;
         queue.changed.notify_all();

@@ -272,6 +272,67 @@ fn a_manual_queue_waits_to_be_asked() {
     assert_eq!(answer.recv().unwrap().information, 4);
 }
 
+type Requeue = extern "C" fn(Globals, Handle) -> NtStatus;
+
+/// A manual queue, and a request that the client has taken out of it.
+fn taken_request(client: &TestClient) -> (Handle, Handle, Handle) {
+    let (device, queue) = queue(client, DispatchType::MANUAL);
+    let (asked, _answer) = ask(device, RequestType::READ);
+    let mut taken = Handle::NULL;
+    let status = WdfIoQueueRetrieveNextRequest(null(), queue, Out::of(&mut taken));
+    assert_eq!((status, taken), (NtStatus::SUCCESS, asked));
+    (device, queue, taken)
+}
+
+#[test]
+fn a_request_that_was_given_back_is_not_the_clients_to_move() {
+    let client = TestClient::new();
+    let (device, queue, request) = taken_request(&client);
+    let mut second = config(DispatchType::MANUAL);
+    second.default_queue = 0;
+    let (_, second) = create(device, &second);
+    let requeue = || client_calls!("WdfRequestRequeue" as Requeue, request);
+    assert_eq!(requeue(), NtStatus::SUCCESS);
+    assert_eq!(requeue(), NtStatus::INVALID_DEVICE_REQUEST, "twice");
+    type Forward = extern "C" fn(Globals, Handle, Handle) -> NtStatus;
+    let forward = client_calls!("WdfRequestForwardToIoQueue" as Forward, request, second);
+    assert_eq!(forward, NtStatus::INVALID_DEVICE_REQUEST);
+    assert_eq!((state(queue).1, state(second).1), (1, 0));
+}
+
+#[test]
+fn a_cancelable_request_is_not_given_back() {
+    extern "C" fn canceled(_: Handle) {}
+    let client = TestClient::new();
+    let (_, queue, request) = taken_request(&client);
+    assert_eq!(mark(request, canceled), NtStatus::SUCCESS);
+    let requeue = client_calls!("WdfRequestRequeue" as Requeue, request);
+    assert_eq!(requeue, NtStatus::INVALID_DEVICE_REQUEST);
+    assert_eq!((state(queue).1, state(queue).2), (0, 1));
+}
+
+#[test]
+fn a_request_that_is_completed_in_its_queue_does_not_stay_there() {
+    let client = TestClient::new();
+    let (_, queue, request) = taken_request(&client);
+    let requeue = client_calls!("WdfRequestRequeue" as Requeue, request);
+    assert_eq!(requeue, NtStatus::SUCCESS);
+    complete(request, NtStatus::SUCCESS, 0);
+    assert_eq!((state(queue).1, state(queue).2), (0, 0));
+    WdfIoQueueDrainSynchronously(null(), queue);
+}
+
+#[test]
+fn whoever_waits_for_a_queue_to_stop_is_told_when_the_last_request_is_given_back() {
+    let client = TestClient::new();
+    let (_, queue, request) = taken_request(&client);
+    let before = TOLD.get();
+    WdfIoQueueStop(null(), queue, Some(Callback::of(on_state)), 5);
+    assert_eq!(TOLD.get(), before);
+    let requeue = client_calls!("WdfRequestRequeue" as Requeue, request);
+    assert_eq!((requeue, TOLD.get()), (NtStatus::SUCCESS, before + 5));
+}
+
 #[test]
 fn queues_are_refused_with_wdfs_statuses() {
     let client = TestClient::new();

@@ -155,7 +155,23 @@ fn only_devices_and_queues_have_a_lock() {
     WdfObjectReleaseLock(null(), device);
     recorded::take_one(WdfFault::InvalidLockOperation);
     object::delete(device);
+}
+
+#[test]
+fn the_lock_of_an_object_lasts_until_it_is_destroyed() {
+    let create = || object::create(Kind::Device, None, Arc::new(())).unwrap();
+    let device = create();
+    object::reference(device);
+    object::delete(device);
+    WdfObjectAcquireLock(null(), device);
+    WdfObjectReleaseLock(null(), device);
+    assert!(recorded::take().is_empty(), "from a cleanup callback");
+    object::dereference(device);
+    let next = create();
+    WdfObjectAcquireLock(null(), next);
+    WdfObjectReleaseLock(null(), next);
     assert!(!LOCKS.lock().unwrap().contains_key(&device));
+    object::delete(next);
 }
 
 #[test]
