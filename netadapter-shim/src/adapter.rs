@@ -27,8 +27,9 @@ pub(crate) use statements::check_link_state;
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use self::datapath::call_failed;
 use crate::abi::{
     NetAdapterLinkLayerAddress, NetAdapterLinkLayerCapabilities, NetAdapterLinkState,
     NetIfMediaConnectState, NetOffloadIeee8021qFlags, NetPacketHashProtocolType,
@@ -328,14 +329,25 @@ impl Adapter {
         self.faults.take()
     }
 
-    /// Asks each execution context for a sign that its poll loop goes round; each gets
+    /// Asks all execution contexts for a sign that their poll loops go round; together they get
     /// `patience`.
     ///
     /// # Errors
     /// [`AdapterError::Timeout`] for the first that gives none: its client is stuck in a
     /// callback, or has panicked.
     pub fn check_pulse(&self, patience: Duration) -> Result<(), AdapterError> {
-        self.on_each(0, patience, "answer", ExecutionContext::pulse)
+        let until = Instant::now() + patience;
+        let asked: Vec<_> = self
+            .contexts
+            .iter()
+            .map(|(_, one)| one.ask_pulse())
+            .collect();
+        let answers = self.contexts.iter().map(|(index, _)| *index).zip(asked);
+        answers.into_iter().try_for_each(|(index, asked)| {
+            let left = until.saturating_duration_since(Instant::now());
+            let answered = asked.and_then(|answer| answer.wait(left));
+            answered.map_err(|error| call_failed(index, "answer", patience, error))
+        })
     }
 
     /// The poll loops, to be asked by somebody who must not keep the adapter meanwhile.

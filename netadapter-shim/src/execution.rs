@@ -258,9 +258,10 @@ impl ExecutionContext {
         self.call(Task::Stop(direction), patience)
     }
 
-    /// Whether the poll loop goes round: neither client is stuck in a callback.
-    pub(crate) fn pulse(&self, patience: Duration) -> Result<(), CallError> {
-        self.call(Task::Pulse, patience)
+    /// Asks whether the poll loop goes round, with neither client stuck in a callback; the answer
+    /// is waited for when several have been asked.
+    pub(crate) fn ask_pulse(&self) -> Result<Answer, CallError> {
+        self.ask(Task::Pulse)
     }
 
     /// What the poll loop is asked by, beside this.
@@ -282,7 +283,11 @@ impl ExecutionContext {
     }
 
     fn call(&self, task: Task, patience: Duration) -> Result<(), CallError> {
-        call(&self.waker, &self.requests, task, patience)
+        self.ask(task)?.wait(patience)
+    }
+
+    fn ask(&self, task: Task) -> Result<Answer, CallError> {
+        ask(&self.waker, &self.requests, task)
     }
 }
 
@@ -298,25 +303,29 @@ impl Heart {
     /// a callback. One that sleeps is left to sleep, so that nobody's queue is looked at because of
     /// it, and a client that should have notified is not helped.
     pub fn beats(&self, patience: Duration) -> bool {
-        let asked = || call(&self.waker, &self.requests, Task::Pulse, patience);
-        self.waker.is_asleep() || !matches!(asked(), Err(CallError::Stuck))
+        let pulse = || ask(&self.waker, &self.requests, Task::Pulse)?.wait(patience);
+        self.waker.is_asleep() || !matches!(pulse(), Err(CallError::Stuck))
     }
 }
 
-fn call(
-    waker: &Waker,
-    requests: &Sender<Request>,
-    task: Task,
-    patience: Duration,
-) -> Result<(), CallError> {
+fn ask(waker: &Waker, requests: &Sender<Request>, task: Task) -> Result<Answer, CallError> {
     let (reply, answer) = sync_channel(1);
     let request = Request { task, reply };
     requests.send(request).map_err(|_| CallError::Gone)?;
     waker.notify();
-    match answer.recv_timeout(patience) {
-        Ok(answer) => answer.map_err(CallError::Refused),
-        Err(RecvTimeoutError::Timeout) => Err(CallError::Stuck),
-        Err(RecvTimeoutError::Disconnected) => Err(CallError::Gone),
+    Ok(Answer(answer))
+}
+
+/// What a context will say to what it was asked.
+pub(crate) struct Answer(Receiver<Reply>);
+
+impl Answer {
+    pub(crate) fn wait(self, patience: Duration) -> Result<(), CallError> {
+        match self.0.recv_timeout(patience) {
+            Ok(answer) => answer.map_err(CallError::Refused),
+            Err(RecvTimeoutError::Timeout) => Err(CallError::Stuck),
+            Err(RecvTimeoutError::Disconnected) => Err(CallError::Gone),
+        }
     }
 }
 

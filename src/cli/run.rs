@@ -74,7 +74,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "SIZE", conflicts_with = "client", value_parser = |text: &str| number(text, RING_SIZE))]
     tx_ring: Option<i64>,
     /// Most queue pairs, from 1 to 8, each with a queue of the interface and a thread that stays on
-    /// one processor; without it as many as there are processors, and one for a vhost-user device.
+    /// one processor; without it a card has as many as there are processors, other devices one.
     /// Never more than the device has
     #[arg(long, value_name = "COUNT", conflicts_with = "client", value_parser = |text: &str| number(text, QUEUES))]
     queues: Option<i64>,

@@ -57,12 +57,12 @@ fn open_once_free(config: &TapConfig) -> Result<Tap, TapError> {
     }
 }
 
-/// As many as were asked for, else one for each processor; of them, those are used that the device
-/// has pairs for. A back end may say that it has pairs which nobody there serves: of such, only one
-/// is used unasked.
+/// As many as were asked for; else for a card one for each processor, of which those are used that
+/// it has pairs for. A back end may say that it has pairs which nobody there serves, and a device in
+/// the host's own process has one thread whatever it is given: of such, one is used unasked.
 fn queues(config: &RunConfig) -> usize {
     let unasked = || match config.device {
-        DeviceSpec::VhostUser(_) => 1,
+        DeviceSpec::VhostUser(_) | DeviceSpec::InProcess => 1,
         _ => std::thread::available_parallelism().map_or(1, usize::from),
     };
     let wish = config.queues.map_or_else(unasked, usize::from);

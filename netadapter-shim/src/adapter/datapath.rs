@@ -353,7 +353,7 @@ fn execution_failed(
     }
 }
 
-fn call_failed(
+pub(super) fn call_failed(
     queue: usize,
     operation: &'static str,
     patience: Duration,
