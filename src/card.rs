@@ -14,8 +14,8 @@ use virtio::init::{Failed, Idle, InitError, Negotiated, Running};
 use virtio::mem::OutOfRegion;
 use virtio::net::features::all_known;
 use virtio::net::{
-    ConfigError, ControlQueue, CtrlError, FeatureSet, NetConfig, control_queue, receive_queue,
-    transmit_queue,
+    Coalescing, ConfigError, ControlQueue, CtrlError, FeatureSet, NetConfig, control_queue,
+    receive_queue, transmit_queue,
 };
 use virtio::queue::{QueueSize, RingFeatures, RingLayout, SlotId, Virtqueue};
 use virtio::spec::feature::VIRTIO_F_RING_RESET;
@@ -37,6 +37,14 @@ const LINK_HEADER: usize = 18;
 /// IOMMU. With the header they are whole cache lines, so that a frame's parts are copied aligned.
 const MERGEABLE_FRAME: usize = 4020;
 const CONFIG_VECTOR: u16 = 0;
+/// Features that are of no use here, if they do no harm: nobody says which VLANs there are (without
+/// the feature all are received), the system's half tells peers by itself when an interface comes
+/// up, and what the interface takes is known when the card starts and does not change.
+pub const LEFT_OUT: FeatureSet = FeatureSet::of(&[
+    VIRTIO_NET_F_CTRL_VLAN,
+    VIRTIO_NET_F_GUEST_ANNOUNCE,
+    VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
+]);
 /// Queue pairs that are ever used.
 pub const MAX_QUEUE_PAIRS: u16 = 8;
 
@@ -51,6 +59,8 @@ pub struct CardConfig {
     pub queue_pairs: u16,
     /// Features not to use even if offered.
     pub disabled: FeatureSet,
+    /// How long a device that can (`VIRTIO_NET_F_NOTF_COAL`) may put notifications off.
+    pub coalescing: Option<Coalescing>,
     /// How long to wait for a reset or a control command.
     pub timeout: Duration,
 }
@@ -62,6 +72,7 @@ impl Default for CardConfig {
             tx_ring: 256,
             queue_pairs: MAX_QUEUE_PAIRS,
             disabled: FeatureSet::EMPTY,
+            coalescing: None,
             timeout: Duration::from_secs(3),
         }
     }
@@ -264,6 +275,11 @@ impl Card {
         })
     }
 
+    /// How long notifications may be put off, if anything was said of it.
+    pub fn coalescing(&self) -> Option<Coalescing> {
+        self.config.coalescing
+    }
+
     /// The name that people know the device by.
     pub fn name(&self) -> &str {
         &self.name
@@ -279,7 +295,7 @@ impl Card {
         };
         let wanted = self
             .agreed
-            .unwrap_or(all_known().without(self.config.disabled));
+            .unwrap_or(all_known().without(LEFT_OUT).without(self.config.disabled));
         let mut device = idle
             .negotiate(wanted)
             .map_err(|failed| self.keep(*failed))?;

@@ -31,7 +31,7 @@ use netadapter_shim::{
     ReceiveFilterCapabilities, RxCapabilities, SystemPort, TxCapabilities,
 };
 use virtio::Transport;
-use virtio::net::{ControlQueue, CtrlError, FeatureSet, NetConfig};
+use virtio::net::{Coalescing, ControlQueue, CtrlError, FeatureSet, NetConfig};
 use virtio::spec::net::feature::*;
 use vmm_sys_util::eventfd::EventFd;
 
@@ -124,6 +124,16 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells a device that can how long it may put notifications off.
+    fn set_coalescing(&self, limits: Option<Coalescing>) {
+        if let Some(limits) = limits {
+            self.command(VIRTIO_NET_F_NOTF_COAL, "put notifications off", |ctrl| {
+                ctrl.set_rx_coalescing(limits)?;
+                ctrl.set_tx_coalescing(limits)
+            });
+        }
+    }
+
     /// Sends control commands, if there is a control queue that can; a refusal is worth a
     /// word, silence or nonsense a reset. Whether they were carried out.
     fn command(
@@ -211,6 +221,7 @@ impl Driver {
             features: started.info.features,
             frame_limit: started.info.frame_limit,
         });
+        shared.set_coalescing(card.coalescing());
         let events = Box::new(Events::new(Arc::clone(&shared)));
         let adapter = Adapter::new(events, port, config.adapter)?;
         let mut driver = Self {
@@ -449,6 +460,7 @@ impl Driver {
         self.config = started.info.config;
         self.info = started.info;
         *self.shared.hand_over() = HandOver::of(started.pairs, started.ctrl);
+        self.shared.set_coalescing(self.card.coalescing());
         if let Some(mac) = self.mac {
             let what = "set the MAC address";
             self.shared

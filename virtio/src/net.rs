@@ -7,7 +7,7 @@ pub mod header;
 pub mod rss;
 
 pub use config::{ConfigError, NetConfig};
-pub use ctrl::{ControlQueue, CtrlError};
+pub use ctrl::{Coalescing, ControlQueue, CtrlError, guest_offloads};
 pub use features::FeatureSet;
 pub use header::VirtioNetHdr;
 pub use rss::{RssConfig, RssLimits};

@@ -664,6 +664,53 @@ fn a_doorbell_that_says_too_much_is_noticed() {
     }
 }
 
+#[test]
+fn tagged_frames_arrive_once_their_vlan_is_listed() {
+    let port = Port::default();
+    let config = DeviceConfig::default().offering(&[VIRTIO_NET_F_CTRL_VLAN]);
+    let features = CONTROL.with(VIRTIO_NET_F_CTRL_VLAN);
+    let mut nic = Nic::new(config, port.clone(), features);
+    let mut tagged = frame_of(60);
+    tagged[12..16].copy_from_slice(&[0x81, 0, 0xa0, 5]);
+    let arrives = |nic: &mut Nic, frame: &[u8]| {
+        port.inject(&Frame::plain(frame));
+        nic.device.settle();
+        nic.rx.receive().is_some()
+    };
+    assert!(arrives(&mut nic, &frame_of(60)), "one without a tag");
+    assert!(!arrives(&mut nic, &tagged));
+    assert_eq!(nic.command(&[2, 0, 5, 0]), ctrl::ACK_OK);
+    assert!(arrives(&mut nic, &tagged), "whatever its priority");
+    assert_eq!(nic.command(&[2, 1, 5, 0]), ctrl::ACK_OK);
+    assert!(!arrives(&mut nic, &tagged));
+    assert_honest(&nic.device);
+}
+
+#[test]
+fn what_is_switched_off_is_not_received() {
+    let port = Port::default();
+    let config = DeviceConfig::default().offering(&[VIRTIO_NET_F_CTRL_GUEST_OFFLOADS]);
+    let features = CONTROL
+        .with(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS)
+        .with(VIRTIO_NET_F_GUEST_CSUM);
+    let mut nic = Nic::new(config, port.clone(), features);
+    let verified = VirtioNetHdr {
+        flags: 2,
+        ..VirtioNetHdr::default()
+    };
+    let flags = |nic: &mut Nic| {
+        port.inject(&Frame::with_header(verified, &frame_of(60)));
+        nic.device.settle();
+        nic.rx.receive().unwrap()[0]
+    };
+    assert_eq!(flags(&mut nic), 2);
+    assert_eq!(nic.command(&[5, 0, 0, 0, 0, 0, 0, 0, 0, 0]), ctrl::ACK_OK);
+    assert_eq!(flags(&mut nic), 0);
+    assert_eq!(nic.command(&[5, 0, 2, 0, 0, 0, 0, 0, 0, 0]), ctrl::ACK_OK);
+    assert_eq!(flags(&mut nic), 2);
+    assert_honest(&nic.device);
+}
+
 /// A device that keeps every command.
 struct Keeps;
 

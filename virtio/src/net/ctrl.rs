@@ -12,6 +12,7 @@ use crate::queue::{
     DeviceFault, Part, QueueSize, RingFeatures, RingLayout, SlotId, SlotLayout, Virtqueue,
 };
 use crate::spec::net::ctrl::*;
+use crate::spec::net::feature::*;
 use crate::transport::Doorbell;
 
 /// Bytes of the longest command, its class and number included.
@@ -62,6 +63,36 @@ pub enum CtrlError {
         /// Its length.
         len: usize,
     },
+}
+
+/// When a notification is due that was put off (§ *Notifications Coalescing*): whichever limit is
+/// reached first, and a limit of 0 puts nothing off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coalescing {
+    /// Most packets.
+    pub max_packets: u32,
+    /// Most microseconds.
+    pub max_usecs: u32,
+}
+
+impl Coalescing {
+    fn to_bytes(self) -> [u8; 8] {
+        let (packets, usecs) = (self.max_packets.to_le_bytes(), self.max_usecs.to_le_bytes());
+        std::array::from_fn(|i| if i < 4 { packets[i] } else { usecs[i - 4] })
+    }
+}
+
+/// Receive offloads that can be switched on and off while the device runs.
+pub const fn guest_offloads() -> FeatureSet {
+    FeatureSet::of(&[
+        VIRTIO_NET_F_GUEST_CSUM,
+        VIRTIO_NET_F_GUEST_TSO4,
+        VIRTIO_NET_F_GUEST_TSO6,
+        VIRTIO_NET_F_GUEST_ECN,
+        VIRTIO_NET_F_GUEST_UFO,
+        VIRTIO_NET_F_GUEST_USO4,
+        VIRTIO_NET_F_GUEST_USO6,
+    ])
 }
 
 /// The control queue and the memory of its commands.
@@ -191,6 +222,57 @@ impl ControlQueue {
     /// [`CtrlError`].
     pub fn set_rss(&mut self, rss: &RssConfig) -> Result<(), CtrlError> {
         self.command(CLASS_MQ, MQ_RSS_CONFIG, &rss.to_bytes())
+    }
+
+    /// Has the frames of a VLAN received; with `VIRTIO_NET_F_CTRL_VLAN` no others that have a tag.
+    ///
+    /// # Errors
+    /// [`CtrlError`].
+    pub fn add_vlan(&mut self, id: u16) -> Result<(), CtrlError> {
+        self.command(CLASS_VLAN, VLAN_ADD, &id.to_le_bytes())
+    }
+
+    /// Has them received no longer.
+    ///
+    /// # Errors
+    /// [`CtrlError`].
+    pub fn remove_vlan(&mut self, id: u16) -> Result<(), CtrlError> {
+        self.command(CLASS_VLAN, VLAN_DEL, &id.to_le_bytes())
+    }
+
+    /// Tells the device that its peers were told (§ *Gratuitous Packet Sending*): it stops asking.
+    ///
+    /// # Errors
+    /// [`CtrlError`].
+    pub fn acknowledge_announcement(&mut self) -> Result<(), CtrlError> {
+        self.command(CLASS_ANNOUNCE, ANNOUNCE_ACK, &[])
+    }
+
+    /// Sets which receive offloads are on, of those agreed on; at first all are (§ *Offloads State
+    /// Configuration*). They have the numbers of their features.
+    ///
+    /// # Errors
+    /// [`CtrlError`].
+    pub fn set_guest_offloads(&mut self, on: FeatureSet) -> Result<(), CtrlError> {
+        let mask = on.and(guest_offloads()).0 as u64;
+        let data = mask.to_le_bytes();
+        self.command(CLASS_GUEST_OFFLOADS, GUEST_OFFLOADS_SET, &data)
+    }
+
+    /// Sets how long notifications of all transmit queues may be put off.
+    ///
+    /// # Errors
+    /// [`CtrlError`].
+    pub fn set_tx_coalescing(&mut self, limits: Coalescing) -> Result<(), CtrlError> {
+        self.command(CLASS_NOTF_COAL, NOTF_COAL_TX_SET, &limits.to_bytes())
+    }
+
+    /// Sets how long notifications of all receive queues may be put off.
+    ///
+    /// # Errors
+    /// [`CtrlError`].
+    pub fn set_rx_coalescing(&mut self, limits: Coalescing) -> Result<(), CtrlError> {
+        self.command(CLASS_NOTF_COAL, NOTF_COAL_RX_SET, &limits.to_bytes())
     }
 
     fn command(&mut self, class: u8, command: u8, data: &[u8]) -> Result<(), CtrlError> {

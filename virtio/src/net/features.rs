@@ -141,6 +141,18 @@ const KNOWN: &[Feature] = &[
         "CTRL_MAC_ADDR",
         &[VIRTIO_NET_F_CTRL_VQ],
     ),
+    row(VIRTIO_NET_F_CTRL_VLAN, "CTRL_VLAN", &[VIRTIO_NET_F_CTRL_VQ]),
+    row(
+        VIRTIO_NET_F_GUEST_ANNOUNCE,
+        "GUEST_ANNOUNCE",
+        &[VIRTIO_NET_F_CTRL_VQ],
+    ),
+    row(
+        VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
+        "CTRL_GUEST_OFFLOADS",
+        &[VIRTIO_NET_F_CTRL_VQ],
+    ),
+    row(VIRTIO_NET_F_NOTF_COAL, "NOTF_COAL", &[VIRTIO_NET_F_CTRL_VQ]),
     row(VIRTIO_NET_F_MQ, "MQ", &[VIRTIO_NET_F_CTRL_VQ]),
     // The text asks for the control queue only; this driver begins with a number of pairs.
     row(VIRTIO_NET_F_RSS, "RSS", &[VIRTIO_NET_F_MQ]),
@@ -148,12 +160,9 @@ const KNOWN: &[Feature] = &[
 
 /// Bits this driver never takes, named so that `status` can say what a device offered.
 const NAMED_ONLY: &[(u32, &str)] = &[
-    (VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, "CTRL_GUEST_OFFLOADS"),
     (VIRTIO_NET_F_GUEST_UFO, "GUEST_UFO"),
     (VIRTIO_NET_F_HOST_UFO, "HOST_UFO"),
-    (VIRTIO_NET_F_CTRL_VLAN, "CTRL_VLAN"),
     (VIRTIO_NET_F_CTRL_RX_EXTRA, "CTRL_RX_EXTRA"),
-    (VIRTIO_NET_F_GUEST_ANNOUNCE, "GUEST_ANNOUNCE"),
     (VIRTIO_F_INDIRECT_DESC, "INDIRECT_DESC"),
     (VIRTIO_F_SR_IOV, "SR_IOV"),
     (VIRTIO_F_NOTIF_CONFIG_DATA, "NOTIF_CONFIG_DATA"),

@@ -46,6 +46,8 @@ pub mod feature {
     pub const VIRTIO_NET_F_MQ: u32 = 22;
     /// The control queue sets the MAC address.
     pub const VIRTIO_NET_F_CTRL_MAC_ADDR: u32 = 23;
+    /// The control queue says how long notifications may be put off (since 1.3).
+    pub const VIRTIO_NET_F_NOTF_COAL: u32 = 53;
     /// The driver takes UDP over IPv4 larger than the MTU (since 1.3).
     pub const VIRTIO_NET_F_GUEST_USO4: u32 = 54;
     /// The driver takes UDP over IPv6 larger than the MTU (since 1.3).
@@ -132,6 +134,26 @@ pub mod ctrl {
     pub const MAC_TABLE_SET: u8 = 0;
     /// Set the device's own address.
     pub const MAC_ADDR_SET: u8 = 1;
+    /// Class: VLANs.
+    pub const CLASS_VLAN: u8 = 2;
+    /// Receive frames of a VLAN.
+    pub const VLAN_ADD: u8 = 0;
+    /// Receive them no longer.
+    pub const VLAN_DEL: u8 = 1;
+    /// Class: gratuitous packets.
+    pub const CLASS_ANNOUNCE: u8 = 3;
+    /// They were sent.
+    pub const ANNOUNCE_ACK: u8 = 0;
+    /// Class: receive offloads.
+    pub const CLASS_GUEST_OFFLOADS: u8 = 5;
+    /// Set which are on.
+    pub const GUEST_OFFLOADS_SET: u8 = 0;
+    /// Class: notifications that wait for others.
+    pub const CLASS_NOTF_COAL: u8 = 6;
+    /// Of transmit queues.
+    pub const NOTF_COAL_TX_SET: u8 = 0;
+    /// Of receive queues.
+    pub const NOTF_COAL_RX_SET: u8 = 1;
     /// Class: several queue pairs.
     pub const CLASS_MQ: u8 = 4;
     /// How many pairs are in use, steered automatically.

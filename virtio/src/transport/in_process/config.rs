@@ -5,7 +5,7 @@ use crate::net::features::all_known;
 use crate::spec::feature::{
     VIRTIO_F_IN_ORDER, VIRTIO_F_NOTIFICATION_DATA, VIRTIO_F_RING_PACKED, VIRTIO_F_RING_RESET,
 };
-use crate::spec::net::feature::{VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_MQ, VIRTIO_NET_F_RSS};
+use crate::spec::net::feature::*;
 use crate::spec::net::{config, hash};
 
 /// An in-process device before it exists. Nothing is checked: a device may be made wrong.
@@ -47,18 +47,24 @@ pub struct DeviceConfig {
     pub filters: bool,
 }
 
-/// Features of rings that take another path than the plain one: [`DeviceConfig::offering`] adds them.
-const OTHER_RINGS: FeatureSet = FeatureSet::of(&[
+/// Features that take another path than the plain one, or ask more of a driver:
+/// [`DeviceConfig::offering`] adds them.
+const ON_REQUEST: FeatureSet = FeatureSet::of(&[
     VIRTIO_F_RING_PACKED,
     VIRTIO_F_IN_ORDER,
     VIRTIO_F_NOTIFICATION_DATA,
     VIRTIO_F_RING_RESET,
+    VIRTIO_NET_F_CTRL_VLAN,
+    VIRTIO_NET_F_GUEST_ANNOUNCE,
+    VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
+    VIRTIO_NET_F_NOTF_COAL,
 ]);
 
 /// What a device offers that was not asked for more: all that the driver side knows but for
-/// packed rings, buffers in order, doorbells with data and the reset of single queues.
+/// packed rings, buffers in order, doorbells with data, the reset of single queues, and the commands
+/// about VLANs, announcements, receive offloads and coalescing.
 pub fn all_offered() -> FeatureSet {
-    all_known().without(OTHER_RINGS)
+    all_known().without(ON_REQUEST)
 }
 
 impl Default for DeviceConfig {

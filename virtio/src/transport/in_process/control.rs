@@ -1,10 +1,15 @@
 //! § *Control Virtqueue*, device side.
 
+use std::collections::BTreeSet;
+
 use super::DeviceConfig;
 use super::check::Violations;
-use crate::net::{FeatureSet, RssConfig};
+use crate::net::{Coalescing, FeatureSet, RssConfig, guest_offloads};
 use crate::spec::net::feature::*;
 use crate::spec::net::{ctrl, hash};
+
+/// Numbers of VLANs have 12 bits.
+const VLANS: u16 = 1 << 12;
 
 /// What the driver has told the device over the control queue. A reset clears it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +28,16 @@ pub struct ControlState {
     pub pairs: Option<u16>,
     /// How received frames are spread, if not automatically.
     pub rss: Option<RssConfig>,
+    /// VLANs whose frames are to be received.
+    pub vlans: BTreeSet<u16>,
+    /// Announcements that were acknowledged.
+    pub announced: u32,
+    /// Receive offloads that are on, if the driver has said so.
+    pub guest_offloads: Option<FeatureSet>,
+    /// How long notifications of transmit queues may be put off. This device puts none off.
+    pub tx_coalescing: Coalescing,
+    /// The same of receive queues.
+    pub rx_coalescing: Coalescing,
 }
 
 impl ControlState {
@@ -47,6 +62,25 @@ impl ControlState {
                 if accepted.has(VIRTIO_NET_F_CTRL_MAC_ADDR) =>
             {
                 self.set_mac(data)
+            }
+            [ctrl::CLASS_VLAN, what, data @ ..] if accepted.has(VIRTIO_NET_F_CTRL_VLAN) => {
+                self.set_vlan(*what, data)
+            }
+            [ctrl::CLASS_ANNOUNCE, ctrl::ANNOUNCE_ACK]
+                if accepted.has(VIRTIO_NET_F_GUEST_ANNOUNCE) =>
+            {
+                self.announced += 1;
+                Some(())
+            }
+            [
+                ctrl::CLASS_GUEST_OFFLOADS,
+                ctrl::GUEST_OFFLOADS_SET,
+                data @ ..,
+            ] if accepted.has(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) => {
+                self.set_guest_offloads(data, accepted)
+            }
+            [ctrl::CLASS_NOTF_COAL, what, data @ ..] if accepted.has(VIRTIO_NET_F_NOTF_COAL) => {
+                self.set_coalescing(*what, data)
             }
             [ctrl::CLASS_MQ, ctrl::MQ_VQ_PAIRS_SET, data @ ..] if accepted.has(VIRTIO_NET_F_MQ) => {
                 self.set_pairs(data, config.max_pairs)
@@ -89,6 +123,60 @@ impl ControlState {
     fn set_mac(&mut self, data: &[u8]) -> Option<()> {
         self.mac = Some(data.try_into().ok()?);
         Some(())
+    }
+
+    fn set_vlan(&mut self, what: u8, data: &[u8]) -> Option<()> {
+        let id = u16::from_le_bytes(data.try_into().ok()?);
+        (id < VLANS).then_some(())?;
+        match what {
+            ctrl::VLAN_ADD => self.vlans.insert(id),
+            ctrl::VLAN_DEL => self.vlans.remove(&id),
+            _ => return None,
+        };
+        Some(())
+    }
+
+    /// Only what was agreed on can be switched, and nothing without what it needs.
+    fn set_guest_offloads(&mut self, data: &[u8], accepted: FeatureSet) -> Option<()> {
+        let on = FeatureSet(u64::from_le_bytes(data.try_into().ok()?).into());
+        let agreed = accepted.and(guest_offloads());
+        let needs_csum = on.without(FeatureSet::of(&[VIRTIO_NET_F_GUEST_CSUM]));
+        let sound = on.without(agreed) == FeatureSet::EMPTY
+            && (needs_csum == FeatureSet::EMPTY || on.has(VIRTIO_NET_F_GUEST_CSUM));
+        sound.then(|| self.guest_offloads = Some(on))
+    }
+
+    fn set_coalescing(&mut self, what: u8, data: &[u8]) -> Option<()> {
+        let (packets, usecs) = data.split_first_chunk::<4>()?;
+        let limits = Coalescing {
+            max_packets: u32::from_le_bytes(*packets),
+            max_usecs: u32::from_le_bytes(usecs.try_into().ok()?),
+        };
+        match what {
+            ctrl::NOTF_COAL_TX_SET => self.tx_coalescing = limits,
+            ctrl::NOTF_COAL_RX_SET => self.rx_coalescing = limits,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Of the features agreed on those that hold now.
+    pub(super) fn receives(&self, accepted: FeatureSet) -> FeatureSet {
+        match self.guest_offloads {
+            Some(on) => accepted.without(guest_offloads().without(on)),
+            None => accepted,
+        }
+    }
+
+    /// Whether a frame has no tag, or that of a VLAN to be received.
+    pub(super) fn passes_vlan(&self, frame: &[u8]) -> bool {
+        match frame.get(12..16) {
+            Some(&[0x81, 0x00, high, low]) => {
+                let id = u16::from_be_bytes([high, low]) % VLANS;
+                self.vlans.contains(&id)
+            }
+            _ => true,
+        }
     }
 
     /// The last of the commands about pairs holds.

@@ -182,6 +182,12 @@ impl Device {
         self.core().set_link_up(up);
     }
 
+    /// Asks the driver to tell its peers where it is (§ *Gratuitous Packet Sending*), until it
+    /// says that it has.
+    pub fn ask_for_announcement(&self) {
+        self.core().ask_for_announcement();
+    }
+
     /// Changes the configuration and raises the configuration interrupt.
     pub fn change_config(&self, change: impl FnOnce(&mut DeviceConfig)) {
         self.core().change_config(change);

@@ -13,6 +13,7 @@ use super::ring::{Chain, Memory, Ring};
 use crate::net::VirtioNetHdr;
 use crate::spec::feature::VIRTIO_F_NOTIFICATION_DATA;
 use crate::spec::net::MAX_LARGE_FRAME;
+use crate::spec::net::config::S_ANNOUNCE;
 use crate::spec::status;
 
 /// What a device has done since it was made.
@@ -225,9 +226,13 @@ impl Core {
         for part in chain.clone().readable() {
             read_onto(&mut command, memory, part.addr(), part.len())?;
         }
+        let announced = self.control.announced;
         let ack = self
             .control
             .execute(&command, self.accepted, &self.config, &mut self.violations);
+        if self.control.announced > announced {
+            self.config.status &= !S_ANNOUNCE;
+        }
         self.traffic.counters.commands += 1;
         let Some(part) = chain
             .clone()

@@ -127,9 +127,13 @@ impl Core {
 
     /// Fits the frame of pair `k` to what the driver accepted; whether it can be given to it.
     fn prepare(&mut self, k: usize) -> bool {
-        let (frame, accepted) = (&mut self.arriving[k].delivery.frame, self.accepted);
+        let vlans = self.accepted.has(VIRTIO_NET_F_CTRL_VLAN);
+        let accepted = self.control.receives(self.accepted);
+        let frame = &mut self.arriving[k].delivery.frame;
         let header = frame.header();
-        if self.config.filters && !self.control.passes(frame.payload(), self.config.mac) {
+        let stranger =
+            self.config.filters && !self.control.passes(frame.payload(), self.config.mac);
+        if stranger || (vlans && !self.control.passes_vlan(frame.payload())) {
             self.traffic.counters.rx_filtered += 1;
             return false;
         }

@@ -7,7 +7,7 @@ use super::receive::Arriving;
 use super::ring::Ring;
 use crate::net::FeatureSet;
 use crate::spec::feature::{VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1};
-use crate::spec::net::config::S_LINK_UP;
+use crate::spec::net::config::{S_ANNOUNCE, S_LINK_UP};
 use crate::spec::net::feature::*;
 use crate::spec::status;
 use crate::transport::{QueueSetup, TransportError};
@@ -230,6 +230,11 @@ impl Core {
         });
     }
 
+    /// Asks the driver to tell its peers where it is, until it says that it has.
+    pub(super) fn ask_for_announcement(&mut self) {
+        self.change_config(|config| config.status |= S_ANNOUNCE);
+    }
+
     /// The device meets an error it cannot recover from.
     pub(super) fn demand_reset(&mut self) {
         self.status |= status::DEVICE_NEEDS_RESET;
@@ -259,6 +264,7 @@ const DEPENDENCIES: &[(u32, &[u32])] = &[
     (VIRTIO_NET_F_CTRL_RX, &[VIRTIO_NET_F_CTRL_VQ]),
     (VIRTIO_NET_F_CTRL_VLAN, &[VIRTIO_NET_F_CTRL_VQ]),
     (VIRTIO_NET_F_GUEST_ANNOUNCE, &[VIRTIO_NET_F_CTRL_VQ]),
+    (VIRTIO_NET_F_NOTF_COAL, &[VIRTIO_NET_F_CTRL_VQ]),
     (VIRTIO_NET_F_MQ, &[VIRTIO_NET_F_CTRL_VQ]),
     (VIRTIO_NET_F_CTRL_MAC_ADDR, &[VIRTIO_NET_F_CTRL_VQ]),
     (VIRTIO_NET_F_RSS, &[VIRTIO_NET_F_CTRL_VQ]),
