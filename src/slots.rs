@@ -63,21 +63,12 @@ impl SlotShape {
 pub struct FrameSlots {
     memory: DmaSlice,
     shape: SlotShape,
-    /// For each slot the header that was last written. Storing the same again would take the cache
-    /// line from a device that is another processor, for nothing. (A device that changes what it
-    /// is to read deceives itself.)
-    written: Box<[Option<VirtioNetHdr>]>,
 }
 
 impl FrameSlots {
     /// The slots of `shape` that lie in `memory`.
     pub fn new(memory: DmaSlice, shape: SlotShape) -> Self {
-        let written = vec![None; memory.len() / shape.stride].into();
-        Self {
-            memory,
-            shape,
-            written,
-        }
+        Self { memory, shape }
     }
 
     /// The shape of each slot.
@@ -99,11 +90,7 @@ impl FrameSlots {
 
     /// Writes the header that the device will read.
     #[inline]
-    pub fn write_header(&mut self, slot: SlotId, header: VirtioNetHdr) {
-        let written = &mut self.written[usize::from(slot.0)];
-        if written.replace(header) == Some(header) {
-            return;
-        }
+    pub fn write_header(&self, slot: SlotId, header: VirtioNetHdr) {
         for (at, word) in header.to_bytes().as_chunks().0.iter().enumerate() {
             let offset = self.offset_of(slot) + HEADER_OFFSET + at * 4;
             let value = u32::from_le_bytes(*word);
@@ -229,7 +216,7 @@ mod tests {
     #[test]
     fn slots_do_not_share_bytes() {
         let shape = SlotShape::for_frames_of(100, false);
-        let mut slots = FrameSlots::new(memory(4096), shape);
+        let slots = FrameSlots::new(memory(4096), shape);
         slots.write_header(
             SlotId(1),
             VirtioNetHdr {
@@ -241,24 +228,6 @@ mod tests {
             .frame(SlotId(0), 0, shape.frame_capacity())
             .copy_from(&vec![0xffu8; shape.frame_capacity()]);
         assert_eq!(slots.read_header(SlotId(1)).num_buffers, 7);
-    }
-
-    #[test]
-    fn a_header_is_stored_again_only_when_it_changes() {
-        let mut slots = FrameSlots::new(memory(4096), SlotShape::for_frames_of(100, false));
-        let header = |num_buffers| VirtioNetHdr {
-            num_buffers,
-            ..Default::default()
-        };
-        let zero = |slots: &FrameSlots| slots.memory.clear();
-        slots.write_header(SlotId(1), header(7));
-        zero(&slots);
-        slots.write_header(SlotId(1), header(7));
-        assert_eq!(slots.read_header(SlotId(1)).num_buffers, 0, "stored again");
-        slots.write_header(SlotId(1), header(8));
-        assert_eq!(slots.read_header(SlotId(1)).num_buffers, 8);
-        slots.write_header(SlotId(0), header(8));
-        assert_eq!(slots.read_header(SlotId(0)).num_buffers, 8, "another slot");
     }
 
     #[test]

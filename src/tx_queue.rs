@@ -105,8 +105,10 @@ impl TxQueue {
 
     #[inline]
     fn send(&mut self, rings: &NetRings<'_>, index: u32, packet: NetPacket, slot: SlotId) {
-        let copied = self.gather(rings, packet, slot);
-        let copied = copied.filter(|&len| self.describe(rings, index, packet, slot, len).is_some());
+        let copied = self.gather(rings, packet, slot).and_then(|len| {
+            self.describe(rings, index, packet, slot, len)?;
+            Some(len)
+        });
         let Some(len) = copied else {
             self.free.give_back(slot);
             return self.parts.stats.tx_dropped.add(1);
@@ -142,7 +144,7 @@ impl TxQueue {
     /// Writes the header before the copied frame; `None` when the request makes no sense.
     #[inline]
     fn describe(
-        &mut self,
+        &self,
         rings: &NetRings<'_>,
         index: u32,
         packet: NetPacket,
