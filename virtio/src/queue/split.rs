@@ -18,6 +18,9 @@ pub(super) struct SplitRing {
     size: QueueSize,
     event_idx: bool,
     descs_per_slot: u16,
+    /// For each slot the length that its first descriptor says. Storing the same again would take
+    /// the cache line from a device that is another processor, for nothing.
+    lens: Box<[u32]>,
     /// Next available index to fill; what lies between it and `published_idx` is not yet seen
     /// by the device.
     avail_idx: u16,
@@ -47,6 +50,11 @@ impl SplitRing {
             size,
             event_idx: features.event_idx,
             descs_per_slot,
+            lens: vec![
+                layout.parts.first().map_or(0, |part| part.len);
+                usize::from(layout.slot_count(size))
+            ]
+            .into(),
             avail_idx: 0,
             published_idx: 0,
             kicked_idx: 0,
@@ -71,7 +79,9 @@ impl SplitRing {
     #[inline]
     pub(super) fn add(&mut self, slot: SlotId, len: Option<u32>) {
         let head = slot.0 * self.descs_per_slot;
-        if let Some(len) = len {
+        if let Some(len) = len
+            && std::mem::replace(&mut self.lens[usize::from(slot.0)], len) != len
+        {
             let at = usize::from(head) * desc::SIZE + desc::LEN;
             self.desc.store_u32(at, len, Ordering::Relaxed);
         }

@@ -361,3 +361,30 @@ fn arming_and_disarming_speak_the_negotiated_language() {
         0
     );
 }
+
+#[test]
+fn a_length_is_stored_again_only_when_it_changes() {
+    let mut rig = rig(4, false);
+    let length_of = |rig: &Rig, slot: usize| {
+        let at = slot * desc::SIZE + desc::LEN;
+        rig.ring().desc.load_u32(at, Ordering::Relaxed)
+    };
+    let mark = |rig: &Rig, len| {
+        let at = desc::SIZE + desc::LEN;
+        rig.ring().desc.store_u32(at, len, Ordering::Relaxed);
+    };
+    let send = |rig: &mut Rig, at, len| {
+        rig.queue.add_with_len(SlotId(1), len);
+        rig.queue.publish();
+        rig.device_uses(at, 1, 0);
+        rig.queue.pop_used().unwrap();
+    };
+    send(&mut rig, 0, 64);
+    assert_eq!(length_of(&rig, 1), 64);
+    mark(&rig, 7);
+    send(&mut rig, 1, 64);
+    assert_eq!(length_of(&rig, 1), 7, "the same length was stored again");
+    send(&mut rig, 2, 65);
+    assert_eq!(length_of(&rig, 1), 65);
+    assert_eq!(length_of(&rig, 0), SLOT as u32, "nobody else's");
+}
