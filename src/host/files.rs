@@ -51,10 +51,15 @@ pub(super) fn names(dir: &Path) -> Vec<String> {
 pub(super) fn write(path: &Path, value: &str, deadline: Duration) -> Result<(), HostError> {
     let (done, result) = mpsc::channel();
     let (file, text) = (path.to_owned(), value.to_owned());
-    thread::spawn(move || {
+    let writer = thread::Builder::new().spawn(move || {
         // Nobody listens any more once the deadline has passed.
         let _ = done.send(write_now(&file, &text));
     });
+    writer.map_err(|source| HostError::Write {
+        path: path.to_owned(),
+        value: value.trim().to_owned(),
+        source,
+    })?;
     match result.recv_timeout(deadline) {
         Ok(result) => result.map_err(|source| HostError::Write {
             path: path.to_owned(),
