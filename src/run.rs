@@ -9,6 +9,7 @@
 //! This process owns what must not be lost, and touches no frame. The device is driven by
 //! [driver hosts](crate::driver_host), one after the other.
 
+mod activity;
 mod board;
 pub mod client;
 mod device;

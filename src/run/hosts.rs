@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, warn};
 
+use super::activity::Activity;
 use super::board::{Board, HostInfo, SharedBoard};
 use super::handover::HostsState;
 use super::host_process::{Ended, HostId, HostProcess, Program};
@@ -337,16 +338,18 @@ impl<W: Work> Hosts<W> {
         };
         let pid = active.process.pid();
         match &mut active.state {
-            State::Running { pulse, .. } => match pulse.look(now) {
+            State::Running { pulse, .. } => match pulse.look(now, || Activity::of(pid)) {
                 Look::Wait => {}
                 Look::Challenge(challenge) => {
                     // One that does not listen does not answer either.
                     let _ = active.process.send(&ToHost::Challenge(challenge), &[]);
                 }
                 Look::Hung => {
-                    warn!(
-                        "{name}: driver host {pid} shows no sign of life for {hang_after:?}, killed"
-                    );
+                    if !active.hung {
+                        warn!(
+                            "{name}: driver host {pid} shows no sign of life for {hang_after:?}, killed"
+                        );
+                    }
                     active.hung = true;
                     active.process.kill();
                 }
