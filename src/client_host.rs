@@ -8,7 +8,7 @@
 //!
 //! It is started by its [supervisor](crate::run::client), of which it asks for interfaces and
 //! sockets. This thread talks to the supervisor and never enters the client; another one, the
-//! [`session`], does.
+//! `session`, does.
 
 mod failure;
 mod ground;
