@@ -158,9 +158,13 @@ impl Rig {
     }
 }
 
+/// The front end does not agree to keep an order, so that none can be broken.
+const NOT_AGREED_TO: &str = "In-order use of descriptors";
+
 /// Lies of frames and of the rings that carry them.
 fn can_be_told(lie: &Lie) -> bool {
     match lie.act {
+        _ if lie.section == NOT_AGREED_TO => false,
         Act::Frames(_) | Act::Overwrite(_) | Act::Suppression { .. } => true,
         Act::Used(role, _) => role != Role::Control,
         _ => false,

@@ -82,8 +82,9 @@ pub enum DeviceFault {
     /// The device agreed to `VIRTIO_F_IN_ORDER`, and a used entry names no buffer that comes next
     /// or ends a batch beginning with the one that does.
     UsedOutOfOrder {
-        /// What it says.
-        id: u32,
+        /// What it says. It is below the queue size; and a fault of more than eight bytes would be
+        /// paid for with every frame.
+        id: u16,
         /// The id of the buffer that comes next.
         next: u16,
         /// The most buffers that the batch can have.

@@ -117,7 +117,7 @@ pub(crate) fn dynamic() -> Result<PathBuf> {
 /// The dynamically linked umnet as files of the guest, started by `umnet-dynamic`.
 fn dynamic_umnet() -> Result<Vec<(String, Vec<u8>)>> {
     match dynamic() {
-        Ok(program) => apart(&program, "umnet-dynamic"),
+        Ok(program) => apart(&program, "umnet-dynamic", in_place),
         Err(_) => Ok(Vec::new()),
     }
 }
@@ -126,13 +126,30 @@ fn dynamic_umnet() -> Result<Vec<(String, Vec<u8>)>> {
 fn strace() -> Result<Vec<(String, Vec<u8>)>> {
     let program = Path::new("/usr/bin/strace");
     match program.exists() {
-        true => apart(program, "strace"),
+        true => apart(program, "strace", by_its_loader),
         false => Ok(Vec::new()),
     }
 }
 
+/// Loader and program, both in [`APART`], to what starts the program.
+type Starter = fn(&str, &str) -> String;
+
+fn by_its_loader(loader: &str, program: &str) -> String {
+    format!("exec /{APART}/{loader} --library-path /{APART} /{program} \"$@\"")
+}
+
+/// For one that starts itself again, which it would not be if its loader had been started: loader
+/// and libraries stand where programs look for them, in a mount namespace of its own.
+fn in_place(loader: &str, program: &str) -> String {
+    let own_loader = format!("mount --bind /{APART}/{loader} /lib64/{loader}");
+    let own_libraries = format!("mount --bind /{APART} /lib/x86_64-linux-gnu");
+    format!(
+        "exec unshare -m sh -c '{own_loader} && {own_libraries} && exec /{program} \"$@\"' sh \"$@\""
+    )
+}
+
 /// A program of this machine's with its libraries as files of the guest, started by `command`.
-fn apart(program: &Path, command: &str) -> Result<Vec<(String, Vec<u8>)>> {
+fn apart(program: &Path, command: &str, starter: Starter) -> Result<Vec<(String, Vec<u8>)>> {
     let own = format!("{APART}/{command}.program");
     let mut files = vec![(own.clone(), stripped(program)?)];
     let mut loader = None;
@@ -150,8 +167,7 @@ fn apart(program: &Path, command: &str) -> Result<Vec<(String, Vec<u8>)>> {
         files.push((format!("{APART}/{name}"), bytes));
     }
     if let Some(loader) = loader {
-        let start =
-            format!("#!/bin/sh\nexec /{APART}/{loader} --library-path /{APART} /{own} \"$@\"\n");
+        let start = format!("#!/bin/sh\n{}\n", starter(&loader, &own));
         files.push((format!("bin/{command}"), start.into_bytes()));
     }
     Ok(files)

@@ -170,7 +170,8 @@ impl Virtqueue {
         self.describe(slot, Some(len));
     }
 
-    #[inline]
+    // Callers that have no length to say are spared to ask.
+    #[inline(always)]
     fn describe(&mut self, slot: SlotId, len: Option<u32>) {
         match &mut self.ring {
             Ring::Split(ring) => ring.add(slot, len),
@@ -251,15 +252,39 @@ impl Virtqueue {
 
     #[inline]
     fn take_next(&mut self, visible: u16) -> Result<Option<Used>, DeviceFault> {
-        let Some((id, len)) = on_ring!(&mut self.ring, ring => ring.next_used(visible))? else {
+        let next = match &mut self.ring {
+            Ring::Split(ring) => match ring.next_used(visible)? {
+                Some((id, len)) => (ring.slot_of(id)?, id, len),
+                None => return Ok(None),
+            },
+            Ring::Packed(ring) => match ring.next_used(visible)? {
+                Some((id, len)) => (ring.slot_of(id)?, id, len),
+                None => return Ok(None),
+            },
+            Ring::InOrder(_) => return self.take_next_in_order(visible),
+        };
+        self.used(next).map(Some)
+    }
+
+    /// Apart, so that plain rings need not pass on what they find the way a call does.
+    #[inline(never)]
+    fn take_next_in_order(&mut self, visible: u16) -> Result<Option<Used>, DeviceFault> {
+        let Ring::InOrder(ring) = &mut self.ring else {
             return Ok(None);
         };
-        let slot = on_ring!(&self.ring, ring => ring.slot_of(id))?;
+        let Some((slot, len)) = ring.next_used(visible)? else {
+            return Ok(None);
+        };
+        self.used((slot, slot.0.into(), len)).map(Some)
+    }
+
+    #[inline]
+    fn used(&mut self, (slot, id, len): (SlotId, u32, u32)) -> Result<Used, DeviceFault> {
         self.take_back(slot, id)?;
-        Ok(Some(Used {
+        Ok(Used {
             slot,
             len: (len <= self.writable_len).then_some(len),
-        }))
+        })
     }
 
     /// Asks for an interrupt when `count` more buffers (at least one) have been used, then
