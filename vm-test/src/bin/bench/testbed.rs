@@ -65,7 +65,7 @@ impl Testbed {
         for (index, driver) in drivers.iter().enumerate() {
             make_tap(&net, &tap_name(index), index)?;
             let nic = Nic::new(driver.key(), Backend::tap(&tap_name(index)));
-            machine = machine.nic(nic.packed(options.packed));
+            machine = machine.nic(options.card(nic));
         }
         let vm = lab.boot(machine)?;
         let mut bed = Self {
@@ -83,6 +83,10 @@ impl Testbed {
         }
         bed.check_idle()?;
         Ok(bed)
+    }
+
+    pub(crate) fn vm(&self) -> &Vm {
+        &self.vm
     }
 
     pub(crate) fn guest(&self) -> &Guest {
