@@ -295,11 +295,11 @@ fn this_program() -> Result<String> {
     Ok(path.display().to_string())
 }
 
-fn facts(stdout: &str) -> Result<Value> {
+pub(crate) fn facts(stdout: &str) -> Result<Value> {
     serde_json::from_str(stdout).map_err(|error| Error::Command(format!("{error} in: {stdout}")))
 }
 
-fn number(facts: &Value, key: &str) -> Result<f64> {
+pub(crate) fn number(facts: &Value, key: &str) -> Result<f64> {
     let found = facts[key].as_f64().filter(|number| *number > 0.0);
     found.ok_or_else(|| Error::Command(format!("no {key} in {facts}")))
 }

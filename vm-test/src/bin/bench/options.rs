@@ -10,7 +10,7 @@ use crate::measure::Traffic;
 
 const HOW: &str = "\
 How it is measured:
-  One guest, one virtual processor, three like virtio-net cards on TAPs in a network namespace
+  One guest, one virtual processor (--processors), three like virtio-net cards on TAPs in a network namespace
   (root or a user namespace is needed for these). Card 1: the kernel's driver, IOMMU translating.
   Card 2: the kernel's driver, its IOMMU group set to passthrough. Card 3: umnet.
   A trip measures one kind of traffic on all three within seconds; the order rotates. Figures
@@ -47,6 +47,9 @@ pub(crate) struct Options {
     /// Deterministic time: QEMU counts instructions instead of seconds (forces TCG)
     #[arg(long)]
     pub(crate) icount: bool,
+    /// Processors of the guest
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "icount", value_parser = clap::value_parser!(u16).range(1..=8))]
+    pub(crate) processors: u16,
     /// Cards with packed rings, for all three drivers
     #[arg(long)]
     pub(crate) packed: bool,
@@ -133,6 +136,7 @@ impl Options {
         let offloads = if self.without_offloads { "off" } else { "on" };
         BTreeMap::from([
             ("udp_to_guest_offered_pps".to_owned(), rate),
+            ("processors".to_owned(), self.processors.to_string()),
             ("ring".to_owned(), ring.to_owned()),
             ("offloads".to_owned(), offloads.to_owned()),
         ])
