@@ -184,6 +184,8 @@ bench-dpdk bench-dpdk-vm: ROUNDS = 11
 bench-dpdk:
 	@vm-test/prepare dpdk
 	@$(CARGO) build --release --locked -p umnet -p bench-dpdk
+	@$(CC) -O3 -Wall -Wextra tests/dpdk/copying.c -o target/release/dpdk-copying \
+		$$(pkg-config --cflags --libs libdpdk) -march=native
 	target/release/bench-dpdk --rounds $(ROUNDS)
 
 bench-vm: prepare

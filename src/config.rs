@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
 
+/// Microseconds that threads look for frames awake, unless something else is said.
+pub const BUSY_POLL_US: u16 = 50;
+
 /// Everything `run` needs to know, checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunConfig {
@@ -41,6 +44,10 @@ pub struct RunConfig {
     /// Most queue pairs; as many as there are processors if not given.
     #[serde(default)]
     pub queues: Option<u16>,
+    /// Microseconds at most that threads which find nothing look on before they sleep; 0: not at
+    /// all.
+    #[serde(default)]
+    pub busy_poll_us: u16,
     /// MTU in bytes; the old interface's or the device's if not given.
     pub mtu: Option<u16>,
     /// The address of a vhost-user device, in place of what its back end says.

@@ -65,6 +65,9 @@ pub struct DriverConfig {
     /// Threads for several pairs, which share out the processors among them; without, those of
     /// `adapter`.
     pub crew_of_several: Option<Arc<Crew>>,
+    /// Processors for threads to run on. Unless there are more of them than pairs, none is spent on
+    /// looking for frames awake, whatever `adapter` says.
+    pub processors: usize,
 }
 
 /// Counters of a pair of the device's queues; they go on over every recovery.
@@ -182,6 +185,7 @@ pub struct Driver {
     /// The address set by the system, if it is not the device's own.
     mac: Option<[u8; 6]>,
     mtu: u32,
+    busy_poll: Duration,
     resets: u64,
     queue_resets: u64,
     /// Whether all faults since the last recovery were single queues' own; none: there were none.
@@ -211,6 +215,10 @@ impl Driver {
         if let Some(crew) = config.crew_of_several.filter(|_| pairs > 1) {
             config.adapter.execution.crew = Some(crew);
         }
+        if config.processors <= pairs {
+            config.adapter.execution.busy_poll = Duration::ZERO;
+        }
+        let busy_poll = config.adapter.execution.busy_poll;
         let wake = Arc::clone(&fault_event);
         let (faults, reports) = FaultSink::new(move || drop(wake.write(1)));
         let shared = Arc::new(Shared {
@@ -235,6 +243,7 @@ impl Driver {
             reports,
             mac: None,
             mtu: started.info.mtu().into(),
+            busy_poll,
             resets: 0,
             queue_resets: 0,
             only_queues: None,
@@ -278,6 +287,11 @@ impl Driver {
     /// The MTU that the interface should have, in bytes of payload.
     pub fn mtu(&self) -> u32 {
         self.mtu
+    }
+
+    /// Longest time that its threads look for frames awake before they sleep.
+    pub fn busy_poll(&self) -> Duration {
+        self.busy_poll
     }
 
     /// How often the device, or queues of it, were reset after a fault.

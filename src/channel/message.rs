@@ -184,6 +184,9 @@ pub struct Setup {
     pub rx_ring: Option<u16>,
     /// Most transmit descriptors.
     pub tx_ring: Option<u16>,
+    /// Microseconds that threads look for frames awake, where a processor is free for it.
+    #[serde(default)]
+    pub busy_poll_us: u16,
     /// Features not to be used, a [`FeatureSet`].
     pub disabled: u128,
     /// Whether to lock itself in.
@@ -264,6 +267,9 @@ pub struct Report {
     pub rx_ring: u16,
     /// Descriptors of each transmit queue.
     pub tx_ring: u16,
+    /// Microseconds at most that its threads look for frames awake.
+    #[serde(default)]
+    pub busy_poll_us: u16,
     /// Features offered, a [`FeatureSet`].
     pub offered: u128,
     /// Features agreed on, a [`FeatureSet`].

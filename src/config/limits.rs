@@ -16,6 +16,8 @@ pub struct Limit {
 pub const RING_SIZE: Limit = Limit::power_of_two(4, 32_768);
 /// Pairs of queues.
 pub const QUEUES: Limit = Limit::range(1, MAX_QUEUE_PAIRS as i64);
+/// Microseconds of looking awake; beyond a millisecond a sleep costs nothing worth mentioning.
+pub(super) const BUSY_POLL_US: Limit = Limit::range(0, 1_000);
 /// Bytes in a packet: the least IPv4 asks for, the most a TAP takes.
 pub const MTU: Limit = Limit::range(68, 65_521);
 /// Buffers in a pool.

@@ -1,7 +1,7 @@
 //! Settings as somebody gave them, each of which may be left open.
 
 use super::limits::{self, Limit, MTU, QUEUES, RING_SIZE};
-use super::{Buffers, Feature, Offload, RestartSettings, RunConfig};
+use super::{BUSY_POLL_US, Buffers, Feature, Offload, RestartSettings, RunConfig};
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
 
 /// Settings of which each may be left open, to be laid over others.
@@ -37,6 +37,7 @@ settings! {
         rx_ring: Option<i64>,
         tx_ring: Option<i64>,
         queues: Option<i64>,
+        busy_poll_us: Option<i64>,
         mtu: Option<i64>,
         mac: Option<MacAddress>,
         offload: OffloadSettings,
@@ -84,6 +85,7 @@ impl Settings {
             rx_ring: narrow(self.rx_ring),
             tx_ring: narrow(self.tx_ring),
             queues: narrow(self.queues),
+            busy_poll_us: narrow(self.busy_poll_us).unwrap_or(BUSY_POLL_US),
             mtu: narrow(self.mtu),
             mac: self.mac,
             offload: self.offload.into(),
@@ -100,6 +102,7 @@ impl Settings {
             ("rx_ring", self.rx_ring, RING_SIZE),
             ("tx_ring", self.tx_ring, RING_SIZE),
             ("queues", self.queues, QUEUES),
+            ("busy_poll_us", self.busy_poll_us, limits::BUSY_POLL_US),
             ("mtu", self.mtu, MTU),
             (
                 "buffers.rx_count",

@@ -74,6 +74,7 @@ impl Member {
 pub(super) struct HostSettings {
     pub(super) rx_ring: Option<u16>,
     pub(super) tx_ring: Option<u16>,
+    pub(super) busy_poll_us: u16,
     pub(super) disabled: u128,
     pub(super) caged: bool,
     pub(super) restart: RestartConfig,
@@ -85,6 +86,7 @@ impl HostSettings {
         Self {
             rx_ring: None,
             tx_ring: None,
+            busy_poll_us: 0,
             disabled: 0,
             caged,
             restart,

@@ -11,6 +11,7 @@ pub(super) fn host_settings(config: &RunConfig) -> HostSettings {
     HostSettings {
         rx_ring: config.rx_ring,
         tx_ring: config.tx_ring,
+        busy_poll_us: config.busy_poll_us,
         disabled: disabled(config).0,
         caged: config.caged,
         restart: config.restart,
