@@ -448,8 +448,9 @@ impl Driver {
     /// Queues cancelled and gone, device reset.
     fn pause(&mut self) -> Result<(), DriverError> {
         let ended = self.adapter.io_stop();
-        *self.shared.hand_over() = HandOver::default();
-        self.card.stop()?;
+        let stopped = self.card.stop();
+        self.shared.forget_queues();
+        stopped?;
         Ok(ended?)
     }
 
