@@ -59,8 +59,11 @@ pub struct CardConfig {
     pub queue_pairs: u16,
     /// Features not to use even if offered.
     pub disabled: FeatureSet,
-    /// How long a device that can (`VIRTIO_NET_F_NOTF_COAL`) may put notifications off.
-    pub coalescing: Option<Coalescing>,
+    /// How long a device that can (`VIRTIO_NET_F_NOTF_COAL`) may put notifications of receive queues
+    /// off; nothing: it is told nothing.
+    pub rx_coalescing: Option<Coalescing>,
+    /// The same of transmit queues.
+    pub tx_coalescing: Option<Coalescing>,
     /// How long to wait for a reset or a control command.
     pub timeout: Duration,
 }
@@ -72,7 +75,8 @@ impl Default for CardConfig {
             tx_ring: 256,
             queue_pairs: MAX_QUEUE_PAIRS,
             disabled: FeatureSet::EMPTY,
-            coalescing: None,
+            rx_coalescing: None,
+            tx_coalescing: None,
             timeout: Duration::from_secs(3),
         }
     }
@@ -275,9 +279,10 @@ impl Card {
         })
     }
 
-    /// How long notifications may be put off, if anything was said of it.
-    pub fn coalescing(&self) -> Option<Coalescing> {
-        self.config.coalescing
+    /// How long notifications of receive and transmit queues may be put off, as far as anything was
+    /// said of it.
+    pub fn coalescing(&self) -> [Option<Coalescing>; 2] {
+        [self.config.rx_coalescing, self.config.tx_coalescing]
     }
 
     /// The name that people know the device by.

@@ -125,13 +125,14 @@ impl Shared {
     }
 
     /// Tells a device that can how long it may put notifications off.
-    fn set_coalescing(&self, limits: Option<Coalescing>) {
-        if let Some(limits) = limits {
-            self.command(VIRTIO_NET_F_NOTF_COAL, "put notifications off", |ctrl| {
-                ctrl.set_rx_coalescing(limits)?;
-                ctrl.set_tx_coalescing(limits)
-            });
+    fn set_coalescing(&self, [rx, tx]: [Option<Coalescing>; 2]) {
+        if rx.or(tx).is_none() {
+            return;
         }
+        self.command(VIRTIO_NET_F_NOTF_COAL, "put notifications off", |ctrl| {
+            rx.map_or(Ok(()), |limits| ctrl.set_rx_coalescing(limits))?;
+            tx.map_or(Ok(()), |limits| ctrl.set_tx_coalescing(limits))
+        });
     }
 
     /// Sends control commands, if there is a control queue that can; a refusal is worth a

@@ -809,6 +809,7 @@ fn host_settings(config: &RunConfig) -> HostSettings {
         rx_ring: config.rx_ring,
         tx_ring: config.tx_ring,
         disabled: disabled(config).0,
+        coalesce: config.coalesce,
         caged: config.caged,
         restart: config.restart,
     }
@@ -817,7 +818,7 @@ fn host_settings(config: &RunConfig) -> HostSettings {
 /// The features that the configuration switches off.
 fn disabled(config: &RunConfig) -> FeatureSet {
     let (offload, feature) = (&config.offload, &config.feature);
-    let switches: [(bool, &[u32]); 9] = [
+    let switches: [(bool, &[u32]); 10] = [
         (offload.tx_checksum, &[VIRTIO_NET_F_CSUM]),
         (
             offload.tx_tso,
@@ -836,6 +837,7 @@ fn disabled(config: &RunConfig) -> FeatureSet {
         (feature.event_idx, &[VIRTIO_F_EVENT_IDX]),
         (feature.mrg_rxbuf, &[VIRTIO_NET_F_MRG_RXBUF]),
         (feature.packed, &[VIRTIO_F_RING_PACKED]),
+        (feature.in_order, &[VIRTIO_F_IN_ORDER]),
     ];
     let off = switches
         .iter()

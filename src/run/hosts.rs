@@ -30,7 +30,7 @@ use super::update::Update;
 use super::work::Work;
 use super::{Event, RunError};
 use crate::channel::{Interface, Report, StartFailure, ToHost};
-use crate::config::RestartConfig;
+use crate::config::{Coalesce, RestartConfig};
 use crate::control::DeviceEvent;
 use crate::poller::Poller;
 
@@ -75,6 +75,7 @@ pub(super) struct HostSettings {
     pub(super) rx_ring: Option<u16>,
     pub(super) tx_ring: Option<u16>,
     pub(super) disabled: u128,
+    pub(super) coalesce: Coalesce,
     pub(super) caged: bool,
     pub(super) restart: RestartConfig,
 }
@@ -86,6 +87,7 @@ impl HostSettings {
             rx_ring: None,
             tx_ring: None,
             disabled: 0,
+            coalesce: Coalesce::default(),
             caged,
             restart,
         }
