@@ -162,9 +162,13 @@ impl Rig {
     }
 }
 
+/// Hashes are not agreed on without a control queue.
+const NOT_AGREED_TO: &str = "Hash reporting for incoming packets";
+
 /// Lies of frames and of the rings that carry them.
 fn can_be_told(lie: &Lie) -> bool {
     match lie.act {
+        _ if lie.section == NOT_AGREED_TO => false,
         Act::Frames(_) | Act::Overwrite(_) | Act::Suppression { .. } => true,
         Act::Used(role, _) => role != Role::Control,
         _ => false,
