@@ -13,7 +13,7 @@ use crate::abi::{
     NetPacketRsc,
 };
 use crate::buffer_pool::{SystemBuffer, empty_slice};
-use crate::ring::RingSet;
+use crate::ring::{NetRings, RingSet};
 
 /// Large frames and unfinished checksums, per direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -225,7 +225,8 @@ pub struct RxFrame<'a> {
     pub(crate) checksum: NetPacketChecksum,
     pub(crate) rsc: NetPacketRsc,
     pub(crate) partial: NetPacketPartialChecksum,
-    pub(crate) hash: NetPacketHash,
+    /// The packet that it is, unless it was joined from several.
+    pub(crate) packet: Option<u32>,
 }
 
 impl<'a> RxFrame<'a> {
@@ -291,6 +292,8 @@ impl<'a> RxFrame<'a> {
     /// The hash by which the frame came to its queue, if the client knows it; of
     /// joined segments, nobody does.
     pub fn hash(&self) -> NetPacketHash {
-        self.hash
+        // Read only where somebody asks: few ports do.
+        let packet = self.packet.map(|index| NetRings::new(self.set).hash(index));
+        packet.unwrap_or_default()
     }
 }

@@ -6,7 +6,7 @@ use vm_memory::Bytes;
 use super::coalesce::{Segment, SegmentRun};
 use super::{ClientHalf, QueueFault, vlan};
 use crate::abi::{
-    NetFragment, NetPacketChecksum, NetPacketChecksumState, NetPacketHash, NetPacketIeee8021Q,
+    NetFragment, NetPacketChecksum, NetPacketChecksumState, NetPacketIeee8021Q,
     NetPacketPartialChecksum, NetPacketRsc,
 };
 use crate::frame_layout::HEAD_LENGTH;
@@ -314,7 +314,7 @@ impl RxQueue {
             checksum: NetPacketChecksum::default(),
             rsc: NetPacketRsc::default(),
             partial: NetPacketPartialChecksum::default(),
-            hash: NetPacketHash::default(),
+            packet: None,
         }
     }
 
@@ -336,7 +336,7 @@ impl RxQueue {
             checksum: view.checksum(index),
             rsc: view.rsc(index),
             partial: view.partial(index),
-            hash: view.hash(index),
+            packet: Some(index),
         };
         insert_tag(&mut frame, view.ieee8021q(index))?;
         complete_coalesced(&mut frame);
