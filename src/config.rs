@@ -98,12 +98,9 @@ pub struct Feature {
     /// Received frames over several buffers (`VIRTIO_NET_F_MRG_RXBUF`).
     pub mrg_rxbuf: bool,
     /// Buffers used in the order in which they were given (`VIRTIO_F_IN_ORDER`).
-    #[serde(default = "yes")]
+    /// Not without being asked: DPDK as a back end took a quarter fewer small frames with it.
+    #[serde(default)]
     pub in_order: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Sizes of the system buffer pools; what is not given follows from the rings.

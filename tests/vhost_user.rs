@@ -76,7 +76,7 @@ fn rings_are_of_the_kind_that_the_device_offers_after_each_restart() {
             drop(rig.device.take());
             rig.offers = offers;
             rig.start_device();
-            rig.start_umnet();
+            start_with_settings(&mut rig, "[defaults.feature]\nin_order = true\n");
             rig.give_address();
             let agreed = features(&rig);
             for offered in offers.iter().filter(|word| !word.starts_with('-')) {

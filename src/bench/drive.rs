@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use virtio::Transport;
+use virtio::net::FeatureSet;
+use virtio::spec::feature::VIRTIO_F_IN_ORDER;
 use virtio::transport::vfio::VfioPci;
 use virtio::transport::vhost_user::{Options, VhostUser};
 
@@ -96,7 +98,10 @@ impl Drive {
     fn start(target: &Target, case: Case) -> Result<Self, BenchError> {
         let received = Arc::<Tally>::default();
         let seat = Seat::new(Frame::new(case.len), Arc::clone(&received))?;
-        let driver = Driver::start(target.open()?, DriverConfig::default(), seat.port())?;
+        let mut config = DriverConfig::default();
+        // As `umnet run` does when it is told nothing.
+        config.card.disabled = FeatureSet::of(&[VIRTIO_F_IN_ORDER]);
+        let driver = Driver::start(target.open()?, config, seat.port())?;
         if case.direction == Direction::Tx {
             seat.send(ENDLESS);
         }

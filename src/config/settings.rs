@@ -142,7 +142,7 @@ impl From<FeatureSettings> for Feature {
             indirect_desc: settings.indirect_desc.unwrap_or(true),
             packed: settings.packed.unwrap_or(true),
             mrg_rxbuf: settings.mrg_rxbuf.unwrap_or(true),
-            in_order: settings.in_order.unwrap_or(true),
+            in_order: settings.in_order.unwrap_or(false),
         }
     }
 }
