@@ -3,6 +3,7 @@
 //! Everything is parsed and checked here, so that the code that runs has nothing left to doubt.
 
 mod client;
+mod coalesce;
 mod file;
 mod limits;
 mod restart;
@@ -10,6 +11,7 @@ mod settings;
 
 pub(crate) use client::Stores;
 pub use client::{BadValue, ClientSection};
+pub use coalesce::{Coalesce, CoalesceSettings, Late};
 pub use file::{ConfigError, ConfigFile};
 pub use limits::{Limit, MTU, QUEUES, RING_SIZE};
 pub use restart::{Fallback, RestartConfig, RestartSettings};
@@ -56,6 +58,9 @@ pub struct RunConfig {
     pub offload: Offload,
     /// Which ring features may be used where the device has them.
     pub feature: Feature,
+    /// How long the device may put notifications off.
+    #[serde(default)]
+    pub coalesce: Coalesce,
     /// Sizes of the system buffer pools.
     pub buffers: Buffers,
     /// What is done about driver hosts that die.
@@ -99,6 +104,10 @@ pub struct Feature {
     pub packed: bool,
     /// Received frames over several buffers (`VIRTIO_NET_F_MRG_RXBUF`).
     pub mrg_rxbuf: bool,
+    /// Buffers used in the order in which they were given (`VIRTIO_F_IN_ORDER`).
+    /// Not without being asked: DPDK as a back end took a quarter fewer small frames with it.
+    #[serde(default)]
+    pub in_order: bool,
 }
 
 /// Sizes of the system buffer pools; what is not given follows from the rings.

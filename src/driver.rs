@@ -118,6 +118,8 @@ struct Shared {
     faults: FaultSink,
     features: FeatureSet,
     frame_limit: usize,
+    /// What may be hashed and told of; 0: nothing is told.
+    hash_types: u32,
 }
 
 impl Shared {
@@ -128,13 +130,14 @@ impl Shared {
     }
 
     /// Tells a device that can how long it may put notifications off.
-    fn set_coalescing(&self, limits: Option<Coalescing>) {
-        if let Some(limits) = limits {
-            self.command(VIRTIO_NET_F_NOTF_COAL, "put notifications off", |ctrl| {
-                ctrl.set_rx_coalescing(limits)?;
-                ctrl.set_tx_coalescing(limits)
-            });
+    fn set_coalescing(&self, [rx, tx]: [Option<Coalescing>; 2]) {
+        if rx.or(tx).is_none() {
+            return;
         }
+        self.command(VIRTIO_NET_F_NOTF_COAL, "put notifications off", |ctrl| {
+            rx.map_or(Ok(()), |limits| ctrl.set_rx_coalescing(limits))?;
+            tx.map_or(Ok(()), |limits| ctrl.set_tx_coalescing(limits))
+        });
     }
 
     /// Sends control commands, if there is a control queue that can; a refusal is worth a
@@ -228,6 +231,7 @@ impl Driver {
             faults,
             features: started.info.features,
             frame_limit: started.info.frame_limit,
+            hash_types: hash_types(&started.info),
         });
         shared.set_coalescing(card.coalescing());
         let events = Box::new(Events::new(Arc::clone(&shared)));
@@ -462,8 +466,9 @@ impl Driver {
     /// Queues cancelled and gone, device reset.
     fn pause(&mut self) -> Result<(), DriverError> {
         let ended = self.adapter.io_stop();
-        *self.shared.hand_over() = HandOver::default();
-        self.card.stop()?;
+        let stopped = self.card.stop();
+        self.shared.forget_queues();
+        stopped?;
         Ok(ended?)
     }
 
@@ -549,6 +554,13 @@ fn bits_per_second(config: &NetConfig) -> u64 {
     u64::from(config.speed.unwrap_or(DEFAULT_SPEED)) * 1_000_000
 }
 
+/// What of frames may be hashed, where their headers tell of it.
+fn hash_types(info: &CardInfo) -> u32 {
+    let told = info.features.has(VIRTIO_NET_F_HASH_REPORT);
+    let limits = info.config.rss.filter(|_| told);
+    limits.map_or(0, |limits| limits.hash_types)
+}
+
 /// Features that the port cannot carry.
 fn beyond(port: &dyn SystemPort) -> FeatureSet {
     let (rx, tx) = (port.rx_offloads(), port.tx_offloads());
@@ -559,6 +571,7 @@ fn beyond(port: &dyn SystemPort) -> FeatureSet {
         (rx.tso_ecn, VIRTIO_NET_F_GUEST_ECN),
         (rx.uso, VIRTIO_NET_F_GUEST_USO4),
         (rx.uso, VIRTIO_NET_F_GUEST_USO6),
+        (port.takes_hash(), VIRTIO_NET_F_HASH_REPORT),
         (tx.checksum, VIRTIO_NET_F_CSUM),
         (tx.tso4, VIRTIO_NET_F_HOST_TSO4),
         (tx.tso6, VIRTIO_NET_F_HOST_TSO6),
@@ -638,6 +651,7 @@ impl AdapterEvents for Events {
             slots: parts.slots,
             features: shared.features,
             frame_limit: shared.frame_limit,
+            hash_types: shared.hash_types,
             stats: Arc::clone(&shared.stats[id as usize].rx),
             faults: shared.faults.clone(),
         };

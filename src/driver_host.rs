@@ -316,6 +316,8 @@ fn driver_config(setup: &Setup, base: DriverConfig) -> DriverConfig {
         rx_ring: setup.rx_ring.unwrap_or(default.rx_ring),
         tx_ring: setup.tx_ring.unwrap_or(default.tx_ring),
         disabled: setup.disabled(),
+        rx_coalescing: setup.coalesce.rx.map(Into::into),
+        tx_coalescing: setup.coalesce.tx.map(Into::into),
         ..default
     };
     let mut adapter = base.adapter;

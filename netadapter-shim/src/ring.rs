@@ -23,7 +23,7 @@ use vm_memory::VolatileSlice;
 
 use crate::abi::{
     NetExtension, NetExtensionType, NetFragment, NetPacket, NetPacketChecksum, NetPacketGso,
-    NetPacketIeee8021Q, NetPacketPartialChecksum, NetPacketRsc,
+    NetPacketHash, NetPacketIeee8021Q, NetPacketPartialChecksum, NetPacketRsc,
 };
 use crate::buffer_pool::empty_slice;
 pub(crate) use element::ElementLayout;
@@ -225,6 +225,26 @@ impl<'a> NetRings<'a> {
         self.store(index, self.set.packet_layout.ieee8021q, tag.to_word());
     }
 
+    /// `ms_packet_hash`; zeros if it is not registered.
+    #[inline]
+    pub fn hash(&self, index: u32) -> NetPacketHash {
+        match self.set.packet_layout.hash {
+            Some(at) => NetPacketHash::from_words(
+                [at, at + 4].map(|at| self.set.packets.load_u32(index, at)),
+            ),
+            None => NetPacketHash::default(),
+        }
+    }
+
+    /// Writes `ms_packet_hash`; nothing if it is not registered.
+    #[inline]
+    pub fn set_hash(&self, index: u32, hash: NetPacketHash) {
+        let [value, protocols] = hash.to_words();
+        let at = self.set.packet_layout.hash;
+        self.store(index, at, value);
+        self.store(index, at.map(|at| at + 4), protocols);
+    }
+
     /// The private partial-checksum extension; zeros if it is not registered.
     #[inline]
     pub fn partial(&self, index: u32) -> NetPacketPartialChecksum {
@@ -267,7 +287,7 @@ impl<'a> NetRings<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::{NetPacketChecksumState, SegmentType};
+    use crate::abi::{NetPacketChecksumState, NetPacketHashProtocolType, SegmentType};
     use crate::buffer_pool::BufferPool;
 
     fn rings(extensions: Extensions) -> RingSet {
@@ -311,9 +331,12 @@ mod tests {
             checksum: true,
             gso: true,
             rsc: true,
+            hash: true,
             ..Extensions::default()
         });
         let view = NetRings::new(&set);
+        let hash = NetPacketHash::new(0xfedc_ba98, NetPacketHashProtocolType::IPV6);
+        view.set_hash(5, hash);
         let packet = NetPacket::new(3, 1).with_scratch(true);
         let checksum = NetPacketChecksum::default().with_layer4(NetPacketChecksumState::VALID);
         let rsc = NetPacketRsc {
@@ -332,6 +355,7 @@ mod tests {
         assert_eq!(view.gso(5).mss(), 1448);
         assert_eq!(view.rsc(5), rsc);
         assert_eq!(view.partial(5), partial);
+        assert_eq!(view.hash(5), hash);
         assert_eq!(view.packet(4), NetPacket::default());
         assert_eq!(view.packet(6), NetPacket::default());
     }

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use virtio::Transport;
+use virtio::net::FeatureSet;
+use virtio::spec::feature::VIRTIO_F_IN_ORDER;
 use virtio::transport::vfio::VfioPci;
 use virtio::transport::vhost_user::{Options, VhostUser};
 
@@ -74,6 +76,8 @@ impl Conditions {
         };
         let usual = Duration::from_micros(BUSY_POLL_US.into());
         config.adapter.execution.busy_poll = self.busy_poll.unwrap_or(usual);
+        // As `umnet run` does when it is told nothing.
+        config.card.disabled = FeatureSet::of(&[VIRTIO_F_IN_ORDER]);
         config
     }
 }

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use virtio::net::FeatureSet;
 
 use super::client::{ClientAsk, ClientReport, ClientSetup, Filter};
+use crate::config::Coalesce;
 use crate::control::{DeviceEvent, QueueStats};
 use crate::exit::Exit;
 
@@ -189,6 +190,9 @@ pub struct Setup {
     pub busy_poll_us: u16,
     /// Features not to be used, a [`FeatureSet`].
     pub disabled: u128,
+    /// How long the device may put notifications off.
+    #[serde(default)]
+    pub coalesce: Coalesce,
     /// Whether to lock itself in.
     pub caged: bool,
 }

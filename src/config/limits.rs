@@ -25,6 +25,11 @@ pub(super) const BUFFER_COUNT: Limit = Limit::power_of_two(16, 65_536);
 /// Bytes in a buffer: a plain Ethernet frame at least, a segmented one with headers at most.
 pub(super) const BUFFER_BYTES: Limit = Limit::range(1_536, 131_072);
 
+/// Microseconds that a device may put a notification off: up to a tenth of a second.
+pub(super) const MICROSECONDS: Limit = Limit::range(0, 100_000);
+/// Frames after which it may not any longer: up to the longest ring.
+pub(super) const FRAMES: Limit = Limit::range(0, 32_768);
+
 /// Milliseconds: time enough to be seen, and no more than an hour.
 pub(super) const MILLISECONDS: Limit = Limit::range(10, 3_600_000);
 /// Driver hosts that die one after the other; 0 has the first one that dies young end in the
@@ -46,6 +51,11 @@ impl Limit {
             max,
             power_of_two: true,
         }
+    }
+
+    /// The largest number there is, where it is one of 32 bits.
+    pub(super) const fn max(self) -> u32 {
+        self.max as u32
     }
 
     /// Whether the number is allowed.

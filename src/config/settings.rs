@@ -1,7 +1,9 @@
 //! Settings as somebody gave them, each of which may be left open.
 
 use super::limits::{self, Limit, MTU, QUEUES, RING_SIZE};
-use super::{BUSY_POLL_US, Buffers, Feature, Offload, RestartSettings, RunConfig};
+use super::{
+    BUSY_POLL_US, Buffers, CoalesceSettings, Feature, Offload, RestartSettings, RunConfig,
+};
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
 
 /// Settings of which each may be left open, to be laid over others.
@@ -42,6 +44,7 @@ settings! {
         mac: Option<MacAddress>,
         offload: OffloadSettings,
         feature: FeatureSettings,
+        coalesce: CoalesceSettings,
         buffers: BufferSettings,
         restart: RestartSettings,
         caged: Option<bool>,
@@ -61,6 +64,7 @@ settings! {
         indirect_desc: Option<bool>,
         packed: Option<bool>,
         mrg_rxbuf: Option<bool>,
+        in_order: Option<bool>,
     }
     /// [`Buffers`] as a file gives it.
     struct BufferSettings {
@@ -90,6 +94,7 @@ impl Settings {
             mac: self.mac,
             offload: self.offload.into(),
             feature: self.feature.into(),
+            coalesce: self.coalesce.into(),
             buffers: self.buffers.into(),
             restart: self.restart.into(),
             caged: self.caged.unwrap_or(true),
@@ -116,6 +121,7 @@ impl Settings {
             ),
             ("buffers.bytes", self.buffers.bytes, limits::BUFFER_BYTES),
         ];
+        numbers.extend(self.coalesce.numbers());
         numbers.extend(self.restart.numbers());
         numbers
     }
@@ -141,6 +147,7 @@ impl From<FeatureSettings> for Feature {
             indirect_desc: settings.indirect_desc.unwrap_or(true),
             packed: settings.packed.unwrap_or(true),
             mrg_rxbuf: settings.mrg_rxbuf.unwrap_or(true),
+            in_order: settings.in_order.unwrap_or(false),
         }
     }
 }

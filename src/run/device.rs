@@ -63,6 +63,7 @@ impl Work for Device {
             rx_ring: settings.rx_ring,
             tx_ring: settings.tx_ring,
             disabled: settings.disabled,
+            coalesce: settings.coalesce,
             caged: settings.caged,
         };
         let open = (!settings.caged).then_some(UNCAGED);

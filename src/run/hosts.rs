@@ -30,7 +30,7 @@ use super::update::Update;
 use super::work::Work;
 use super::{Event, RunError};
 use crate::channel::{Interface, Report, StartFailure, ToHost};
-use crate::config::RestartConfig;
+use crate::config::{Coalesce, RestartConfig};
 use crate::control::DeviceEvent;
 use crate::poller::Poller;
 
@@ -76,6 +76,7 @@ pub(super) struct HostSettings {
     pub(super) tx_ring: Option<u16>,
     pub(super) busy_poll_us: u16,
     pub(super) disabled: u128,
+    pub(super) coalesce: Coalesce,
     pub(super) caged: bool,
     pub(super) restart: RestartConfig,
 }
@@ -88,6 +89,7 @@ impl HostSettings {
             tx_ring: None,
             busy_poll_us: 0,
             disabled: 0,
+            coalesce: Coalesce::default(),
             caged,
             restart,
         }

@@ -13,6 +13,7 @@ pub(super) fn host_settings(config: &RunConfig) -> HostSettings {
         tx_ring: config.tx_ring,
         busy_poll_us: config.busy_poll_us,
         disabled: disabled(config).0,
+        coalesce: config.coalesce,
         caged: config.caged,
         restart: config.restart,
     }
@@ -21,7 +22,7 @@ pub(super) fn host_settings(config: &RunConfig) -> HostSettings {
 /// The features that the configuration switches off.
 fn disabled(config: &RunConfig) -> FeatureSet {
     let (offload, feature) = (&config.offload, &config.feature);
-    let switches: [(bool, &[u32]); 9] = [
+    let switches: [(bool, &[u32]); 10] = [
         (offload.tx_checksum, &[VIRTIO_NET_F_CSUM]),
         (
             offload.tx_tso,
@@ -40,6 +41,7 @@ fn disabled(config: &RunConfig) -> FeatureSet {
         (feature.event_idx, &[VIRTIO_F_EVENT_IDX]),
         (feature.mrg_rxbuf, &[VIRTIO_NET_F_MRG_RXBUF]),
         (feature.packed, &[VIRTIO_F_RING_PACKED]),
+        (feature.in_order, &[VIRTIO_F_IN_ORDER]),
     ];
     let off = switches
         .iter()

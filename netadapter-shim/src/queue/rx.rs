@@ -314,6 +314,7 @@ impl RxQueue {
             checksum: NetPacketChecksum::default(),
             rsc: NetPacketRsc::default(),
             partial: NetPacketPartialChecksum::default(),
+            packet: None,
         }
     }
 
@@ -335,6 +336,7 @@ impl RxQueue {
             checksum: view.checksum(index),
             rsc: view.rsc(index),
             partial: view.partial(index),
+            packet: Some(index),
         };
         insert_tag(&mut frame, view.ieee8021q(index))?;
         complete_coalesced(&mut frame);
