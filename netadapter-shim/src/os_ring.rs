@@ -100,6 +100,18 @@ impl OsRing {
         self.end = self.end.wrapping_add(1) & self.mask;
     }
 
+    /// Counts all free elements as posted; they are the run.
+    #[inline]
+    pub(crate) fn post_all(&mut self) -> Run {
+        let run = Run {
+            start: self.end,
+            count: self.free(),
+            mask: self.mask,
+        };
+        self.end = self.end.wrapping_add(run.count) & self.mask;
+        run
+    }
+
     /// Shows the client all that was posted.
     #[inline]
     pub(crate) fn publish(&self, memory: &RingMemory) {

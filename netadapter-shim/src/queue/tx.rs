@@ -7,7 +7,7 @@ use vm_memory::{Bytes, VolatileSlice};
 
 use super::{ClientHalf, QueueFault, vlan};
 use crate::abi::{
-    FailureCode, NetFragment, NetOffloadIeee8021qFlags, NetPacket, NetPacketChecksum, NetPacketGso,
+    FailureCode, NetOffloadIeee8021qFlags, NetPacket, NetPacketChecksum, NetPacketGso,
     NetPacketIeee8021Q, NetPacketLayout, NetPacketPartialChecksum,
 };
 use crate::frame_layout::{HEAD_LENGTH, parse};
@@ -155,8 +155,9 @@ impl TxQueue {
 
     fn collect(&mut self) -> Result<u32, QueueFault> {
         let packets = self.packets.collect(&self.set.packets)?;
+        let view = NetRings::new(&self.set);
         for index in packets.indices() {
-            self.set.packets.zero(index);
+            view.zero_packet(index);
         }
         // Buffers come free with their fragments, not with their packets: the
         // client moves both Begin indices.
@@ -273,7 +274,6 @@ impl TxQueue {
             }
             Some(Description::Complete(described)) => self.write(packet, fragment, described),
         }
-        self.set.write_virtual_address(fragment, id);
         self.set.fence(fragment);
         self.packets.post();
         self.fragments.post();
@@ -351,11 +351,7 @@ impl TxQueue {
 
     fn write(&self, packet: u32, fragment: u32, described: Described) {
         let view = NetRings::new(&self.set);
-        let capacity = self.set.pool.capacity() as u32;
-        let element = NetFragment::default()
-            .with_valid_length(described.length)
-            .with_capacity(capacity);
-        view.set_fragment(fragment, element);
+        view.post_fragment(fragment, described.length);
         view.set_packet(
             packet,
             NetPacket::new(fragment, 1).with_layout(described.layout),
