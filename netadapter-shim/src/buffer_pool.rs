@@ -178,6 +178,19 @@ impl<'a> Buffers<'a> {
         self.slice(id.index() * self.stride + self.head_room, self.capacity)
     }
 
+    /// Where a client that computes addresses finds that.
+    #[inline]
+    pub(crate) fn client_address(&self, id: BufferId) -> u64 {
+        let offset = id.index() * self.stride + self.head_room;
+        self.region.ptr_guard().as_ptr() as u64 + offset as u64
+    }
+
+    /// Bytes the client sees of each buffer.
+    #[inline]
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// The whole buffer, for a port.
     #[inline]
     pub(crate) fn buffer(&self, id: BufferId) -> SystemBuffer<'a> {

@@ -16,6 +16,7 @@
 mod element;
 mod map;
 mod memory;
+mod run;
 mod set;
 mod watch;
 
@@ -31,6 +32,7 @@ pub use element::Extensions;
 pub use map::RingMap;
 use memory::Elements;
 pub(crate) use memory::{Index, RingMemory};
+pub(crate) use run::Run;
 pub(crate) use set::RingSet;
 pub(crate) use watch::Intrusion;
 
@@ -172,21 +174,28 @@ impl<'a> NetRings<'a> {
     /// the buffer attached to it, and where that lies.
     #[inline]
     pub(crate) fn post_fragment(&self, index: u32, length: u32) {
-        let (element, buffer) = (self.fragments.at(index), self.buffer(index));
+        let element = self.fragments.at(index);
         let fragment = NetFragment::default()
             .with_valid_length(length)
-            .with_capacity(buffer.len() as u32);
+            .with_capacity(self.buffers.capacity() as u32);
         element.store_u64(0, fragment.0);
-        if let Some(offset) = self.set.fragment_layout.virtual_address {
-            let address = buffer.ptr_guard().as_ptr() as u64;
-            element.store_u64(offset, address);
+        let offset = self.set.fragment_layout.virtual_address;
+        if let (Some(offset), Some(id)) = (offset, self.attached(index)) {
+            element.store_u64(offset, self.buffers.client_address(id));
         }
     }
 
-    /// Zeroes a packet element with its extensions.
+    /// Zeroes packet elements with their extensions.
     #[inline]
-    pub(crate) fn zero_packet(&self, index: u32) {
-        self.packets.at(index).zero();
+    pub(crate) fn zero_packets(&self, run: Run) {
+        self.packets.zero(run);
+    }
+
+    /// Whether all extensions of a packet are zero, registered or not.
+    #[inline]
+    pub(crate) fn is_bare(&self, index: u32) -> bool {
+        let core = size_of::<NetPacket>() as u32;
+        self.packets.at(index).is_zero_behind(core)
     }
 
     /// The system buffer attached to a fragment element, its whole capacity;
@@ -194,11 +203,17 @@ impl<'a> NetRings<'a> {
     /// whatever the ring's memory says.
     #[inline]
     pub fn buffer(&self, fragment_index: u32) -> VolatileSlice<'a> {
-        let at = fragment_index as usize & (self.attached.len() - 1);
-        match self.attached.get(at) {
-            Some(&Some(id)) => self.buffers.client_slice(id),
-            _ => empty_slice(),
+        match self.attached(fragment_index) {
+            Some(id) => self.buffers.client_slice(id),
+            None => empty_slice(),
         }
+    }
+
+    /// The buffer of a fragment element; indices wrap.
+    #[inline]
+    fn attached(&self, index: u32) -> Option<BufferId> {
+        let at = index as usize & self.attached.len().wrapping_sub(1);
+        self.attached.get(at).copied().flatten()
     }
 
     /// `ms_packet_checksum`; zero if it is not registered.

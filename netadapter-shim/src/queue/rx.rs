@@ -11,9 +11,9 @@ use crate::abi::{
 };
 use crate::frame_layout::HEAD_LENGTH;
 use crate::offload::{describe_coalesced, describe_run, describe_valid, is_tcp_sum_right};
-use crate::os_ring::{OsRing, Run};
+use crate::os_ring::OsRing;
 use crate::port::{PortQueue, RxFrame, RxPart};
-use crate::ring::{NetRings, RingSet};
+use crate::ring::{NetRings, RingSet, Run};
 use crate::stats::Counters;
 use crate::verifier::Verifier;
 
@@ -157,9 +157,7 @@ impl RxQueue {
     fn post(&mut self) {
         let (packets, fragments) = (self.packets.post_all(), self.fragments.post_all());
         let view = NetRings::new(&self.set);
-        for index in packets.indices() {
-            view.zero_packet(index);
-        }
+        view.zero_packets(packets);
         for index in fragments.indices() {
             view.post_fragment(index, 0);
         }
@@ -328,30 +326,35 @@ impl RxQueue {
         port: &mut dyn PortQueue,
         counters: &Counters,
     ) -> Result<u64, Discard> {
-        let view = NetRings::new(&self.set);
-        let mut frame = RxFrame {
-            set: &self.set,
-            parts: &self.parts,
-            prefix: 0,
-            length,
-            checksum: view.checksum(index),
-            rsc: view.rsc(index),
-            partial: view.partial(index),
-        };
-        insert_tag(&mut frame, view.ieee8021q(index))?;
-        complete_coalesced(&mut frame);
-        if self.trust_checksums {
-            complete_valid(&mut frame);
+        let mut frame = self.frame(&self.parts, length);
+        if !NetRings::new(&self.set).is_bare(index) {
+            self.complete(&mut frame, index)?;
         }
         let length = frame.length;
-        if !is_sane(length, frame.partial) {
-            return Err(Discard::Malformed);
-        }
         if port.indicate(&frame).is_err() {
             counters.rx_errors.add(1);
             return Ok(0);
         }
         Ok(length as u64)
+    }
+
+    /// Adds to a frame what the client said of its packet, and what that calls
+    /// for.
+    #[inline(never)]
+    fn complete(&self, frame: &mut RxFrame<'_>, index: u32) -> Result<(), Discard> {
+        let view = NetRings::new(&self.set);
+        frame.checksum = view.checksum(index);
+        frame.rsc = view.rsc(index);
+        frame.partial = view.partial(index);
+        insert_tag(frame, view.ieee8021q(index))?;
+        complete_coalesced(frame);
+        if self.trust_checksums {
+            complete_valid(frame);
+        }
+        match is_sane(frame.length, frame.partial) {
+            true => Ok(()),
+            false => Err(Discard::Malformed),
+        }
     }
 
     /// Collects the parts of a packet into `self.parts`, each checked against

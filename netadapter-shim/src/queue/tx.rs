@@ -155,10 +155,7 @@ impl TxQueue {
 
     fn collect(&mut self) -> Result<u32, QueueFault> {
         let packets = self.packets.collect(&self.set.packets)?;
-        let view = NetRings::new(&self.set);
-        for index in packets.indices() {
-            view.zero_packet(index);
-        }
+        NetRings::new(&self.set).zero_packets(packets);
         // Buffers come free with their fragments, not with their packets: the
         // client moves both Begin indices.
         let fragments = self.fragments.collect(&self.set.fragments)?;

@@ -13,6 +13,7 @@ use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::Run;
 use crate::abi::NetRingHeader;
 
 /// Which index of the ring's head.
@@ -214,6 +215,34 @@ impl<'a> Elements<'a> {
             ring: PhantomData,
         }
     }
+    /// Zeroes a run of elements with everything beside them.
+    #[inline]
+    pub(crate) fn zero(self, run: Run) {
+        for (start, count) in run.pieces() {
+            self.zero_piece(start & self.mask, count);
+        }
+    }
+
+    fn zero_piece(self, start: u32, count: u32) {
+        let count = count.min(self.mask + 1 - start);
+        let first = self.at(start).start.cast::<u64>();
+        let words = count as usize * (self.stride / 8) as usize;
+        let store = |word| {
+            // SAFETY: `count` was cut to the elements that there are from
+            // `start` on, and those have so many words.
+            let at = unsafe { first.add(word) };
+            // SAFETY: elements are aligned to 8, as strides are multiples of it.
+            unsafe { at.write_volatile(0) };
+        };
+        // Four at a time: stores by themselves cost less than their loop.
+        let rest = words % 4;
+        for four in (0..words - rest).step_by(4) {
+            for word in [four, four + 1, four + 2, four + 3] {
+                store(word);
+            }
+        }
+        (words - rest..words).for_each(store);
+    }
 }
 
 /// One element with everything beside it, located once for all that is read
@@ -312,15 +341,14 @@ impl Element<'_> {
         }
     }
 
-    /// Zeroes the element with everything beside it.
+    /// Whether all that lies behind the first `core` bytes, a multiple of 4, is
+    /// zero.
     #[inline]
-    pub(crate) fn zero(self) {
-        for word in 0..self.stride as usize / 8 {
-            // SAFETY: an element has a stride's bytes.
-            let at = unsafe { self.start.cast::<u64>().add(word) };
-            // SAFETY: those bytes are aligned to 8, as strides are multiples of it.
-            unsafe { at.write_volatile(0) };
-        }
+    pub(crate) fn is_zero_behind(self, core: u32) -> bool {
+        let odd = core.next_multiple_of(8) - core;
+        let first = if odd == 0 { 0 } else { self.load_u32(core) };
+        let words = (core + odd) / 8..self.stride / 8;
+        words.fold(u64::from(first), |all, word| all | self.load_u64(word * 8)) == 0
     }
 
     /// The address of `length` bytes at `offset`. `None` if they do not lie
@@ -367,21 +395,36 @@ mod tests {
     }
 
     #[test]
-    fn zero_clears_one_element_only() {
-        let ring = RingMemory::new(4, 24).unwrap();
-        for element in 0..4 {
-            ring.element(element).store_u64(0, 1);
-            ring.element(element).store_u8(23, 9);
+    fn zero_clears_the_run_and_nothing_beside_it() {
+        for stride in [8, 24, 40] {
+            for (start, count) in (0..8).flat_map(|start| (0..8).map(move |n| (start, n))) {
+                let ring = RingMemory::new(8, stride).unwrap();
+                let words = u32::from(stride) / 8;
+                let every = (0..8).flat_map(|element| (0..words).map(move |word| (element, word)));
+                every
+                    .clone()
+                    .for_each(|(element, word)| ring.element(element).store_u64(word * 8, 1));
+                ring.elements().zero(Run::new(start, count, ring.mask()));
+                for (element, word) in every {
+                    let inside = (element + 8 - start) % 8 < count;
+                    let left = ring.element(element).load_u64(word * 8);
+                    assert_eq!(left == 0, inside, "{element} of {start} and {count} more");
+                }
+            }
         }
-        ring.element(2).zero();
-        assert_eq!(
-            (ring.element(2).load_u64(0), ring.element(2).load_u8(23)),
-            (0, 0)
-        );
-        assert_eq!(
-            (ring.element(1).load_u64(0), ring.element(3).load_u8(23)),
-            (1, 9)
-        );
+    }
+
+    #[test]
+    fn every_byte_behind_the_core_counts() {
+        let ring = RingMemory::new(2, 40).unwrap();
+        for core in [8, 12] {
+            for byte in 0..40 {
+                ring.elements().zero(Run::new(0, 2, 1));
+                ring.element(1).store_u8(byte, 0x80);
+                assert_eq!(ring.element(1).is_zero_behind(core), byte < core, "{byte}");
+                assert!(ring.element(0).is_zero_behind(core));
+            }
+        }
     }
 
     #[test]
