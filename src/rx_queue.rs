@@ -114,7 +114,7 @@ impl RxQueue {
         let (packets, fragments) = (rings.packet_ring(), rings.fragment_ring());
         let (mut packet, mut fragment) = (packets.begin_index(), fragments.begin_index());
         let (packet_end, fragment_end) = (packets.end_index(), fragments.end_index());
-        let mut outcome = Ok(());
+        let (mut outcome, mut count, mut bytes) = (Ok(()), 0, 0);
         while packet != packet_end && fragment != fragment_end {
             match self.receive(rings.buffer(fragment)) {
                 Ok(None) => break,
@@ -123,6 +123,8 @@ impl RxQueue {
                     self.fill_packet(rings, packet, fragment, &frame);
                     packet = packets.increment_index(packet);
                     fragment = fragments.increment_index(fragment);
+                    count += 1;
+                    bytes += frame.bytes.len() as u64;
                 }
                 Err(fault) => {
                     outcome = Err(fault);
@@ -134,6 +136,8 @@ impl RxQueue {
         self.awaits_interrupt &= !self.busy;
         packets.set_begin_index(packet);
         fragments.set_begin_index(fragment);
+        self.parts.stats.rx_packets.add(count);
+        self.parts.stats.rx_bytes.add(bytes);
         outcome
     }
 
@@ -278,21 +282,19 @@ impl RxQueue {
             .with_offset(0)
             .with_valid_length(len);
         rings.set_fragment(fragment, filled);
-        let stats = &self.parts.stats;
         let mut described = NetPacket::new(fragment, 1);
         if let Some(facts) = &frame.facts {
             described = described.with_layout(facts.layout);
             rings.set_checksum(packet, facts.checksum);
             rings.set_partial(packet, facts.partial);
             rings.set_rsc(packet, facts.rsc);
+            let stats = &self.parts.stats;
             stats.rx_csum_offload.add(1);
             stats
                 .rx_gso_packets
                 .add(u64::from(facts.partial.is_segmented()));
         }
         rings.set_packet(packet, described);
-        stats.rx_packets.add(1);
-        stats.rx_bytes.add(u64::from(len));
     }
 
     /// Shows the device the emptied slots in every turn, but rings only when half of the queue

@@ -58,6 +58,15 @@ pub struct TxQueue {
     failed: bool,
 }
 
+/// What a turn hands to the device, counted when it is over.
+#[derive(Default)]
+struct Sent {
+    packets: u64,
+    bytes: u64,
+    csum_offload: u64,
+    gso_packets: u64,
+}
+
 impl TxQueue {
     /// A queue whose completions `notifier` announces.
     pub fn new(parts: TxParts, notifier: Notifier) -> Self {
@@ -95,13 +104,14 @@ impl TxQueue {
         let end = packets.end_index();
         let mut next = packets.next_index();
         let mut fragment_end = rings.fragment_ring().begin_index();
+        let mut sent = Sent::default();
         while next != end {
             let packet = rings.packet(next);
             if packet.ignore() {
                 self.parts.stats.tx_dropped.add(1);
             } else {
                 let Some(slot) = self.free.take() else { break };
-                self.send(rings, next, packet, slot);
+                self.send(rings, next, packet, slot, &mut sent);
                 // An ignored packet has no fragments, and its index means nothing.
                 fragment_end = rings
                     .fragment_ring()
@@ -115,6 +125,7 @@ impl TxQueue {
         // frame while it is still in the cache.
         packets.set_begin_index(next);
         rings.fragment_ring().set_begin_index(fragment_end);
+        self.count(&sent);
         self.parts.queue.publish();
         let kicked = self
             .parts
@@ -124,9 +135,16 @@ impl TxQueue {
     }
 
     #[inline]
-    fn send(&mut self, rings: &NetRings<'_>, index: u32, packet: NetPacket, slot: SlotId) {
+    fn send(
+        &mut self,
+        rings: &NetRings<'_>,
+        index: u32,
+        packet: NetPacket,
+        slot: SlotId,
+        sent: &mut Sent,
+    ) {
         let copied = self.gather(rings, packet, slot).and_then(|len| {
-            self.describe(rings, index, packet, slot, len)?;
+            self.describe(rings, index, packet, slot, len, sent)?;
             Some(len)
         });
         let Some(len) = copied else {
@@ -136,8 +154,16 @@ impl TxQueue {
         self.parts
             .queue
             .add_with_len(slot, (VirtioNetHdr::SIZE + len) as u32);
-        self.parts.stats.tx_packets.add(1);
-        self.parts.stats.tx_bytes.add(len as u64);
+        sent.packets += 1;
+        sent.bytes += len as u64;
+    }
+
+    fn count(&self, sent: &Sent) {
+        let stats = &self.parts.stats;
+        stats.tx_packets.add(sent.packets);
+        stats.tx_bytes.add(sent.bytes);
+        stats.tx_csum_offload.add(sent.csum_offload);
+        stats.tx_gso_packets.add(sent.gso_packets);
     }
 
     /// Copies the fragments of a packet, one behind the other; the frame's length, or `None`
@@ -170,6 +196,7 @@ impl TxQueue {
         packet: NetPacket,
         slot: SlotId,
         len: usize,
+        sent: &mut Sent,
     ) -> Option<()> {
         let gso = rings.gso(index);
         let checksum = rings.checksum(index);
@@ -191,14 +218,8 @@ impl TxQueue {
             self.add_length(slot, at, len - usize::from(header.csum_start))?;
         }
         self.parts.slots.write_header(slot, header);
-        self.parts
-            .stats
-            .tx_csum_offload
-            .add(u64::from(header.flags != 0));
-        self.parts
-            .stats
-            .tx_gso_packets
-            .add(u64::from(gso.mss() > 0));
+        sent.csum_offload += u64::from(header.flags != 0);
+        sent.gso_packets += u64::from(gso.mss() > 0);
         Some(())
     }
 
