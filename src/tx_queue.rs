@@ -170,21 +170,40 @@ impl TxQueue {
     /// when they do not fit.
     #[inline]
     fn gather(&self, rings: &NetRings<'_>, packet: NetPacket, slot: SlotId) -> Option<usize> {
-        let capacity = self.parts.slots.shape().frame_capacity();
+        let index = packet.fragment_index;
+        let len = match packet.fragment_count {
+            0 => return None,
+            1 => self.append(rings, index, slot, 0)?,
+            count => self.gather_all(rings, index, count, slot)?,
+        };
+        (len > 0).then_some(len)
+    }
+
+    #[inline(never)]
+    fn gather_all(
+        &self,
+        rings: &NetRings<'_>,
+        mut index: u32,
+        count: u16,
+        slot: SlotId,
+    ) -> Option<usize> {
         let mut len = 0;
-        let mut index = packet.fragment_index;
-        for _ in 0..packet.fragment_count {
-            let fragment = rings.fragment(index);
-            let (offset, more) = (fragment.offset() as usize, fragment.valid_length() as usize);
-            let buffer = rings.buffer(index).subslice(offset, more).ok()?;
-            let room = self.parts.slots.frame(slot, len, capacity - len);
-            if !copy::buffer_to_slot(&buffer, &room) {
-                return None;
-            }
-            len += more;
+        for _ in 0..count {
+            len = self.append(rings, index, slot, len)?;
             index = rings.fragment_ring().increment_index(index);
         }
-        (len > 0).then_some(len)
+        Some(len)
+    }
+
+    /// Copies a fragment behind the `len` bytes there are; how many there are then.
+    #[inline]
+    fn append(&self, rings: &NetRings<'_>, index: u32, slot: SlotId, len: usize) -> Option<usize> {
+        let fragment = rings.fragment(index);
+        let (offset, more) = (fragment.offset() as usize, fragment.valid_length() as usize);
+        let buffer = rings.buffer(index).subslice(offset, more).ok()?;
+        let room = self.parts.slots.shape().frame_capacity() - len;
+        let room = self.parts.slots.frame(slot, len, room);
+        copy::buffer_to_slot(&buffer, &room).then_some(len + more)
     }
 
     /// Writes the header before the copied frame; `None` when the request makes no sense.
@@ -198,20 +217,36 @@ impl TxQueue {
         len: usize,
         sent: &mut Sent,
     ) -> Option<()> {
-        let gso = rings.gso(index);
-        let checksum = rings.checksum(index);
-        let ecn = gso.mss() > 0 && rings.partial(index).segment_type.has_ecn();
         let request = ToTransmit {
             layout: packet.layout,
-            checksum,
-            gso,
-            ecn,
+            checksum: rings.checksum(index),
+            gso: rings.gso(index),
+            ecn: false,
         };
-        let transmit = offload::transmit(request)?;
+        if !request.is_plain() {
+            return self.describe_offload(rings, index, request, slot, len, sent);
+        }
+        self.parts.slots.write_header(slot, VirtioNetHdr::default());
+        Some(())
+    }
+
+    #[inline(never)]
+    fn describe_offload(
+        &self,
+        rings: &NetRings<'_>,
+        index: u32,
+        request: ToTransmit,
+        slot: SlotId,
+        len: usize,
+        sent: &mut Sent,
+    ) -> Option<()> {
+        let segmented = request.gso.mss() > 0;
+        let transmit = offload::transmit(ToTransmit {
+            ecn: segmented && rings.partial(index).segment_type.has_ecn(),
+            ..request
+        })?;
         let header = transmit.header;
-        if header.flags != 0
-            && usize::from(header.csum_start) + usize::from(header.csum_offset) + 2 > len
-        {
+        if usize::from(header.csum_start) + usize::from(header.csum_offset) + 2 > len {
             return None;
         }
         if let Some(at) = transmit.add_length_at {
@@ -219,7 +254,7 @@ impl TxQueue {
         }
         self.parts.slots.write_header(slot, header);
         sent.csum_offload += u64::from(header.flags != 0);
-        sent.gso_packets += u64::from(gso.mss() > 0);
+        sent.gso_packets += u64::from(segmented);
         Some(())
     }
 
