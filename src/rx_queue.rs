@@ -71,8 +71,8 @@ pub struct RxQueue {
 type Drop = fn(&RxStats) -> &Counter;
 
 /// A frame in a system buffer.
-struct Frame<'a> {
-    bytes: VolatileSlice<'a>,
+struct Frame {
+    len: usize,
     /// What is known of it, if the device said anything.
     facts: Option<Received>,
 }
@@ -124,7 +124,7 @@ impl RxQueue {
                     packet = packets.increment_index(packet);
                     fragment = fragments.increment_index(fragment);
                     count += 1;
-                    bytes += frame.bytes.len() as u64;
+                    bytes += frame.len as u64;
                 }
                 Err(fault) => {
                     outcome = Err(fault);
@@ -143,10 +143,10 @@ impl RxQueue {
 
     /// The next frame that the device has used, copied to `buffer`; or why it was dropped.
     #[inline]
-    fn receive<'a>(
+    fn receive(
         &mut self,
-        buffer: VolatileSlice<'a>,
-    ) -> Result<Option<Result<Frame<'a>, Drop>>, DeviceFault> {
+        buffer: VolatileSlice<'_>,
+    ) -> Result<Option<Result<Frame, Drop>>, DeviceFault> {
         let Some(first) = self.parts.queue.pop_used()? else {
             return Ok(None);
         };
@@ -155,7 +155,7 @@ impl RxQueue {
         let header = self.parts.slots.read_header(first.slot);
         let gathered = self.gather(first, header, &buffer);
         self.parts.queue.add(first.slot);
-        let frame = gathered?.and_then(|len| self.check(header, buffer, len));
+        let frame = gathered?.and_then(|len| self.check(header, &buffer, len));
         Ok(Some(frame))
     }
 
@@ -254,29 +254,29 @@ impl RxQueue {
 
     /// Checks what the device said of the `len` bytes now in `buffer`.
     #[inline]
-    fn check<'a>(
+    fn check(
         &self,
         header: VirtioNetHdr,
-        buffer: VolatileSlice<'a>,
+        buffer: &VolatileSlice<'_>,
         len: usize,
-    ) -> Result<Frame<'a>, Drop> {
-        let bytes = buffer.subslice(0, len).map_err(|_| over_error as Drop)?;
+    ) -> Result<Frame, Drop> {
         if header.gso_type == GSO_NONE && len > self.parts.frame_limit {
             return Err(over_error);
         }
         let facts = match offload::is_plain(header) {
             true => None,
             false => {
+                let bytes = buffer.subslice(0, len).map_err(|_| over_error as Drop)?;
                 let facts = offload::received(header, &bytes, self.parts.features);
                 Some(facts.map_err(|_| header_error as Drop)?)
             }
         };
-        Ok(Frame { bytes, facts })
+        Ok(Frame { len, facts })
     }
 
     #[inline]
-    fn fill_packet(&self, rings: &NetRings<'_>, packet: u32, fragment: u32, frame: &Frame<'_>) {
-        let len = frame.bytes.len() as u32;
+    fn fill_packet(&self, rings: &NetRings<'_>, packet: u32, fragment: u32, frame: &Frame) {
+        let len = frame.len as u32;
         let filled = rings
             .fragment(fragment)
             .with_offset(0)
