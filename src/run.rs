@@ -27,17 +27,17 @@ mod policy;
 mod pulse;
 mod report;
 mod store;
+mod succession;
 mod update;
 mod work;
 
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, AsRawFd};
-use std::path::Path;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::{debug, error, info, warn};
-use netadapter_shim::os::tap::{Tap, TapError};
+use netadapter_shim::os::tap::TapError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use thiserror::Error;
 use virtio::net::FeatureSet;
@@ -48,9 +48,10 @@ use virtio::transport::TransportError;
 pub use self::board::Board;
 use self::board::SharedBoard;
 use self::device::Device;
+pub use self::device::DeviceRun;
 pub(crate) use self::handover::{CHECK, answer};
-use self::handover::{Descriptors, HostsState, Inheritance, State};
-use self::holding::{HeldState, Holding};
+use self::handover::{HostsState, Left, RunState, State};
+use self::holding::Holding;
 pub(crate) use self::host_process::{CLIENT_VERB, REHEARSAL, RESUME, UNCAGED, VERB};
 use self::host_process::{HostId, Program};
 use self::hosts::{HostSettings, Hosts, News};
@@ -59,9 +60,9 @@ use self::managed::Manager;
 use self::moment::Moment;
 use self::orders::{Order, OrderBook, orders};
 use self::report::Reporter;
+pub use self::store::Kept;
 use self::store::Store;
-pub use self::store::Stored;
-use self::update::Reply;
+use self::succession::Run;
 use crate::cage::{self, CageError, Profile, SelfTest};
 use crate::channel::{Interface, Report, StartFailure};
 use crate::config::RunConfig;
@@ -198,9 +199,6 @@ pub(crate) fn signals() -> io::Result<Signals> {
     Signals::of(&[SIGINT, SIGTERM, SIGHUP])
 }
 
-/// How long a control thread may take to pass an answer on.
-const TO_REPLY: Duration = Duration::from_millis(50);
-
 /// What the supervisor waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
@@ -262,10 +260,31 @@ fn rehearse_cage(profile: &Profile) -> Result<(), RunError> {
 ///
 /// # Errors
 ///
-/// As [`run`]; the driver host and its device are stopped then.
-pub fn resume() -> Result<(), RunError> {
+/// As [`run`] or [`client::run`]; the host and what it works with are stopped then.
+pub fn resume() -> Result<(), Box<dyn Explain>> {
     let signals = signals().map_err(events("register for signals"))?;
-    Session::resume(signals)?.live()
+    let left = handover::receive();
+    match left.map_err(events("take over from the program before"))? {
+        (RunState::Device(run), left) => Session::take_over(signals, *run, left)?.live()?,
+        (RunState::Client(run), left) => client::go_on(signals, *run, left)?,
+    }
+    Ok(())
+}
+
+/// What a supervisor before this one has left with the service manager for `config`'s device. The
+/// settings of today apply, to the interface of before.
+pub fn kept(config: &RunConfig) -> Option<Kept<DeviceRun>> {
+    Kept::received(|run| match run {
+        RunState::Device(run) if run.config.device == config.device => Ok(DeviceRun {
+            config: RunConfig {
+                ifname: run.config.ifname,
+                keep_interface: run.config.keep_interface,
+                ..config.clone()
+            },
+            ..*run
+        }),
+        _ => Err(store::unfit(format!("it is not of {}", config.device))),
+    })
 }
 
 /// Goes on where a process has left off of which the service manager has kept everything but the
@@ -274,17 +293,10 @@ pub fn resume() -> Result<(), RunError> {
 /// # Errors
 ///
 /// As [`run`]; nothing is kept any more then.
-pub fn restart(stored: Stored) -> Result<(), RunError> {
+pub fn restart(kept: Kept<DeviceRun>) -> Result<(), RunError> {
     let signals = signals().map_err(events("register for signals"))?;
-    let (state, fds, store) = stored.into_parts();
-    let names = store.names();
-    match Session::take_over(signals, state, store, |_| Ok(fds)) {
-        Ok(session) => session.live(),
-        Err(error) => {
-            store::discard(Store::of(names));
-            Err(error)
-        }
-    }
+    let session = store::go_on(kept, |run, left| Session::take_over(signals, run, left));
+    session?.live()
 }
 
 /// One run.
@@ -462,48 +474,28 @@ impl Session {
         Ok(session)
     }
 
-    /// From what the program before this one has left.
-    fn resume(signals: Signals) -> Result<Self, RunError> {
+    /// From what another supervisor has left.
+    fn take_over(signals: Signals, run: DeviceRun, left: Left) -> Result<Self, RunError> {
         let taken = events("take over from the program before");
-        let (inheritance, state) = Inheritance::open().map_err(&taken)?;
-        let store = Store::of(state.stored.iter().cloned());
-        Self::take_over(signals, state, store, |state| {
-            inheritance.descriptors(state)
-        })
-    }
-
-    fn take_over(
-        signals: Signals,
-        state: State,
-        store: Store,
-        descriptors: impl FnOnce(&State) -> io::Result<Descriptors>,
-    ) -> Result<Self, RunError> {
-        let taken = events("take over from the program before");
-        let config = state.config.clone();
+        let config = run.config;
         // Locks first: they were the old program's.
         let binding = bind(&config, true)?;
-        let lock = state.lock.as_deref();
+        let lock = run.lock.as_deref();
         let lock = lock.map(|stem| DeviceLock::acquire(&config.host, stem));
         let lock = lock.transpose()?;
-        let fds = descriptors(&state).map_err(&taken)?;
-        let tap = Tap::attached(&state.port.name, fds.queues, state.port.uso);
-        let holding = Holding::resume(state.holding, fds.device)?;
+        let device = Device::resume(run.device, left.fds)?;
         let mut poller = Poller::new().map_err(&taken)?;
         let mut watched = vec![(signals.as_raw_fd(), Event::Signal)];
-        watched.extend(
-            holding
-                .removal()
-                .map(|event| (event.as_raw_fd(), Event::Removal)),
-        );
+        let removal = device.holding.removal();
+        watched.extend(removal.map(|event| (event.as_raw_fd(), Event::Removal)));
         for (fd, event) in watched {
             poller.add(fd, event).map_err(&taken)?;
         }
         let board = SharedBoard::default();
         let settings = host_settings(&config);
-        let device = Device { holding, tap };
         let hosts = Hosts::new(poller, device, settings, board.clone());
         let mut hosts = hosts.map_err(&taken)?;
-        hosts.resume(state.hosts, fds.channel).map_err(&taken)?;
+        hosts.resume(left.hosts, left.channel).map_err(&taken)?;
         info!(
             "{}: this is umnet {} now",
             hosts.name(),
@@ -512,54 +504,22 @@ impl Session {
         let running = Running {
             hosts,
             board,
-            ifname: state.ifname,
-            index: state.index,
+            ifname: run.ifname,
+            index: run.index,
             signals,
             lock,
-            store,
-            began: state.began,
+            store: left.store,
+            began: left.began,
         };
         let mut session = Self::run(&config, running, binding.as_ref())?;
         session.binding = binding;
         Ok(session)
     }
 
-    /// Makes place for another program of the supervisor. Comes back only if that fails, and then
-    /// nothing has changed.
-    fn change_program(&mut self, path: Option<&Path>, reply: &Reply) -> Result<(), String> {
-        let path = path.unwrap_or(self.hosts.program.path());
-        let program = Program::open(path);
-        let program =
-            program.map_err(|error| format!("cannot open {}: {error}", path.display()))?;
-        handover::check(&program)?;
-        let failed = |error: io::Error| error.to_string();
-        let hosts = self.hosts.keep()?;
-        let (holding, device) = self.hosts.work().holding.keep().map_err(failed)?;
-        let mut state = self.state(holding, hosts);
-        state.stored = self.manager.stored();
-        let mut fds: Vec<_> = self.hosts.channel().into_iter().collect();
-        fds.extend(self.hosts.work().tap.queues());
-        fds.extend(device.iter().map(AsFd::as_fd));
-        let _ = reply.send(Ok("the supervisor is being replaced".to_owned()));
-        // The control thread is about to pass that on, and ends with this program.
-        std::thread::sleep(TO_REPLY);
-        self.manager.reloading();
-        Err(handover::change(&program, &state, &fds).to_string())
-    }
-
-    /// What another program has to know.
-    fn state(&self, holding: HeldState, hosts: HostsState) -> State {
-        let lock = self.lock.as_ref().map(|lock| lock.device().to_owned());
-        let interface = (self.ifname.clone(), self.link.index);
-        let tap = &self.hosts.work().tap;
-        let run = (self.config.clone(), self.began);
-        State::new(run, interface, lock, holding, tap, hosts)
-    }
-
     /// Handles events until a signal asks for the end.
     fn serve(&mut self) -> Result<(), RunError> {
         loop {
-            self.manage();
+            managed::manage(self);
             let deadlines = [self.hosts.deadline(), self.manager.deadline()];
             let ready = self
                 .hosts
@@ -570,7 +530,7 @@ impl Session {
                 return Ok(());
             }
             if self.manager.wants_to_leave() {
-                self.leave_with_manager();
+                managed::leave_with_manager(self);
             }
             for event in ready {
                 match event {
@@ -607,10 +567,7 @@ impl Session {
                     let _ = reply.try_send(Err(why.to_owned()));
                 }
                 Order::Update { what, reply } if what.supervisor => {
-                    if let Err(why) = self.change_program(what.binary.as_deref(), &reply) {
-                        error!("{}: the supervisor stays: {why}", self.hosts.name());
-                        let _ = reply.try_send(Err(why));
-                    }
+                    handover::replace(self, what.binary.as_deref(), &reply);
                 }
                 Order::Update { what, reply } => {
                     self.hosts.begin_update(what.binary.as_deref(), reply);
@@ -685,6 +642,39 @@ impl Session {
             promisc: link.promisc,
         });
         self.link = link;
+    }
+}
+
+impl Run for Session {
+    type Work = Device;
+
+    fn hosts(&self) -> &Hosts<Device> {
+        &self.hosts
+    }
+
+    fn hosts_mut(&mut self) -> &mut Hosts<Device> {
+        &mut self.hosts
+    }
+
+    fn manager(&mut self) -> &mut Manager {
+        &mut self.manager
+    }
+
+    fn title(&self) -> String {
+        self.ifname.to_string()
+    }
+
+    fn keep(&self, hosts: HostsState) -> io::Result<(State, Vec<OwnedFd>)> {
+        let (device, fds) = self.hosts.work().keep()?;
+        let run = DeviceRun {
+            config: self.config.clone(),
+            ifname: self.ifname.clone(),
+            index: self.link.index,
+            lock: self.lock.as_ref().map(|lock| lock.device().to_owned()),
+            device,
+        };
+        let run = RunState::Device(Box::new(run));
+        Ok((State::new(self.began, run, hosts), fds))
     }
 }
 

@@ -192,6 +192,7 @@ impl<W: Work> Hosts<W> {
             interface: self.interface,
             active: active.unwrap_or_default(),
             next_id: self.next_id,
+            has_run: self.has_run,
         }
     }
 
@@ -214,6 +215,7 @@ impl<W: Work> Hosts<W> {
             interface,
             active,
             next_id,
+            has_run,
         } = state;
         board.supervisor_restarts += 1;
         if channel.is_none() {
@@ -224,7 +226,7 @@ impl<W: Work> Hosts<W> {
         *self.board.lock() = board;
         self.next_id = next_id.wrapping_add(1);
         self.interface = interface;
-        self.has_run = true;
+        self.has_run = has_run;
         match channel {
             Some(channel) => self.adopt(HostId(next_id), active, channel),
             None => Ok(()),

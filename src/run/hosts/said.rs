@@ -158,8 +158,7 @@ impl<W: Work> Hosts<W> {
 
     fn answer(&mut self, ask: Ask) {
         let name = self.name().to_owned();
-        let taking_over = self.is_taking_over();
-        let (answer, fds) = match self.work.perform(ask, taking_over) {
+        let (answer, fds) = match self.work.perform(ask) {
             Ok(done) => done,
             Err(why) => {
                 warn!("{name}: {why}");
@@ -171,12 +170,6 @@ impl<W: Work> Hosts<W> {
             // One that does not listen is found by its pulse.
             let _ = active.process.send(&ToHost::Answer(answer), &fds);
         }
-    }
-
-    /// Whether a host starts the device that another one has run before it.
-    fn is_taking_over(&self) -> bool {
-        let state = self.active.as_ref().map(|active| active.state);
-        self.has_run && matches!(state, Some(State::Starting { .. }))
     }
 
     fn started(&mut self, id: HostId, report: Report) {
@@ -206,7 +199,7 @@ impl<W: Work> Hosts<W> {
             ),
             false => info!("{}: driver host {}: {}", self.name(), info.pid, info.cage),
         }
-        self.work.started(&report);
+        self.work.started();
         // What happened to the interface while it started.
         if let (Some(interface), Some(active)) = (self.interface, &self.active) {
             let _ = active.process.send(&ToHost::Follow(interface), &[]);
