@@ -154,6 +154,31 @@ fn a_clients_service_feeds_its_watchdog_and_keeps_its_sockets() {
 }
 
 #[test]
+fn what_a_client_is_lent_is_kept_before_it_hears_of_it() {
+    let test = "what_a_client_is_lent_is_kept_before_it_hears_of_it";
+    let Some(client) = compile("tests/clients/device.c", "lent", &["SLOW=4000"]) else {
+        return;
+    };
+    in_namespace(test, || {
+        let machine = Machine::new();
+        let service = Service::new(&machine, &client, &ONE);
+        let mut command = service.manager.command(&service.words, WATCHDOG);
+        let mut hosted = Hosted::start_as(&machine, &mut command);
+        hosted.wait_for("adapter 0: interface left");
+        // The device's socket comes once it runs.
+        wait_until("nothing is kept", || service.kept() == ["fd0", "state"]);
+        let said = hosted.said();
+        assert!(!said.contains(" device(s) with "), "they run: {said}");
+        let before = interface();
+        hosted.end_by(Signal::KILL);
+        let hosted = service.up();
+        assert_eq!(interface(), before);
+        assert_eq!(hosted.stop().code, 0);
+        assert_eq!(service.kept(), [""; 0]);
+    });
+}
+
+#[test]
 fn what_was_kept_of_another_client_is_closed() {
     let test = "what_was_kept_of_another_client_is_closed";
     let (Some(one), Some(other)) = (

@@ -288,6 +288,11 @@ impl Session {
         let client = self.config.name();
         match news {
             News::Started(report) => self.started(&report),
+            News::Lent => {
+                managed::keep_with_manager(self);
+                self.hosts.answer_held();
+                Ok(())
+            }
             News::Failed(failure) | News::Gone(failure) => Err(ClientError::NotStarted { failure }),
             News::Died(how) => Err(ClientError::died(client, how, "before its devices ran")),
             News::GivenUp(how) => Err(ClientError::GivenUp {

@@ -32,6 +32,8 @@ const PATIENCE: Patience = Patience {
 pub(super) struct Device {
     pub(super) holding: Holding,
     pub(super) tap: Tap,
+    /// Whether the device's memory is other than what was kept.
+    memory_is_new: bool,
 }
 
 /// What another program has to know of a run with a device.
@@ -54,6 +56,14 @@ pub(super) struct KeptDevice {
 }
 
 impl Device {
+    pub(super) fn new(holding: Holding, tap: Tap) -> Self {
+        Self {
+            holding,
+            tap,
+            memory_is_new: false,
+        }
+    }
+
     /// What another program needs to hold it instead of this one.
     pub(super) fn keep(&self) -> io::Result<(KeptDevice, Vec<OwnedFd>)> {
         let (holding, device) = self.holding.keep()?;
@@ -73,10 +83,8 @@ impl Device {
             return Err(events("take the device over")(why));
         }
         let device = queues.split_off(port.queues);
-        Ok(Self {
-            tap: Tap::attached(&port.name, queues, port.uso),
-            holding: Holding::resume(holding, device)?,
-        })
+        let tap = Tap::attached(&port.name, queues, port.uso);
+        Ok(Self::new(Holding::resume(holding, device)?, tap))
     }
 
     fn stop(&self) {
@@ -144,7 +152,9 @@ impl Work for Device {
         };
         match ask {
             Ask::Memory(len) => {
+                let before = self.holding.memory();
                 let lent = self.holding.lend_memory(len)?;
+                self.memory_is_new |= self.holding.memory() != before;
                 let answer = Answer::Memory {
                     len: lent.len,
                     iova: lent.iova.0,
@@ -161,6 +171,10 @@ impl Work for Device {
             }
             Ask::Client(_) => Err("a driver host asks for what is a client's".to_owned()),
         }
+    }
+
+    fn outdates_kept(&mut self) -> bool {
+        std::mem::take(&mut self.memory_is_new)
     }
 
     fn is_over(&self, failure: &StartFailure) -> bool {

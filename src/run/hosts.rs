@@ -29,7 +29,7 @@ use super::pulse::{Look, Pulse};
 use super::update::Update;
 use super::work::Work;
 use super::{Event, RunError};
-use crate::channel::{Interface, Report, StartFailure, ToHost};
+use crate::channel::{Answer, Interface, Report, StartFailure, ToHost};
 use crate::config::RestartConfig;
 use crate::control::DeviceEvent;
 use crate::poller::Poller;
@@ -97,6 +97,9 @@ impl HostSettings {
 pub(super) enum News {
     /// The device runs, for the first time or again.
     Started(Report),
+    /// Something is lent that was not before, or is lent no more; the host hears of it by
+    /// [`Hosts::answer_held`], once that is safe.
+    Lent,
     /// The first host could not start the device.
     Failed(StartFailure),
     /// The first host died, where that ends the run.
@@ -129,6 +132,8 @@ pub(super) struct Hosts<W> {
     /// Whether a host has ever run the device.
     has_run: bool,
     news: Vec<News>,
+    /// Answers that wait until what they bring is kept, and for whom.
+    held: Vec<(HostId, Answer, Vec<OwnedFd>)>,
     /// Who waits for fresh counters.
     counting: Vec<SyncSender<()>>,
     /// Who waits for something to have happened to a client's devices.
@@ -161,6 +166,7 @@ impl<W: Work> Hosts<W> {
             next_id: 0,
             has_run: false,
             news: Vec::new(),
+            held: Vec::new(),
             counting: Vec::new(),
             happening: None,
         })
@@ -467,6 +473,7 @@ impl<W: Work> Hosts<W> {
         while let Some(active) = &self.active {
             let id = active.process.id;
             self.said(id);
+            self.answer_held();
             let step = Instant::now() + Duration::from_millis(5);
             let Some(active) = &mut self.active else {
                 break;

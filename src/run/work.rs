@@ -52,6 +52,10 @@ pub(super) trait Work {
     /// Does what the host that works asks for.
     fn perform(&mut self, ask: Ask) -> Result<(Answer, Vec<OwnedFd>), String>;
 
+    /// Whether what is kept of this for another program is out of date since this was last asked:
+    /// something was lent or taken back.
+    fn outdates_kept(&mut self) -> bool;
+
     /// The host has started, and has asked for all that it begins with.
     fn started(&mut self) {}
 

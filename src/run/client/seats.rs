@@ -81,6 +81,8 @@ pub(super) struct Seats {
     places: BTreeMap<Place, UnixListener>,
     /// Those at which the present host answers.
     answered: BTreeSet<Place>,
+    /// Whether there are others than were kept.
+    has_changed: bool,
 }
 
 /// What another program has to know of them. The descriptors are the queues of the interfaces, then
@@ -113,6 +115,7 @@ impl Seats {
             left: Vec::new(),
             places: BTreeMap::new(),
             answered: BTreeSet::new(),
+            has_changed: false,
         }
     }
 
@@ -250,6 +253,7 @@ impl Seats {
             None => {
                 let seat = Seat::make(wish, self.names.choose(adapter)?)?;
                 self.seats.insert(adapter, seat);
+                self.has_changed = true;
             }
         }
         self.taken.insert(adapter);
@@ -265,6 +269,7 @@ impl Seats {
         if let Some(seat) = self.seats.remove(&adapter) {
             info!("adapter {adapter}: interface {} goes", seat.name);
             self.left.push(seat);
+            self.has_changed = true;
         }
     }
 
@@ -288,6 +293,7 @@ impl Seats {
                 let path = self.path(place);
                 // A dead one's: the name has this process's number.
                 let _ = fs::remove_file(&path);
+                self.has_changed = true;
                 UnixListener::bind(&path).map_err(failed)?
             }
         };
@@ -299,9 +305,11 @@ impl Seats {
 
     fn close(&mut self, place: Place) {
         self.answered.remove(&place);
-        if self.places.remove(&place).is_some()
-            && let Err(error) = fs::remove_file(self.path(place))
-        {
+        if self.places.remove(&place).is_none() {
+            return;
+        }
+        self.has_changed = true;
+        if let Err(error) = fs::remove_file(self.path(place)) {
             warn!("{}: {error}", self.path(place).display());
         }
     }
@@ -372,6 +380,10 @@ impl Work for Seats {
         let done = self.do_for_client(ask);
         self.show();
         done
+    }
+
+    fn outdates_kept(&mut self) -> bool {
+        std::mem::take(&mut self.has_changed)
     }
 
     /// What the host before has had, and this one has not, stays without a carrier; nobody answers

@@ -165,10 +165,26 @@ impl<W: Work> Hosts<W> {
                 (Answer::No(why), Vec::new())
             }
         };
-        if let Some(active) = &self.active {
-            let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
-            // One that does not listen is found by its pulse.
-            let _ = active.process.send(&ToHost::Answer(answer), &fds);
+        let Some(active) = &self.active else { return };
+        // In the order of the questions.
+        let waits = self.work.outdates_kept() || !self.held.is_empty();
+        self.held.push((active.process.id, answer, fds));
+        match waits {
+            true => self.news.push(News::Lent),
+            false => self.answer_held(),
+        }
+    }
+
+    /// Whoever goes on if this program dies knows of what was lent: hosts may have it.
+    pub(in crate::run) fn answer_held(&mut self) {
+        for (id, answer, fds) in std::mem::take(&mut self.held) {
+            let active = self.active.as_ref();
+            // Not a host that came after the one that asked.
+            if let Some(active) = active.filter(|active| active.process.id == id) {
+                let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+                // One that does not listen is found by its pulse.
+                let _ = active.process.send(&ToHost::Answer(answer), &fds);
+            }
         }
     }
 
