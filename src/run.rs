@@ -52,7 +52,7 @@ pub use self::device::DeviceRun;
 pub(crate) use self::handover::{CHECK, answer};
 use self::handover::{HostsState, Left, RunState, State};
 use self::holding::Holding;
-pub(crate) use self::host_process::{CLIENT_VERB, REHEARSAL, RESUME, UNCAGED, VERB};
+pub(crate) use self::host_process::{CLIENT_VERB, REHEARSAL, RESUME, ROOT_KEEPER, UNCAGED, VERB};
 use self::host_process::{HostId, Program};
 use self::hosts::{HostSettings, Hosts, News};
 use self::interface::{Port, discard, dress, find, look_at};

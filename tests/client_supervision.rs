@@ -139,6 +139,7 @@ fn a_client_is_locked_in_by_name_unless_that_is_forbidden() {
         let cage = now["host"]["cage"].as_str().expect("text");
         assert!(cage.contains("seccomp profile client: "), "{cage}");
         assert!(cage.contains("own uid 30061, no capabilities"), "{cage}");
+        assert!(cage.contains(" cgroup, empty root, "), "{cage}");
         assert!(hosted.said().contains(cage), "{}", hosted.said());
         let proc = sh(&format!("cat /proc/{}/status", host(&now)));
         for line in ["Seccomp:\t2", "CapEff:\t0000000000000000", "NoNewPrivs:\t1"] {
