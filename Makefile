@@ -25,6 +25,8 @@
 #   make bench        the driver against memcpy and another driver, no guest (ROUNDS=n)
 #   make bench-dpdk   the driver against DPDK's virtio-user on the same vhost-user back end (ROUNDS=n);
 #                     installs Debian's DPDK, two processors, best as root on a quiet machine
+#   make bench-vm     the guest's four tables: with offloads and without, in deterministic time, and what
+#                     QEMU saw of each frame (ROUNDS=n); about ten minutes, best on a quiet machine
 #   make bench-dpdk-vm  the driver against DPDK's and the kernel's in one guest, without a TAP (ROUNDS=n)
 #   make instructions counts the instructions of a frame and writes them down for make test
 #   make doc          the API documentation
@@ -50,7 +52,7 @@ ifdef ACCEL
 export ACCEL
 endif
 
-.PHONY: help run test test-host test-vm kills-vm build static clients check images fuzz models asan tsan hostile kills soak crash-demo inject inject-vm bench bench-dpdk bench-dpdk-vm instructions doc clean prepare ci
+.PHONY: help run test test-host test-vm kills-vm build static clients check images fuzz models asan tsan hostile kills soak crash-demo inject inject-vm bench bench-dpdk bench-dpdk-vm bench-vm instructions doc clean prepare ci
 
 help:
 	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
@@ -182,7 +184,18 @@ bench-dpdk bench-dpdk-vm: ROUNDS = 11
 bench-dpdk:
 	@vm-test/prepare dpdk
 	@$(CARGO) build --release --locked -p umnet -p bench-dpdk
+	@$(CC) -O3 -Wall -Wextra tests/dpdk/copying.c -o target/release/dpdk-copying \
+		$$(pkg-config --cflags --libs libdpdk) -march=native
 	target/release/bench-dpdk --rounds $(ROUNDS)
+
+bench-vm: prepare
+	@$(STATIC) -p umnet -p guest-runner
+	@$(CARGO) build --release --locked -p vm-test --bin bench
+	@images/build
+	target/release/bench --rounds $(ROUNDS)
+	target/release/bench --rounds $(ROUNDS) --without-offloads --json target/report/run-without-offloads.json
+	target/release/bench --rounds 2 --icount --json target/report/run-icount.json
+	target/release/bench --events
 
 bench-dpdk-vm:
 	@vm-test/prepare dpdk

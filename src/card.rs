@@ -15,7 +15,7 @@ use virtio::mem::OutOfRegion;
 use virtio::net::features::all_known;
 use virtio::net::{
     Coalescing, ConfigError, ControlQueue, CtrlError, FeatureSet, NetConfig, control_queue,
-    receive_queue, transmit_queue,
+    header_len, receive_queue, transmit_queue,
 };
 use virtio::queue::{QueueSize, RingFeatures, RingLayout, SlotId, Virtqueue};
 use virtio::spec::feature::VIRTIO_F_RING_RESET;
@@ -35,7 +35,7 @@ const LINK_HEADER: usize = 18;
 /// Buffers of mergeable receive queues: large enough that a frame of 64 KiB takes 17, small
 /// enough that each lies in one page, and that all of them stay in the translation caches of an
 /// IOMMU. With the header they are whole cache lines, so that a frame's parts are copied aligned.
-const MERGEABLE_FRAME: usize = 4020;
+const MERGEABLE_BUFFER: usize = 4032;
 const CONFIG_VECTOR: u16 = 0;
 /// Features that are of no use here, if they do no harm: nobody says which VLANs there are (without
 /// the feature all are received), the system's half tells peers by itself when an interface comes
@@ -59,8 +59,11 @@ pub struct CardConfig {
     pub queue_pairs: u16,
     /// Features not to use even if offered.
     pub disabled: FeatureSet,
-    /// How long a device that can (`VIRTIO_NET_F_NOTF_COAL`) may put notifications off.
-    pub coalescing: Option<Coalescing>,
+    /// How long a device that can (`VIRTIO_NET_F_NOTF_COAL`) may put notifications of receive queues
+    /// off; nothing: it is told nothing.
+    pub rx_coalescing: Option<Coalescing>,
+    /// The same of transmit queues.
+    pub tx_coalescing: Option<Coalescing>,
     /// How long to wait for a reset or a control command.
     pub timeout: Duration,
 }
@@ -72,7 +75,8 @@ impl Default for CardConfig {
             tx_ring: 256,
             queue_pairs: MAX_QUEUE_PAIRS,
             disabled: FeatureSet::EMPTY,
-            coalescing: None,
+            rx_coalescing: None,
+            tx_coalescing: None,
             timeout: Duration::from_secs(3),
         }
     }
@@ -275,9 +279,10 @@ impl Card {
         })
     }
 
-    /// How long notifications may be put off, if anything was said of it.
-    pub fn coalescing(&self) -> Option<Coalescing> {
-        self.config.coalescing
+    /// How long notifications of receive and transmit queues may be put off, as far as anything was
+    /// said of it.
+    pub fn coalescing(&self) -> [Option<Coalescing>; 2] {
+        [self.config.rx_coalescing, self.config.tx_coalescing]
     }
 
     /// The name that people know the device by.
@@ -615,15 +620,16 @@ impl Plan {
             frame_limit
         };
         let mergeable = features.has(VIRTIO_NET_F_MRG_RXBUF);
+        let head = header_len(features);
         let rx_slot = if mergeable {
-            mergeable_slot(max_rx_frame, rx_size)
+            mergeable_slot(max_rx_frame, rx_size, head)
         } else {
             max_rx_frame
         };
         let plan = |index, size, frame, device_writes| QueuePlan {
             index,
             size,
-            shape: SlotShape::for_frames_of(frame, device_writes),
+            shape: SlotShape::for_frames_of(frame, head, device_writes),
             features: features.ring(),
         };
         let pair = |(rx, tx)| {
@@ -727,9 +733,9 @@ fn sends_segments(features: FeatureSet) -> bool {
 /// Bytes of a frame that one buffer of a mergeable receive queue holds. All buffers of a small
 /// queue together hold the largest frame: a device that can never place a frame waits for ever
 /// with it, and with all frames behind it.
-fn mergeable_slot(max_rx_frame: usize, size: QueueSize) -> usize {
+fn mergeable_slot(max_rx_frame: usize, size: QueueSize, head: usize) -> usize {
     let share = max_rx_frame.div_ceil(usize::from(size.get()));
-    share.max(MERGEABLE_FRAME).min(max_rx_frame)
+    share.max(MERGEABLE_BUFFER - head).min(max_rx_frame)
 }
 
 /// The size that queues of one purpose can all have, as large as possible up to `most`.
@@ -797,14 +803,19 @@ mod tests {
         for shift in 2..=15 {
             let size = QueueSize::within(1 << shift, 1 << shift).unwrap();
             for max in [MAX_PLAIN_FRAME, usize::from(MTU_LIMIT), MAX_LARGE_FRAME] {
-                let slot = mergeable_slot(max, size);
-                assert!(
-                    slot <= max && slot * usize::from(size.get()) >= max,
-                    "{size:?}, {max}"
-                );
+                for head in [12, 20] {
+                    let slot = mergeable_slot(max, size, head);
+                    assert!(
+                        slot <= max && slot * usize::from(size.get()) >= max,
+                        "{size:?}, {max}"
+                    );
+                }
             }
         }
         let ordinary = QueueSize::within(256, 256).unwrap();
-        assert_eq!(mergeable_slot(MAX_LARGE_FRAME, ordinary), MERGEABLE_FRAME);
+        for head in [12, 20] {
+            let slot = mergeable_slot(MAX_LARGE_FRAME, ordinary, head);
+            assert_eq!(slot + head, MERGEABLE_BUFFER);
+        }
     }
 }

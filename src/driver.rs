@@ -65,6 +65,9 @@ pub struct DriverConfig {
     /// Threads for several pairs, which share out the processors among them; without, those of
     /// `adapter`.
     pub crew_of_several: Option<Arc<Crew>>,
+    /// Processors for threads to run on. Unless there are more of them than pairs, none is spent on
+    /// looking for frames awake, whatever `adapter` says.
+    pub processors: usize,
 }
 
 /// Counters of a pair of the device's queues; they go on over every recovery.
@@ -115,6 +118,8 @@ struct Shared {
     faults: FaultSink,
     features: FeatureSet,
     frame_limit: usize,
+    /// What may be hashed and told of; 0: nothing is told.
+    hash_types: u32,
 }
 
 impl Shared {
@@ -125,13 +130,14 @@ impl Shared {
     }
 
     /// Tells a device that can how long it may put notifications off.
-    fn set_coalescing(&self, limits: Option<Coalescing>) {
-        if let Some(limits) = limits {
-            self.command(VIRTIO_NET_F_NOTF_COAL, "put notifications off", |ctrl| {
-                ctrl.set_rx_coalescing(limits)?;
-                ctrl.set_tx_coalescing(limits)
-            });
+    fn set_coalescing(&self, [rx, tx]: [Option<Coalescing>; 2]) {
+        if rx.or(tx).is_none() {
+            return;
         }
+        self.command(VIRTIO_NET_F_NOTF_COAL, "put notifications off", |ctrl| {
+            rx.map_or(Ok(()), |limits| ctrl.set_rx_coalescing(limits))?;
+            tx.map_or(Ok(()), |limits| ctrl.set_tx_coalescing(limits))
+        });
     }
 
     /// Sends control commands, if there is a control queue that can; a refusal is worth a
@@ -182,6 +188,7 @@ pub struct Driver {
     /// The address set by the system, if it is not the device's own.
     mac: Option<[u8; 6]>,
     mtu: u32,
+    busy_poll: Duration,
     resets: u64,
     queue_resets: u64,
     /// Whether all faults since the last recovery were single queues' own; none: there were none.
@@ -211,6 +218,10 @@ impl Driver {
         if let Some(crew) = config.crew_of_several.filter(|_| pairs > 1) {
             config.adapter.execution.crew = Some(crew);
         }
+        if config.processors <= pairs {
+            config.adapter.execution.busy_poll = Duration::ZERO;
+        }
+        let busy_poll = config.adapter.execution.busy_poll;
         let wake = Arc::clone(&fault_event);
         let (faults, reports) = FaultSink::new(move || drop(wake.write(1)));
         let shared = Arc::new(Shared {
@@ -220,6 +231,7 @@ impl Driver {
             faults,
             features: started.info.features,
             frame_limit: started.info.frame_limit,
+            hash_types: hash_types(&started.info),
         });
         shared.set_coalescing(card.coalescing());
         let events = Box::new(Events::new(Arc::clone(&shared)));
@@ -235,6 +247,7 @@ impl Driver {
             reports,
             mac: None,
             mtu: started.info.mtu().into(),
+            busy_poll,
             resets: 0,
             queue_resets: 0,
             only_queues: None,
@@ -278,6 +291,11 @@ impl Driver {
     /// The MTU that the interface should have, in bytes of payload.
     pub fn mtu(&self) -> u32 {
         self.mtu
+    }
+
+    /// Longest time that its threads look for frames awake before they sleep.
+    pub fn busy_poll(&self) -> Duration {
+        self.busy_poll
     }
 
     /// How often the device, or queues of it, were reset after a fault.
@@ -448,8 +466,9 @@ impl Driver {
     /// Queues cancelled and gone, device reset.
     fn pause(&mut self) -> Result<(), DriverError> {
         let ended = self.adapter.io_stop();
-        *self.shared.hand_over() = HandOver::default();
-        self.card.stop()?;
+        let stopped = self.card.stop();
+        self.shared.forget_queues();
+        stopped?;
         Ok(ended?)
     }
 
@@ -535,6 +554,13 @@ fn bits_per_second(config: &NetConfig) -> u64 {
     u64::from(config.speed.unwrap_or(DEFAULT_SPEED)) * 1_000_000
 }
 
+/// What of frames may be hashed, where their headers tell of it.
+fn hash_types(info: &CardInfo) -> u32 {
+    let told = info.features.has(VIRTIO_NET_F_HASH_REPORT);
+    let limits = info.config.rss.filter(|_| told);
+    limits.map_or(0, |limits| limits.hash_types)
+}
+
 /// Features that the port cannot carry.
 fn beyond(port: &dyn SystemPort) -> FeatureSet {
     let (rx, tx) = (port.rx_offloads(), port.tx_offloads());
@@ -545,6 +571,7 @@ fn beyond(port: &dyn SystemPort) -> FeatureSet {
         (rx.tso_ecn, VIRTIO_NET_F_GUEST_ECN),
         (rx.uso, VIRTIO_NET_F_GUEST_USO4),
         (rx.uso, VIRTIO_NET_F_GUEST_USO6),
+        (port.takes_hash(), VIRTIO_NET_F_HASH_REPORT),
         (tx.checksum, VIRTIO_NET_F_CSUM),
         (tx.tso4, VIRTIO_NET_F_HOST_TSO4),
         (tx.tso6, VIRTIO_NET_F_HOST_TSO6),
@@ -624,6 +651,7 @@ impl AdapterEvents for Events {
             slots: parts.slots,
             features: shared.features,
             frame_limit: shared.frame_limit,
+            hash_types: shared.hash_types,
             stats: Arc::clone(&shared.stats[id as usize].rx),
             faults: shared.faults.clone(),
         };

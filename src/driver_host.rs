@@ -99,9 +99,9 @@ struct Threads {
 }
 
 fn run(caged: bool, threads: &mut Threads) -> Result<(), HostEnd> {
-    let execution = scheduling();
+    let base = scheduled();
     // While it is still permitted; threads made from here on have it from this one.
-    execution.schedule_this_thread();
+    base.adapter.execution.schedule_this_thread();
     let confined = caged
         .then(|| cage::enter(&Confinement::default()))
         .transpose()?;
@@ -113,7 +113,7 @@ fn run(caged: bool, threads: &mut Threads) -> Result<(), HostEnd> {
         let text = format!("expected a set-up, not {message:?}");
         return Err(ChannelError::Nonsense(text).into());
     };
-    let mut service = prepare(line, &setup, fds, execution, confined, threads)?;
+    let mut service = prepare(line, &setup, fds, base, confined, threads)?;
     service.serve()
 }
 
@@ -122,7 +122,7 @@ fn prepare(
     line: Line,
     setup: &Setup,
     fds: Vec<OwnedFd>,
-    execution: ExecutionConfig,
+    base: DriverConfig,
     confined: Option<Confined>,
     threads: &mut Threads,
 ) -> Result<Service, HostEnd> {
@@ -153,19 +153,10 @@ fn prepare(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cage,
     })?;
-    let execution = ExecutionConfig {
-        crew: Some(crew),
-        ..execution
-    };
-    Ok(Service::new(
-        line,
-        device,
-        port,
-        DriverConfig {
-            crew_of_several: several,
-            ..driver_config(setup, execution)
-        },
-    ))
+    let mut config = driver_config(setup, base);
+    config.adapter.execution.crew = Some(crew);
+    config.crew_of_several = several;
+    Ok(Service::new(line, device, port, config))
 }
 
 /// What came with the set-up, by what it is for.
@@ -295,38 +286,47 @@ const SYSTEM_RX_RING: u32 = 16;
 /// Packets in the system's transmit ring.
 const SYSTEM_TX_RING: u32 = 64;
 
-/// How the threads that move frames are scheduled: see docs/decisions/0004.
-fn scheduling() -> ExecutionConfig {
+/// How the threads that move frames are scheduled: see docs/decisions/0004. What the system says of
+/// processors it says to whoever is not locked in yet.
+fn scheduled() -> DriverConfig {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let (nice, pause_after) = match processors {
         1 => (-10, Some(128)),
         _ => (-5, None),
     };
-    ExecutionConfig {
+    let execution = ExecutionConfig {
         sched_batch: true,
         nice,
         pause_after,
         ..ExecutionConfig::default()
+    };
+    DriverConfig {
+        adapter: AdapterConfig {
+            execution,
+            ..AdapterConfig::default()
+        },
+        processors,
+        ..DriverConfig::default()
     }
 }
 
-fn driver_config(setup: &Setup, execution: ExecutionConfig) -> DriverConfig {
+fn driver_config(setup: &Setup, base: DriverConfig) -> DriverConfig {
     let default = CardConfig::default();
     let card = CardConfig {
         rx_ring: setup.rx_ring.unwrap_or(default.rx_ring),
         tx_ring: setup.tx_ring.unwrap_or(default.tx_ring),
         disabled: setup.disabled(),
+        rx_coalescing: setup.coalesce.rx.map(Into::into),
+        tx_coalescing: setup.coalesce.tx.map(Into::into),
         ..default
     };
-    let adapter = AdapterConfig {
-        execution,
-        rx_ring: SYSTEM_RX_RING,
-        tx_ring: SYSTEM_TX_RING,
-        ..AdapterConfig::default()
-    };
+    let mut adapter = base.adapter;
+    adapter.execution.busy_poll = Duration::from_micros(setup.busy_poll_us.into());
+    adapter.rx_ring = SYSTEM_RX_RING;
+    adapter.tx_ring = SYSTEM_TX_RING;
     DriverConfig {
         card,
         adapter,
-        crew_of_several: None,
+        ..base
     }
 }

@@ -22,6 +22,7 @@ pub mod driver;
 pub mod driver_host;
 pub mod exit;
 pub mod fault;
+pub mod hash;
 pub mod host;
 pub mod offload;
 pub mod poller;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use netadapter_shim::abi::{NetFragment, NetPacket};
 use netadapter_shim::{NetRings, Notifier, PacketQueue};
-use virtio::net::{FeatureSet, VirtioNetHdr};
+use virtio::net::{FeatureSet, HashReport, VirtioNetHdr};
 use virtio::queue::{Arming, DeviceFault, Used, Virtqueue};
 use virtio::spec::net::feature::VIRTIO_NET_F_MRG_RXBUF;
 use virtio::spec::net::header::GSO_NONE;
@@ -22,6 +22,7 @@ use vm_memory::VolatileSlice;
 use crate::copy;
 use crate::driver::Ended;
 use crate::fault::{Fault, FaultSink};
+use crate::hash;
 use crate::offload::{self, Received};
 use crate::slots::FrameSlots;
 use crate::stats::{Counter, RxStats};
@@ -45,6 +46,8 @@ pub struct RxParts {
     pub features: FeatureSet,
     /// Longest frame, in bytes, that is not several segments in one.
     pub frame_limit: usize,
+    /// What may have been hashed, where headers tell of it; 0: they do not.
+    pub hash_types: u32,
     /// What it counts.
     pub stats: Arc<RxStats>,
     /// Where it reports a broken device.
@@ -57,6 +60,8 @@ pub struct RxQueue {
     mergeable: bool,
     notifier: Notifier,
     missing_buffers: u32,
+    /// What the device says of the hash of the frame at hand, where it says anything.
+    hash: HashReport,
     /// The last turn brought frames.
     busy: bool,
     /// Nothing has come since an interrupt was asked for.
@@ -86,6 +91,7 @@ impl RxQueue {
             mergeable,
             notifier,
             missing_buffers: 0,
+            hash: HashReport::default(),
             busy: false,
             awaits_interrupt: false,
             stopped: false,
@@ -149,6 +155,9 @@ impl RxQueue {
         // The header is read even when the length makes no sense: the slot holds that many
         // bytes in any case, and how many buffers belong together must be known to drop them.
         let header = self.parts.slots.read_header(first.slot);
+        if self.parts.hash_types != 0 {
+            self.hash = self.parts.slots.read_hash(first.slot);
+        }
         let gathered = self.gather(first, header, &buffer);
         self.parts.queue.add(first.slot);
         let frame = gathered?.and_then(|len| self.check(header, buffer, len));
@@ -175,7 +184,7 @@ impl RxQueue {
     fn copy_first(&self, first: Used, buffer: &VolatileSlice<'_>) -> Result<usize, Drop> {
         let written = first.len.ok_or(length_error as Drop)? as usize;
         let len = written
-            .checked_sub(VirtioNetHdr::SIZE)
+            .checked_sub(self.parts.slots.shape().head_len())
             .ok_or(length_error as Drop)?;
         if len < MIN_FRAME {
             return Err(length_error);
@@ -260,6 +269,9 @@ impl RxQueue {
         if header.gso_type == GSO_NONE && len > self.parts.frame_limit {
             return Err(over_error);
         }
+        if !hash::is_possible(self.hash, self.parts.hash_types) {
+            return Err(header_error);
+        }
         let facts = match offload::is_plain(header) {
             true => None,
             false => {
@@ -289,6 +301,9 @@ impl RxQueue {
             stats
                 .rx_gso_packets
                 .add(u64::from(facts.partial.is_segmented()));
+        }
+        if self.parts.hash_types != 0 {
+            rings.set_hash(packet, hash::packet_hash(self.hash));
         }
         rings.set_packet(packet, described);
         stats.rx_packets.add(1);

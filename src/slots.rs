@@ -4,15 +4,14 @@ use std::sync::atomic::Ordering;
 
 use virtio::DmaSlice;
 use virtio::mem::OutOfRegion;
-use virtio::net::VirtioNetHdr;
+use virtio::net::{HashReport, VirtioNetHdr};
 use virtio::queue::{Part, SlotId, SlotLayout, Virtqueue};
 use vm_memory::VolatileSlice;
 
 const CACHE_LINE: usize = 64;
-/// Where the header starts in a slot: such that the frame after it starts on a cache line and is
-/// copied with aligned accesses.
-const HEADER_OFFSET: usize = CACHE_LINE - VirtioNetHdr::SIZE;
-const FRAME_OFFSET: usize = HEADER_OFFSET + VirtioNetHdr::SIZE;
+/// Where a frame starts in a slot: on a cache line, so that it is copied with aligned accesses. Its
+/// header stands before it.
+const FRAME_OFFSET: usize = CACHE_LINE;
 
 /// The shape of all slots of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,17 +21,17 @@ pub struct SlotShape {
 }
 
 impl SlotShape {
-    /// Slots whose first buffer holds a header and `frame_len` bytes of frame.
+    /// Slots whose first buffer holds a header of `head_len` bytes and `frame_len` bytes of frame.
     ///
     /// Where frames span several slots, a `frame_len` that makes header and frame a multiple of
     /// cache lines keeps source and target of all copies equally aligned.
-    pub fn for_frames_of(frame_len: usize, device_writes: bool) -> Self {
+    pub fn for_frames_of(frame_len: usize, head_len: usize, device_writes: bool) -> Self {
         let stride = (FRAME_OFFSET + frame_len).next_multiple_of(CACHE_LINE);
-        let len = (VirtioNetHdr::SIZE + frame_len) as u32;
+        let len = (head_len + frame_len) as u32;
         Self {
             stride,
             part: Part {
-                offset: HEADER_OFFSET,
+                offset: FRAME_OFFSET - head_len,
                 len,
                 device_writes,
             },
@@ -44,9 +43,15 @@ impl SlotShape {
         self.stride
     }
 
+    /// Bytes of the header, and of what else stands before a frame.
+    #[inline]
+    pub fn head_len(&self) -> usize {
+        FRAME_OFFSET - self.part.offset
+    }
+
     /// The longest frame that fits behind a header.
     pub fn frame_capacity(&self) -> usize {
-        self.part.len as usize - VirtioNetHdr::SIZE
+        self.part.len as usize - self.head_len()
     }
 
     /// The shape as the virtqueue takes it.
@@ -66,8 +71,17 @@ pub struct FrameSlots {
 }
 
 impl FrameSlots {
-    /// The slots of `shape` that lie in `memory`.
+    /// The slots of `shape` that lie in `memory`. What stands between headers and frames is zeros
+    /// from now on as far as the driver is concerned: of frames to be sent it means nothing.
     pub fn new(memory: DmaSlice, shape: SlotShape) -> Self {
+        let rest = shape.head_len() - VirtioNetHdr::SIZE;
+        let slots = memory.len() / shape.stride;
+        for slot in 0..if rest > 0 { slots } else { 0 } {
+            let at = slot * shape.stride + FRAME_OFFSET - rest;
+            memory
+                .range(at, rest)
+                .copy_from(&[0; HashReport::SIZE][..rest]);
+        }
         Self { memory, shape }
     }
 
@@ -81,18 +95,26 @@ impl FrameSlots {
     pub fn read_header(&self, slot: SlotId) -> VirtioNetHdr {
         let mut bytes = [0u8; VirtioNetHdr::SIZE];
         for (at, word) in bytes.chunks_exact_mut(4).enumerate() {
-            let offset = self.offset_of(slot) + HEADER_OFFSET + at * 4;
+            let offset = self.head_of(slot) + at * 4;
             let value = self.memory.load_u32(offset, Ordering::Relaxed);
             word.copy_from_slice(&value.to_le_bytes());
         }
         VirtioNetHdr::from_bytes(&bytes)
     }
 
+    /// A private copy of what the device says of a frame's hash, where its header is that long.
+    #[inline]
+    pub fn read_hash(&self, slot: SlotId) -> HashReport {
+        let at = self.head_of(slot) + VirtioNetHdr::SIZE;
+        let word = |at| self.memory.load_u32(at, Ordering::Relaxed);
+        HashReport::from_words([at, at + 4].map(word))
+    }
+
     /// Writes the header that the device will read.
     #[inline]
     pub fn write_header(&self, slot: SlotId, header: VirtioNetHdr) {
         for (at, word) in header.to_bytes().as_chunks().0.iter().enumerate() {
-            let offset = self.offset_of(slot) + HEADER_OFFSET + at * 4;
+            let offset = self.head_of(slot) + at * 4;
             let value = u32::from_le_bytes(*word);
             self.memory.store_u32(offset, value, Ordering::Relaxed);
         }
@@ -110,12 +132,17 @@ impl FrameSlots {
     /// The first `len` bytes of a slot that continues a frame and so has no header.
     #[inline]
     pub fn continuation(&self, slot: SlotId, len: usize) -> VolatileSlice<'_> {
-        self.at(slot, HEADER_OFFSET, len)
+        self.at(slot, self.shape.part.offset, len)
     }
 
     #[inline]
     fn at(&self, slot: SlotId, offset: usize, len: usize) -> VolatileSlice<'_> {
         self.memory.range(self.offset_of(slot) + offset, len)
+    }
+
+    #[inline]
+    fn head_of(&self, slot: SlotId) -> usize {
+        self.offset_of(slot) + self.shape.part.offset
     }
 
     #[inline]
@@ -209,19 +236,19 @@ mod tests {
 
     #[test]
     fn frames_start_on_cache_lines_right_after_their_header() {
-        let shape = SlotShape::for_frames_of(1518, true);
-        assert_eq!(FRAME_OFFSET % CACHE_LINE, 0);
-        assert_eq!(shape.stride() % CACHE_LINE, 0);
-        assert!(shape.frame_capacity() >= 1518);
-        assert_eq!(
-            shape.layout().parts[0].len as usize,
-            shape.frame_capacity() + VirtioNetHdr::SIZE
-        );
+        for head in [12, 20] {
+            let shape = SlotShape::for_frames_of(1518, head, true);
+            assert_eq!(shape.stride() % CACHE_LINE, 0);
+            assert!(shape.frame_capacity() >= 1518);
+            let part = shape.layout().parts[0];
+            assert_eq!(part.offset + head, FRAME_OFFSET);
+            assert_eq!(part.len as usize, shape.frame_capacity() + head);
+        }
     }
 
     #[test]
     fn slots_do_not_share_bytes() {
-        let shape = SlotShape::for_frames_of(100, false);
+        let shape = SlotShape::for_frames_of(100, VirtioNetHdr::SIZE, false);
         let slots = FrameSlots::new(memory(4096), shape);
         slots.write_header(
             SlotId(1),

@@ -50,6 +50,8 @@ counters! {
         /// Times frames were found by looking that an interrupt should have announced. Now and
         /// then one under load is an interrupt that was still on its way.
         rx_missed_interrupts,
+        /// Buffers that the device had filled when it was reset, and nobody had read.
+        rx_unread,
     }
 }
 
@@ -74,6 +76,9 @@ counters! {
         tx_arms,
         /// Times the watchdog found no progress and rang the doorbell again.
         tx_timeout,
+        /// Frames that the device had been handed and not given back when it was reset: all others
+        /// of `tx_packets` it has confirmed. Whether these were sent, nobody knows.
+        tx_unconfirmed,
     }
 }
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use netadapter_shim::abi::NetPacket;
 use netadapter_shim::{NetRings, Notifier, PacketQueue};
-use virtio::net::VirtioNetHdr;
 use virtio::queue::{Arming, DeviceFault, SlotId, Virtqueue};
 use virtio::transport::Doorbell;
 use vm_memory::Bytes;
@@ -48,6 +47,8 @@ pub struct TxParts {
 pub struct TxQueue {
     parts: TxParts,
     free: FreeSlots,
+    /// Bytes before each frame.
+    head_len: usize,
     notifier: Notifier,
     /// Whether a slot came back since the last tick.
     progress: bool,
@@ -63,6 +64,7 @@ impl TxQueue {
     pub fn new(parts: TxParts, notifier: Notifier) -> Self {
         let free = FreeSlots::of(&parts.queue);
         Self {
+            head_len: parts.slots.shape().head_len(),
             parts,
             free,
             notifier,
@@ -135,7 +137,7 @@ impl TxQueue {
         };
         self.parts
             .queue
-            .add_with_len(slot, (VirtioNetHdr::SIZE + len) as u32);
+            .add_with_len(slot, (self.head_len + len) as u32);
         self.parts.stats.tx_packets.add(1);
         self.parts.stats.tx_bytes.add(len as u64);
     }

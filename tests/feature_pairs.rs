@@ -114,17 +114,17 @@ fn all_features_together_start_carry_frames_and_start_again() {
 
 #[test]
 fn how_long_notifications_may_be_put_off_is_told_again_after_a_reset() {
-    let limits = Coalescing {
-        max_packets: 16,
+    let [rx, tx] = [16, 64].map(|max_packets| Coalescing {
+        max_packets,
         max_usecs: 50,
-    };
-    let told = |bits: &[u32]| {
+    });
+    let told = |bits: &[u32], wanted: [Option<Coalescing>; 2]| {
         let config = DeviceConfig::default().offering(bits);
         let (transport, device) = InProcess::new(config, Port::default()).unwrap();
         let _thread = device.run().unwrap();
         let (port, _seat) = loopback(1, PortOffloads::ALL).unwrap();
         let mut config = DriverConfig::default();
-        config.card.coalescing = Some(limits);
+        [config.card.rx_coalescing, config.card.tx_coalescing] = wanted;
         let mut driver = Driver::start(Box::new(transport), config, Box::new(port)).unwrap();
         let read = || {
             let state = device.control_state();
@@ -135,7 +135,10 @@ fn how_long_notifications_may_be_put_off_is_told_again_after_a_reset() {
         assert_eq!(device.violations(), []);
         (first, read())
     };
-    let (both, none) = ((limits, limits), Default::default());
-    assert_eq!(told(&[VIRTIO_NET_F_NOTF_COAL]), (both, both));
-    assert_eq!(told(&[]), (none, none));
+    let (none, can) = (Coalescing::default(), [VIRTIO_NET_F_NOTF_COAL]);
+    let twice = |state| (state, state);
+    assert_eq!(told(&can, [Some(rx), Some(tx)]), twice((rx, tx)));
+    assert_eq!(told(&can, [None, Some(tx)]), twice((none, tx)));
+    assert_eq!(told(&can, [None, None]), twice((none, none)));
+    assert_eq!(told(&[], [Some(rx), Some(tx)]), twice((none, none)));
 }

@@ -7,6 +7,7 @@ use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame, loopback};
 use umnet::card::CardError;
 use umnet::driver::{Driver, DriverConfig, DriverError};
 use virtio::net::FeatureSet;
+use virtio::spec::feature::VIRTIO_F_RING_PACKED;
 use virtio::spec::net::ctrl::ACK_ERR;
 use virtio::spec::net::feature::*;
 use virtio::transport::in_process::{
@@ -81,6 +82,20 @@ impl Rig {
         }
     }
 
+    /// Sends a frame and waits until it is back; with which hash, and over what.
+    fn hash_of(&self, frame: Vec<u8>) -> (u32, u16) {
+        assert!(self.seat.send(StackFrame::new(frame.clone())));
+        let start = Instant::now();
+        loop {
+            if let Some(back) = self.seat.receive() {
+                assert_eq!(back.bytes, frame);
+                return (back.hash.hash_value, back.hash.protocol_type);
+            }
+            assert!(start.elapsed() < PATIENCE, "{:?}", self.driver.counters());
+            std::thread::yield_now();
+        }
+    }
+
     fn assert_honest(&self) {
         assert_eq!(self.device.violations(), []);
     }
@@ -150,6 +165,39 @@ fn a_device_with_receive_scaling_is_given_table_and_key_again_after_a_reset() {
     rig.driver.recover().unwrap();
     assert_eq!(rig.device.control_state().rss, Some(rss));
     rig.driver.stop().unwrap();
+}
+
+/// The Toeplitz hash of `input`: for each of its bits that is set, the key from there on.
+fn toeplitz(key: &[u8], input: &[u8]) -> u32 {
+    let bit = |bytes: &[u8], at: usize| u32::from(bytes[at / 8] >> (7 - at % 8) & 1);
+    let window = |at| (at..at + 32).fold(0, |word, at| word << 1 | bit(key, at));
+    let set = (0..8 * input.len()).filter(|&at| bit(input, at) == 1);
+    set.fold(0, |hash, at| hash ^ window(at))
+}
+
+#[test]
+fn the_hash_by_which_a_frame_came_is_told_with_it_also_after_a_reset() {
+    const IPV4_UDP: u16 = 0x21;
+    for rings in [&[][..], &[VIRTIO_F_RING_PACKED]] {
+        let config = several().offering(&[VIRTIO_NET_F_HASH_REPORT]);
+        let mut rig = Rig::new(config.offering(rings), Honest);
+        assert!(rig.driver.info().features.has(VIRTIO_NET_F_HASH_REPORT));
+        let key = rig.device.control_state().rss.expect("it was told to").key;
+        for _ in 0..2 {
+            for flow in 0..64 {
+                let mut frame = datagram(flow);
+                frame.resize(60 + usize::from(flow) * 20, 7);
+                let hash = toeplitz(&key, &frame[26..38]);
+                assert_eq!(rig.hash_of(frame), (hash, IPV4_UDP), "flow {flow}");
+            }
+            let mut of_no_flow = datagram(0);
+            of_no_flow[12] = 0x88;
+            assert_eq!(rig.hash_of(of_no_flow), (0, 0), "nothing to hash");
+            rig.driver.recover().unwrap();
+        }
+        rig.assert_honest();
+        rig.driver.stop().unwrap();
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs::File;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -11,6 +11,24 @@ use support::machine::{Machine, umnet};
 use support::namespace::{in_namespace, sh};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+
+fn umnet_on(machine: &Machine) -> Command {
+    let mut command = umnet();
+    command.arg("--root").arg(machine.path(""));
+    command
+}
+
+/// The same as in a guest with one processor.
+fn umnet_on_one_processor(machine: &Machine) -> Command {
+    let status = std::fs::read_to_string("/proc/self/status").expect("ours");
+    let (_, allowed) = status.split_once("Cpus_allowed_list:\t").expect("a list");
+    let first = allowed.split(['-', ',', '\n']).next().expect("a number");
+    let all = umnet_on(machine);
+    let mut command = Command::new("taskset");
+    command.args(["-c", first]).arg(all.get_program());
+    command.args(all.get_args());
+    command
+}
 
 /// A running umnet with a device in its process.
 struct Run<'m> {
@@ -20,9 +38,12 @@ struct Run<'m> {
 
 impl<'m> Run<'m> {
     fn start(machine: &'m Machine, ifname: &str) -> Self {
-        let mut command = umnet();
-        command.arg("--root").arg(machine.path(""));
+        let mut command = umnet_on(machine);
         command.args(["run", "in-process", "--ifname", ifname]);
+        Self::started_by(machine, command)
+    }
+
+    fn started_by(machine: &'m Machine, mut command: Command) -> Self {
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let mut run = Self {
             machine,
@@ -117,5 +138,72 @@ fn an_interface_renamed_while_it_is_driven_is_known_by_its_new_name() {
         assert_eq!(stats["devices"][0]["ifname"], "lan0");
         run.stop();
         assert!(!sh("ip -o link").contains("lan0"), "it goes with the run");
+    });
+}
+
+/// A machine on which runs look awake for so many microseconds, and the run's words for that.
+fn machine_with(busy_poll_us: &str) -> (Machine, String) {
+    let machine = Machine::new();
+    let file = machine.path("umnet.toml");
+    let text = format!("[defaults]\nbusy_poll_us = {busy_poll_us}\n");
+    std::fs::write(&file, text).expect("a file of ours");
+    let file = file.to_string_lossy().into_owned();
+    (machine, file)
+}
+
+#[test]
+fn looking_for_frames_awake_is_set_by_the_file_and_takes_a_second_processor() {
+    let test = "looking_for_frames_awake_is_set_by_the_file_and_takes_a_second_processor";
+    with_taps(test, || {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let found = |command: fn(&Machine) -> Command, us: &str| {
+            let (machine, file) = machine_with(us);
+            let mut command = command(&machine);
+            command.args(["run", "in-process", "--ifname", "um0", "--config", &file]);
+            let run = Run::started_by(&machine, command);
+            let status = run.status().expect("it runs");
+            run.stop();
+            status["busy_poll_us"].as_u64()
+        };
+        let wanted = if processors > 1 { 70 } else { 0 };
+        assert_eq!(found(umnet_on, "70"), Some(wanted));
+        assert_eq!(found(umnet_on, "0"), Some(0));
+        assert_eq!(found(umnet_on_one_processor, "70"), Some(0));
+    });
+}
+
+/// Processor time of a process and all its threads.
+fn processor_time(pid: u64) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let ran = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        stat.split(' ').next()?.parse::<u64>().ok()
+    };
+    Duration::from_nanos(tasks.flatten().filter_map(ran).sum())
+}
+
+#[test]
+fn a_run_without_traffic_costs_less_than_a_hundredth_of_a_processor() {
+    let test = "a_run_without_traffic_costs_less_than_a_hundredth_of_a_processor";
+    const LONG: Duration = Duration::from_secs(4);
+    with_taps(test, || {
+        let (machine, file) = machine_with("1000");
+        let mut command = umnet_on(&machine);
+        command.args(["run", "in-process", "--ifname", "um0", "--config", &file]);
+        let run = Run::started_by(&machine, command);
+        // What an interface says when it is new, and a spare host that is made, are no rest.
+        std::thread::sleep(Duration::from_secs(3));
+        let status = run.status().expect("it runs");
+        let processes = [&status["pid"], &status["host"]["pid"]];
+        let used = || -> Duration {
+            let each = processes.map(|pid| processor_time(pid.as_u64().expect("a number")));
+            each.iter().sum()
+        };
+        let before = used();
+        std::thread::sleep(LONG);
+        let used = used() - before;
+        println!("{used:?} in {LONG:?}");
+        assert!(used < LONG / 100, "{used:?} in {LONG:?}");
+        run.stop();
     });
 }

@@ -58,6 +58,47 @@ fn tcp_passes_unchanged_both_ways() {
     });
 }
 
+/// The names of features that are in use.
+fn features(rig: &Rig) -> String {
+    rig.umnet_status().expect("it runs")["features"].to_string()
+}
+
+#[test]
+fn rings_are_of_the_kind_that_the_device_offers_after_each_restart() {
+    let test = "rings_are_of_the_kind_that_the_device_offers_after_each_restart";
+    with_rig_but_umnet(test, |mut rig| {
+        let kinds: [&[&str]; 3] = [
+            &["--offer", "RING_PACKED"],
+            &["--offer", "IN_ORDER"],
+            &["--offer", "RING_PACKED", "--offer", "IN_ORDER"],
+        ];
+        for offers in kinds {
+            drop(rig.device.take());
+            rig.offers = offers;
+            rig.start_device();
+            start_with_settings(&mut rig, "[defaults.feature]\nin_order = true\n");
+            rig.give_address();
+            let agreed = features(&rig);
+            for offered in offers.iter().filter(|word| !word.starts_with('-')) {
+                assert!(agreed.contains(offered), "{agreed}");
+            }
+            let (here, there) = rig.connect();
+            let transfer = std::thread::spawn(move || receive(there));
+            let sender = std::thread::spawn(|| send(here, 3, |sent| sent < MUCH));
+            // The device goes and comes back in the middle of it.
+            std::thread::sleep(Duration::from_millis(50));
+            let device = rig.device.take().expect("it runs");
+            assert_eq!(device.end("KILL").signal(), Some(9));
+            rig.start_device();
+            let sent = sender.join().expect("the connection holds");
+            assert_eq!(transfer.join().expect("the connection holds"), sent);
+            let umnet = rig.umnet.take().expect("it runs");
+            assert!(umnet.end("TERM").success(), "{}", rig.said("umnet.log"));
+        }
+        assert_eq!(rig.said("device.log"), "", "nothing to complain of");
+    });
+}
+
 #[test]
 fn several_pairs_carry_streams_both_ways_and_survive_their_driver_and_their_device() {
     let test = "several_pairs_carry_streams_both_ways_and_survive_their_driver_and_their_device";

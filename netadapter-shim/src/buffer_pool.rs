@@ -134,25 +134,76 @@ impl BufferPool {
         read.is_ok() && seen[..length].iter().all(|byte| *byte == PATTERN)
     }
 
+    /// Where the buffers lie.
+    #[inline]
+    pub(crate) fn buffers(&self) -> Buffers<'_> {
+        Buffers {
+            region: self.region.as_volatile_slice(),
+            head_room: self.head_room,
+            capacity: self.capacity,
+            stride: self.stride,
+        }
+    }
+
     /// What the client sees of a buffer.
     #[inline]
     pub(crate) fn client_slice(&self, id: BufferId) -> VolatileSlice<'_> {
-        self.slice(id.0 as usize * self.stride + self.head_room, self.capacity)
+        self.buffers().client_slice(id)
     }
 
     /// The whole buffer, for a port.
     #[inline]
     pub(crate) fn buffer(&self, id: BufferId) -> SystemBuffer<'_> {
+        self.buffers().buffer(id)
+    }
+
+    fn slice(&self, offset: usize, length: usize) -> VolatileSlice<'_> {
+        self.buffers().slice(offset, length)
+    }
+}
+
+/// Where the buffers of a pool lie, looked up once for many of them.
+#[derive(Clone, Copy)]
+pub(crate) struct Buffers<'a> {
+    region: VolatileSlice<'a>,
+    head_room: usize,
+    capacity: usize,
+    stride: usize,
+}
+
+impl<'a> Buffers<'a> {
+    /// What the client sees of a buffer.
+    #[inline]
+    pub(crate) fn client_slice(&self, id: BufferId) -> VolatileSlice<'a> {
+        self.slice(id.index() * self.stride + self.head_room, self.capacity)
+    }
+
+    /// Where a client that computes addresses finds that.
+    #[inline]
+    pub(crate) fn client_address(&self, id: BufferId) -> u64 {
+        let offset = id.index() * self.stride + self.head_room;
+        self.region.ptr_guard().as_ptr() as u64 + offset as u64
+    }
+
+    /// Bytes the client sees of each buffer.
+    #[inline]
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The whole buffer, for a port.
+    #[inline]
+    pub(crate) fn buffer(&self, id: BufferId) -> SystemBuffer<'a> {
         SystemBuffer {
-            whole: self.slice(id.0 as usize * self.stride, self.stride),
+            whole: self.slice(id.index() * self.stride, self.stride),
             head_room: self.head_room,
             capacity: self.capacity,
         }
     }
 
     #[inline]
-    fn slice(&self, offset: usize, length: usize) -> VolatileSlice<'_> {
-        let slice = self.region.get_slice(offset, length);
+    fn slice(&self, offset: usize, length: usize) -> VolatileSlice<'a> {
+        let slice = self.region.subslice(offset, length);
         slice.unwrap_or_else(|_| empty_slice())
     }
 }

@@ -4,6 +4,8 @@
 //! ```text
 //!   turn ── work ──> turn
 //!     │ none
+//!   look on for a while, if that has paid lately
+//!     │ none
 //!   arm both clients
 //!     │
 //!   turn ── work ──> turn        arming without this look loses wake-ups
@@ -14,6 +16,7 @@
 //! While there is work no descriptor is asked whether it is ready; an idle
 //! context sleeps without a timer, unless a client wants its tick.
 
+mod busy_poll;
 mod context;
 mod crew;
 #[cfg(all(test, loom))]
@@ -50,6 +53,10 @@ pub struct ExecutionConfig {
     /// Received frames after which a thread that has not slept sleeps for some microseconds,
     /// so that those it woke can take them. Worth it where they share its processor.
     pub pause_after: Option<u32>,
+    /// Longest time that a thread which finds nothing looks on before it sleeps; none: it sleeps at
+    /// once. It looks only when the last waits were no longer than that. Takes a processor while
+    /// frames come, so it is for machines that have one more than the adapter has contexts.
+    pub busy_poll: Duration,
     /// Frames taken from the port per turn.
     pub budget: u32,
     /// Threads to run on, which keep the name and the scheduling they were made with; without any,
@@ -64,6 +71,7 @@ impl Default for ExecutionConfig {
             sched_batch: false,
             nice: 0,
             pause_after: None,
+            busy_poll: Duration::ZERO,
             budget: 64,
             crew: None,
         }
@@ -202,6 +210,7 @@ pub(crate) struct ContextParts {
     pub(crate) interrupts: Vec<Arc<EventFd>>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) pause_after: Option<u32>,
+    pub(crate) busy_poll: Duration,
 }
 
 impl ExecutionContext {

@@ -12,7 +12,7 @@
 //! client's eyes only. One element always stays free, counted from `Os` and
 //! not from Begin: a full ring would look empty.
 
-use crate::ring::{Index, RingMemory};
+use crate::ring::{Index, RingMemory, Run};
 
 /// The client moved Begin to where it does not own anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,41 +25,6 @@ pub(crate) struct BeginOutOfRange {
     owned_from: u32,
     owned_to: u32,
     elements: u32,
-}
-
-/// A run of elements, wrapping.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Run {
-    pub(crate) start: u32,
-    pub(crate) count: u32,
-    mask: u32,
-}
-
-impl Run {
-    /// The indices, in order.
-    #[inline]
-    pub(crate) fn indices(self) -> impl Iterator<Item = u32> {
-        (0..self.count).map(move |step| self.start.wrapping_add(step) & self.mask)
-    }
-
-    /// Cuts `count` elements from `start` on out of this run, together with
-    /// those before them. `None`, and nothing changes, if they do not lie in it
-    /// or are none.
-    #[inline]
-    pub(crate) fn take(&mut self, start: u32, count: u32) -> Option<Run> {
-        let skipped = start.wrapping_sub(self.start) & self.mask;
-        let used = skipped.checked_add(count)?;
-        if start > self.mask || count == 0 || used > self.count {
-            return None;
-        }
-        self.start = start.wrapping_add(count) & self.mask;
-        self.count -= used;
-        Some(Run {
-            start,
-            count,
-            mask: self.mask,
-        })
-    }
 }
 
 /// The framework's private position on one ring.
@@ -100,6 +65,14 @@ impl OsRing {
         self.end = self.end.wrapping_add(1) & self.mask;
     }
 
+    /// Counts all free elements as posted; they are the run.
+    #[inline]
+    pub(crate) fn post_all(&mut self) -> Run {
+        let run = Run::new(self.end, self.free(), self.mask);
+        self.end = self.end.wrapping_add(run.count) & self.mask;
+        run
+    }
+
     /// Shows the client all that was posted.
     #[inline]
     pub(crate) fn publish(&self, memory: &RingMemory) {
@@ -119,11 +92,7 @@ impl OsRing {
                 elements: self.mask + 1,
             });
         }
-        let run = Run {
-            start: self.os,
-            count,
-            mask: self.mask,
-        };
+        let run = Run::new(self.os, count, self.mask);
         if count > 0 {
             self.os = begin;
             memory.store_index(Index::Os, begin);

@@ -9,10 +9,11 @@ use std::os::fd::RawFd;
 use vm_memory::{Bytes, VolatileSlice};
 
 use crate::abi::{
-    NetAdapterLinkLayerAddress, NetPacketChecksum, NetPacketPartialChecksum, NetPacketRsc,
+    NetAdapterLinkLayerAddress, NetPacketChecksum, NetPacketHash, NetPacketPartialChecksum,
+    NetPacketRsc,
 };
 use crate::buffer_pool::{SystemBuffer, empty_slice};
-use crate::ring::RingSet;
+use crate::ring::{NetRings, RingSet};
 
 /// Large frames and unfinished checksums, per direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +89,12 @@ pub trait SystemPort: Send {
     /// What received frames may carry: unfinished checksums, several segments.
     fn rx_offloads(&self) -> PortOffloads {
         PortOffloads::default()
+    }
+
+    /// Whether it has any use for the hash of a received frame, which costs the
+    /// device and the client something.
+    fn takes_hash(&self) -> bool {
+        false
     }
 
     /// What the stack can be told to leave to the device when it sends.
@@ -218,6 +225,8 @@ pub struct RxFrame<'a> {
     pub(crate) checksum: NetPacketChecksum,
     pub(crate) rsc: NetPacketRsc,
     pub(crate) partial: NetPacketPartialChecksum,
+    /// The packet that it is, unless it was joined from several.
+    pub(crate) packet: Option<u32>,
 }
 
 impl<'a> RxFrame<'a> {
@@ -278,5 +287,13 @@ impl<'a> RxFrame<'a> {
     /// What the frame still lacks.
     pub fn partial(&self) -> NetPacketPartialChecksum {
         self.partial
+    }
+
+    /// The hash by which the frame came to its queue, if the client knows it; of
+    /// joined segments, nobody does.
+    pub fn hash(&self) -> NetPacketHash {
+        // Read only where somebody asks: few ports do.
+        let packet = self.packet.map(|index| NetRings::new(self.set).hash(index));
+        packet.unwrap_or_default()
     }
 }

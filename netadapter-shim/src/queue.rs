@@ -21,7 +21,7 @@ pub use crate::wake::Notifier;
 pub(crate) use client::ClientHalf;
 pub use demux::{DemandHook, TxDemux};
 pub(crate) use demux::{Lanes, Sorter};
-pub(crate) use pair::{QueuePair, Queues};
+pub(crate) use pair::{QueuePair, Queues, Turn};
 pub(crate) use rx::{Coalescing, RxQueue};
 pub(crate) use tx::{TxCoverage, TxQueue};
 

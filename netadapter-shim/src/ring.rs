@@ -16,6 +16,7 @@
 mod element;
 mod map;
 mod memory;
+mod run;
 mod set;
 mod watch;
 
@@ -23,13 +24,15 @@ use vm_memory::VolatileSlice;
 
 use crate::abi::{
     NetExtension, NetExtensionType, NetFragment, NetPacket, NetPacketChecksum, NetPacketGso,
-    NetPacketIeee8021Q, NetPacketPartialChecksum, NetPacketRsc,
+    NetPacketHash, NetPacketIeee8021Q, NetPacketPartialChecksum, NetPacketRsc,
 };
-use crate::buffer_pool::empty_slice;
+use crate::buffer_pool::{BufferId, Buffers, empty_slice};
 pub(crate) use element::ElementLayout;
 pub use element::Extensions;
 pub use map::RingMap;
+use memory::Elements;
 pub(crate) use memory::{Index, RingMemory};
+pub(crate) use run::Run;
 pub(crate) use set::RingSet;
 pub(crate) use watch::Intrusion;
 
@@ -106,12 +109,22 @@ impl<'a> NetRing<'a> {
 #[derive(Clone, Copy)]
 pub struct NetRings<'a> {
     set: &'a RingSet,
+    packets: Elements<'a>,
+    fragments: Elements<'a>,
+    buffers: Buffers<'a>,
+    attached: &'a [Option<BufferId>],
 }
 
 impl<'a> NetRings<'a> {
     #[inline]
     pub(crate) fn new(set: &'a RingSet) -> Self {
-        Self { set }
+        Self {
+            set,
+            packets: set.packets.elements(),
+            fragments: set.fragments.elements(),
+            buffers: set.pool.buffers(),
+            attached: set.all_attached(),
+        }
     }
 
     /// The packet ring's indices.
@@ -129,13 +142,13 @@ impl<'a> NetRings<'a> {
     /// Copies a packet element out.
     #[inline]
     pub fn packet(&self, index: u32) -> NetPacket {
-        NetPacket::from_words(self.set.packets.load_words(index, 0))
+        NetPacket::from_words(self.packets.at(index).load_words(0))
     }
 
     /// Copies a packet element in.
     #[inline]
     pub fn set_packet(&self, index: u32, packet: NetPacket) {
-        self.set.packets.store_words(index, 0, packet.to_words());
+        self.packets.at(index).store_words(0, packet.to_words());
     }
 
     /// Marks a received packet as returned unused. Only the Ignore bit may
@@ -148,13 +161,41 @@ impl<'a> NetRings<'a> {
     /// Copies a fragment element out.
     #[inline]
     pub fn fragment(&self, index: u32) -> NetFragment {
-        NetFragment(self.set.fragments.load_u64(index, 0))
+        NetFragment(self.fragments.at(index).load_u64(0))
     }
 
     /// Copies a fragment element in.
     #[inline]
     pub fn set_fragment(&self, index: u32, fragment: NetFragment) {
-        self.set.fragments.store_u64(index, 0, fragment.0);
+        self.fragments.at(index).store_u64(0, fragment.0);
+    }
+
+    /// Writes a fragment element as the framework posts it: `length` bytes in
+    /// the buffer attached to it, and where that lies.
+    #[inline]
+    pub(crate) fn post_fragment(&self, index: u32, length: u32) {
+        let element = self.fragments.at(index);
+        let fragment = NetFragment::default()
+            .with_valid_length(length)
+            .with_capacity(self.buffers.capacity() as u32);
+        element.store_u64(0, fragment.0);
+        let offset = self.set.fragment_layout.virtual_address;
+        if let (Some(offset), Some(id)) = (offset, self.attached(index)) {
+            element.store_u64(offset, self.buffers.client_address(id));
+        }
+    }
+
+    /// Zeroes packet elements with their extensions.
+    #[inline]
+    pub(crate) fn zero_packets(&self, run: Run) {
+        self.packets.zero(run);
+    }
+
+    /// Whether all extensions of a packet are zero, registered or not.
+    #[inline]
+    pub(crate) fn is_bare(&self, index: u32) -> bool {
+        let core = size_of::<NetPacket>() as u32;
+        self.packets.at(index).is_zero_behind(core)
     }
 
     /// The system buffer attached to a fragment element, its whole capacity;
@@ -162,24 +203,31 @@ impl<'a> NetRings<'a> {
     /// whatever the ring's memory says.
     #[inline]
     pub fn buffer(&self, fragment_index: u32) -> VolatileSlice<'a> {
-        match self.set.attached(fragment_index) {
-            Some(id) => self.set.pool.client_slice(id),
+        match self.attached(fragment_index) {
+            Some(id) => self.buffers.client_slice(id),
             None => empty_slice(),
         }
+    }
+
+    /// The buffer of a fragment element; indices wrap.
+    #[inline]
+    fn attached(&self, index: u32) -> Option<BufferId> {
+        let at = index as usize & self.attached.len().wrapping_sub(1);
+        self.attached.get(at).copied().flatten()
     }
 
     /// `ms_packet_checksum`; zero if it is not registered.
     #[inline]
     pub fn checksum(&self, index: u32) -> NetPacketChecksum {
         let offset = self.set.packet_layout.checksum;
-        NetPacketChecksum(offset.map_or(0, |at| self.set.packets.load_u8(index, at)))
+        NetPacketChecksum(offset.map_or(0, |at| self.packets.at(index).load_u8(at)))
     }
 
     /// Writes `ms_packet_checksum`; nothing if it is not registered.
     #[inline]
     pub fn set_checksum(&self, index: u32, checksum: NetPacketChecksum) {
         if let Some(at) = self.set.packet_layout.checksum {
-            self.set.packets.store_u8(index, at, checksum.0);
+            self.packets.at(index).store_u8(at, checksum.0);
         }
     }
 
@@ -225,13 +273,32 @@ impl<'a> NetRings<'a> {
         self.store(index, self.set.packet_layout.ieee8021q, tag.to_word());
     }
 
+    /// `ms_packet_hash`; zeros if it is not registered.
+    #[inline]
+    pub fn hash(&self, index: u32) -> NetPacketHash {
+        match self.set.packet_layout.hash {
+            Some(at) => {
+                let element = self.packets.at(index);
+                NetPacketHash::from_words([at, at + 4].map(|at| element.load_u32(at)))
+            }
+            None => NetPacketHash::default(),
+        }
+    }
+
+    /// Writes `ms_packet_hash`; nothing if it is not registered.
+    #[inline]
+    pub fn set_hash(&self, index: u32, hash: NetPacketHash) {
+        let [value, protocols] = hash.to_words();
+        let at = self.set.packet_layout.hash;
+        self.store(index, at, value);
+        self.store(index, at.map(|at| at + 4), protocols);
+    }
+
     /// The private partial-checksum extension; zeros if it is not registered.
     #[inline]
     pub fn partial(&self, index: u32) -> NetPacketPartialChecksum {
         match self.set.packet_layout.partial {
-            Some(at) => {
-                NetPacketPartialChecksum::from_words(self.set.packets.load_words(index, at))
-            }
+            Some(at) => NetPacketPartialChecksum::from_words(self.packets.at(index).load_words(at)),
             None => NetPacketPartialChecksum::default(),
         }
     }
@@ -240,7 +307,7 @@ impl<'a> NetRings<'a> {
     #[inline]
     pub fn set_partial(&self, index: u32, partial: NetPacketPartialChecksum) {
         if let Some(at) = self.set.packet_layout.partial {
-            self.set.packets.store_words(index, at, partial.to_words());
+            self.packets.at(index).store_words(at, partial.to_words());
         }
     }
 
@@ -253,13 +320,13 @@ impl<'a> NetRings<'a> {
 
     #[inline]
     fn load(&self, index: u32, offset: Option<u32>) -> u32 {
-        offset.map_or(0, |at| self.set.packets.load_u32(index, at))
+        offset.map_or(0, |at| self.packets.at(index).load_u32(at))
     }
 
     #[inline]
     fn store(&self, index: u32, offset: Option<u32>, word: u32) {
         if let Some(at) = offset {
-            self.set.packets.store_u32(index, at, word);
+            self.packets.at(index).store_u32(at, word);
         }
     }
 }
@@ -267,7 +334,7 @@ impl<'a> NetRings<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::{NetPacketChecksumState, SegmentType};
+    use crate::abi::{NetPacketChecksumState, NetPacketHashProtocolType, SegmentType};
     use crate::buffer_pool::BufferPool;
 
     fn rings(extensions: Extensions) -> RingSet {
@@ -311,9 +378,12 @@ mod tests {
             checksum: true,
             gso: true,
             rsc: true,
+            hash: true,
             ..Extensions::default()
         });
         let view = NetRings::new(&set);
+        let hash = NetPacketHash::new(0xfedc_ba98, NetPacketHashProtocolType::IPV6);
+        view.set_hash(5, hash);
         let packet = NetPacket::new(3, 1).with_scratch(true);
         let checksum = NetPacketChecksum::default().with_layer4(NetPacketChecksumState::VALID);
         let rsc = NetPacketRsc {
@@ -332,6 +402,7 @@ mod tests {
         assert_eq!(view.gso(5).mss(), 1448);
         assert_eq!(view.rsc(5), rsc);
         assert_eq!(view.partial(5), partial);
+        assert_eq!(view.hash(5), hash);
         assert_eq!(view.packet(4), NetPacket::default());
         assert_eq!(view.packet(6), NetPacket::default());
     }
@@ -374,11 +445,11 @@ mod tests {
     #[test]
     fn buffer_comes_from_the_private_table_whatever_the_ring_says() {
         let mut set = rings(Extensions::default());
-        let id = set.attach(2).unwrap();
-        set.write_virtual_address(2, id);
+        set.attach(2).unwrap();
         let view = NetRings::new(&set);
+        view.post_fragment(2, 0);
         let honest = view.buffer(2).ptr_guard().as_ptr();
-        set.fragments.store_u64(2, 8, 0xdead_beef);
+        set.fragments.element(2).store_u64(8, 0xdead_beef);
         view.set_fragment(2, NetFragment(u64::MAX));
         assert_eq!(view.buffer(2).ptr_guard().as_ptr(), honest);
         assert_eq!(view.buffer(2).len(), 128);

@@ -84,6 +84,8 @@ counters! {
     polls,
     /// Times the context went to sleep and was woken.
     wakeups,
+    /// Times something came while the context looked on instead of sleeping.
+    busy_polls,
     /// Times the context looked at its sources without sleeping.
     peeks,
     /// Times a busy context made room for those it had woken.

@@ -15,9 +15,12 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use virtio::Transport;
+use virtio::net::FeatureSet;
+use virtio::spec::feature::VIRTIO_F_IN_ORDER;
 use virtio::transport::vfio::VfioPci;
 use virtio::transport::vhost_user::{Options, VhostUser};
 
+use crate::config::BUSY_POLL_US;
 use crate::driver::{Driver, DriverConfig};
 
 use super::BenchError;
@@ -50,6 +53,35 @@ impl Target {
     }
 }
 
+/// How a device is driven and measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions {
+    /// Time before counting.
+    pub warmup: Duration,
+    /// Time of counting.
+    pub window: Duration,
+    /// How long the driver looks for frames awake before it sleeps, whatever there is of
+    /// processors; as `umnet run` has it if not given.
+    pub busy_poll: Option<Duration>,
+}
+
+impl Conditions {
+    fn driver(&self) -> DriverConfig {
+        let mut config = DriverConfig {
+            processors: match self.busy_poll {
+                Some(_) => usize::MAX,
+                None => std::thread::available_parallelism().map_or(1, usize::from),
+            },
+            ..DriverConfig::default()
+        };
+        let usual = Duration::from_micros(BUSY_POLL_US.into());
+        config.adapter.execution.busy_poll = self.busy_poll.unwrap_or(usual);
+        // As `umnet run` does when it is told nothing.
+        config.card.disabled = FeatureSet::of(&[VIRTIO_F_IN_ORDER]);
+        config
+    }
+}
+
 /// What a drive found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Driven {
@@ -63,6 +95,8 @@ pub struct Driven {
     pub dropped: u64,
     /// Doorbells in that time.
     pub kicks: u64,
+    /// Sleeps in that time.
+    pub sleeps: u64,
     /// Features agreed on.
     pub features: String,
     /// Receive descriptors.
@@ -84,6 +118,7 @@ struct Moment {
     frames: u64,
     dropped: u64,
     kicks: u64,
+    sleeps: u64,
 }
 
 struct Drive {
@@ -93,10 +128,10 @@ struct Drive {
 }
 
 impl Drive {
-    fn start(target: &Target, case: Case) -> Result<Self, BenchError> {
+    fn start(target: &Target, case: Case, config: DriverConfig) -> Result<Self, BenchError> {
         let received = Arc::<Tally>::default();
         let seat = Seat::new(Frame::new(case.len), Arc::clone(&received))?;
-        let driver = Driver::start(target.open()?, DriverConfig::default(), seat.port())?;
+        let driver = Driver::start(target.open()?, config, seat.port())?;
         if case.direction == Direction::Tx {
             seat.send(ENDLESS);
         }
@@ -130,25 +165,21 @@ impl Drive {
             frames,
             dropped,
             kicks,
+            sleeps: self.driver.adapter_statistics().total().wakeups,
         })
     }
 }
 
-/// Drives `target` with one kind of traffic and counts for `window` after `warmup`. Received frames
-/// are whatever the other side sends; nobody looks at their length.
+/// Drives `target` with one kind of traffic and counts. Received frames are whatever the other side
+/// sends; nobody looks at their length.
 ///
 /// # Errors
 /// [`BenchError`] when the device cannot be driven or turns out to be at fault.
-pub fn drive(
-    target: &Target,
-    case: Case,
-    warmup: Duration,
-    window: Duration,
-) -> Result<Driven, BenchError> {
-    let mut drive = Drive::start(target, case)?;
-    sleep(warmup);
+pub fn drive(target: &Target, case: Case, conditions: Conditions) -> Result<Driven, BenchError> {
+    let mut drive = Drive::start(target, case, conditions.driver())?;
+    sleep(conditions.warmup);
     let before = drive.read()?;
-    sleep(window);
+    sleep(conditions.window);
     let after = drive.read()?;
     let info = *drive.driver.info();
     drive.driver.stop()?;
@@ -158,6 +189,7 @@ pub fn drive(
         frames: after.frames - before.frames,
         dropped: after.dropped - before.dropped,
         kicks: after.kicks - before.kicks,
+        sleeps: after.sleeps - before.sleeps,
         features: format!("{:?}", info.features),
         rx_ring: info.rx_ring.get(),
         tx_ring: info.tx_ring.get(),

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use virtio::net::FeatureSet;
 
 use super::client::{ClientAsk, ClientReport, ClientSetup, Filter};
+use crate::config::Coalesce;
 use crate::control::{DeviceEvent, QueueStats};
 use crate::exit::Exit;
 
@@ -184,8 +185,14 @@ pub struct Setup {
     pub rx_ring: Option<u16>,
     /// Most transmit descriptors.
     pub tx_ring: Option<u16>,
+    /// Microseconds that threads look for frames awake, where a processor is free for it.
+    #[serde(default)]
+    pub busy_poll_us: u16,
     /// Features not to be used, a [`FeatureSet`].
     pub disabled: u128,
+    /// How long the device may put notifications off.
+    #[serde(default)]
+    pub coalesce: Coalesce,
     /// Whether to lock itself in.
     pub caged: bool,
 }
@@ -264,6 +271,9 @@ pub struct Report {
     pub rx_ring: u16,
     /// Descriptors of each transmit queue.
     pub tx_ring: u16,
+    /// Microseconds at most that its threads look for frames awake.
+    #[serde(default)]
+    pub busy_poll_us: u16,
     /// Features offered, a [`FeatureSet`].
     pub offered: u128,
     /// Features agreed on, a [`FeatureSet`].

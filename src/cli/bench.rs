@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::{Failure, output};
 use crate::bench::case::{ALL, Case};
 use crate::bench::compare::compare;
-use crate::bench::drive::{Target, drive};
+use crate::bench::drive::{Conditions, Target, drive};
 use crate::bench::queues::{QueueOptions, queues};
 use crate::bench::report::Report;
 use crate::bench::{Options, measure, once};
@@ -115,6 +115,10 @@ enum Other {
         /// Time of counting
         #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
         window: u64,
+        /// How long to look for frames awake before a sleep, with a processor that is to be had for
+        /// it; 0: not at all. Without it as `umnet run` would
+        #[arg(long, value_name = "MICROSECONDS", value_parser = clap::value_parser!(u64).range(0..=1000))]
+        busy_poll_us: Option<u64>,
         /// Print JSON with a schema number
         #[arg(long)]
         json: bool,
@@ -161,21 +165,27 @@ pub(super) fn bench(host: &Host, args: BenchArgs) -> Result<Exit, Failure> {
             case,
             warmup,
             window,
+            busy_poll_us,
             json,
         }) => {
             let target = match device {
                 DeviceSpec::VhostUser(socket) => Target::BackEnd(socket),
                 card => Target::Card(host.find(&card)?.address.to_string()),
             };
-            let [warmup, window] = [warmup, window].map(Duration::from_millis);
-            let driven = drive(&target, case, warmup, window)?;
+            let conditions = Conditions {
+                warmup: Duration::from_millis(warmup),
+                window: Duration::from_millis(window),
+                busy_poll: busy_poll_us.map(Duration::from_micros),
+            };
+            let driven = drive(&target, case, conditions)?;
             match json {
                 true => output::json(&driven)?,
                 false => output::text(&format!(
-                    "{case}: {:.0} frames a second, {} dropped, {:.1} frames a doorbell\n",
+                    "{case}: {:.0} frames a second, {} dropped, {:.1} frames a doorbell, {} sleeps\n",
                     driven.rate(),
                     driven.dropped,
-                    driven.frames as f64 / driven.kicks.max(1) as f64
+                    driven.frames as f64 / driven.kicks.max(1) as f64,
+                    driven.sleeps
                 ))?,
             }
         }

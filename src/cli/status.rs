@@ -192,6 +192,7 @@ fn device_text(status: &Status) -> String {
             status.queue_pairs, status.rx_ring, status.tx_ring
         ),
     );
+    line("busy poll", busy_poll(status.busy_poll_us));
     line("features", words(&status.features));
     line("refused", words(&status.features_refused));
     line("not offered", words(&status.features_not_offered));
@@ -228,6 +229,13 @@ fn device_text(status: &Status) -> String {
     );
     out += &hosts_text(status, "driver host");
     format!("{}\n{out}{}", status.device, process_line(status))
+}
+
+fn busy_poll(microseconds: u16) -> String {
+    match microseconds {
+        0 => "off".to_owned(),
+        some => format!("up to {some} us before a sleep, while frames come that quickly"),
+    }
 }
 
 /// How often hosts were replaced, when they are, and the one there is.

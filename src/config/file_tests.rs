@@ -37,6 +37,7 @@ fn the_documented_example_is_valid_and_holds_every_key() {
         indirect_desc,
         packed,
         mrg_rxbuf,
+        in_order,
     } = all.feature;
     let switches = [
         tx_checksum,
@@ -49,6 +50,7 @@ fn the_documented_example_is_valid_and_holds_every_key() {
         indirect_desc,
         packed,
         mrg_rxbuf,
+        in_order,
     ];
     assert!(switches.iter().all(Option::is_some), "{switches:?}");
 }

@@ -16,12 +16,19 @@ pub struct Limit {
 pub const RING_SIZE: Limit = Limit::power_of_two(4, 32_768);
 /// Pairs of queues.
 pub const QUEUES: Limit = Limit::range(1, MAX_QUEUE_PAIRS as i64);
+/// Microseconds of looking awake; beyond a millisecond a sleep costs nothing worth mentioning.
+pub(super) const BUSY_POLL_US: Limit = Limit::range(0, 1_000);
 /// Bytes in a packet: the least IPv4 asks for, the most a TAP takes.
 pub const MTU: Limit = Limit::range(68, 65_521);
 /// Buffers in a pool.
 pub(super) const BUFFER_COUNT: Limit = Limit::power_of_two(16, 65_536);
 /// Bytes in a buffer: a plain Ethernet frame at least, a segmented one with headers at most.
 pub(super) const BUFFER_BYTES: Limit = Limit::range(1_536, 131_072);
+
+/// Microseconds that a device may put a notification off: up to a tenth of a second.
+pub(super) const MICROSECONDS: Limit = Limit::range(0, 100_000);
+/// Frames after which it may not any longer: up to the longest ring.
+pub(super) const FRAMES: Limit = Limit::range(0, 32_768);
 
 /// Milliseconds: time enough to be seen, and no more than an hour.
 pub(super) const MILLISECONDS: Limit = Limit::range(10, 3_600_000);
@@ -44,6 +51,11 @@ impl Limit {
             max,
             power_of_two: true,
         }
+    }
+
+    /// The largest number there is, where it is one of 32 bits.
+    pub(super) const fn max(self) -> u32 {
+        self.max as u32
     }
 
     /// Whether the number is allowed.

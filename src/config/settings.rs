@@ -1,7 +1,9 @@
 //! Settings as somebody gave them, each of which may be left open.
 
 use super::limits::{self, Limit, MTU, QUEUES, RING_SIZE};
-use super::{Buffers, Feature, Offload, RestartSettings, RunConfig};
+use super::{
+    BUSY_POLL_US, Buffers, CoalesceSettings, Feature, Offload, RestartSettings, RunConfig,
+};
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
 
 /// Settings of which each may be left open, to be laid over others.
@@ -37,10 +39,12 @@ settings! {
         rx_ring: Option<i64>,
         tx_ring: Option<i64>,
         queues: Option<i64>,
+        busy_poll_us: Option<i64>,
         mtu: Option<i64>,
         mac: Option<MacAddress>,
         offload: OffloadSettings,
         feature: FeatureSettings,
+        coalesce: CoalesceSettings,
         buffers: BufferSettings,
         restart: RestartSettings,
         caged: Option<bool>,
@@ -60,6 +64,7 @@ settings! {
         indirect_desc: Option<bool>,
         packed: Option<bool>,
         mrg_rxbuf: Option<bool>,
+        in_order: Option<bool>,
     }
     /// [`Buffers`] as a file gives it.
     struct BufferSettings {
@@ -84,10 +89,12 @@ impl Settings {
             rx_ring: narrow(self.rx_ring),
             tx_ring: narrow(self.tx_ring),
             queues: narrow(self.queues),
+            busy_poll_us: narrow(self.busy_poll_us).unwrap_or(BUSY_POLL_US),
             mtu: narrow(self.mtu),
             mac: self.mac,
             offload: self.offload.into(),
             feature: self.feature.into(),
+            coalesce: self.coalesce.into(),
             buffers: self.buffers.into(),
             restart: self.restart.into(),
             caged: self.caged.unwrap_or(true),
@@ -100,6 +107,7 @@ impl Settings {
             ("rx_ring", self.rx_ring, RING_SIZE),
             ("tx_ring", self.tx_ring, RING_SIZE),
             ("queues", self.queues, QUEUES),
+            ("busy_poll_us", self.busy_poll_us, limits::BUSY_POLL_US),
             ("mtu", self.mtu, MTU),
             (
                 "buffers.rx_count",
@@ -113,6 +121,7 @@ impl Settings {
             ),
             ("buffers.bytes", self.buffers.bytes, limits::BUFFER_BYTES),
         ];
+        numbers.extend(self.coalesce.numbers());
         numbers.extend(self.restart.numbers());
         numbers
     }
@@ -138,6 +147,7 @@ impl From<FeatureSettings> for Feature {
             indirect_desc: settings.indirect_desc.unwrap_or(true),
             packed: settings.packed.unwrap_or(true),
             mrg_rxbuf: settings.mrg_rxbuf.unwrap_or(true),
+            in_order: settings.in_order.unwrap_or(false),
         }
     }
 }

@@ -95,6 +95,9 @@ pub struct Status {
     pub rx_ring: u16,
     /// Descriptors in each transmit queue.
     pub tx_ring: u16,
+    /// Microseconds at most that its threads look for frames awake before they sleep; 0: not at all.
+    #[serde(default)]
+    pub busy_poll_us: u16,
     /// Features in use, by the spec's names.
     pub features: Vec<String>,
     /// Features the device offers and umnet does not take.

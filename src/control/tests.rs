@@ -25,6 +25,7 @@ impl StatusSource for Fixed {
             queue_pairs: 1,
             rx_ring: 256,
             tx_ring: 256,
+            busy_poll_us: 50,
             features: vec!["VIRTIO_F_VERSION_1".to_owned()],
             features_refused: Vec::new(),
             features_not_offered: Vec::new(),

@@ -145,6 +145,30 @@ impl<Q: Ending> Drop for Returning<Q> {
     }
 }
 
+impl Shared {
+    /// Counts what was in flight in a queue that the device is to forget or has forgotten. Nothing
+    /// is sent once more: what was not given back may have been sent all the same.
+    fn account(&self, place: Place, queue: &mut Virtqueue) {
+        let before = queue.outstanding_count();
+        // Ends: a queue has so many buffers with the device and no more.
+        while let Ok(Some(_)) = queue.pop_used() {}
+        let left = queue.outstanding_count();
+        let pair = |id: u32| &self.stats[id as usize];
+        match place {
+            Place::Rx(id) => pair(id).rx.rx_unread.add(u64::from(before - left)),
+            Place::Tx(id) => pair(id).tx.tx_unconfirmed.add(u64::from(left)),
+        }
+    }
+
+    /// The device was reset: what its queues still held is settled, and they are gone.
+    pub(super) fn forget_queues(&self) {
+        let gone = std::mem::take(&mut *self.hand_over());
+        for mut returned in gone.returned {
+            self.account(returned.place, &mut returned.parts.queue);
+        }
+    }
+}
+
 impl HandOver {
     /// Lays the parts of a queue out for the callback that creates it.
     fn put(&mut self, place: Place, parts: QueueParts) {
@@ -182,8 +206,13 @@ impl Driver {
         Ok(self.adapter.io_start()?)
     }
 
-    fn reset_queue(&mut self, place: Place, parts: QueueParts) -> Result<QueueParts, CardError> {
+    fn reset_queue(
+        &mut self,
+        place: Place,
+        mut parts: QueueParts,
+    ) -> Result<QueueParts, CardError> {
         let name = self.name().to_owned();
+        self.shared.account(place, &mut parts.queue);
         let mended = self.card.reset_queue(parts);
         match &mended {
             Ok(_) => info!("{name}: queue {place:?} was reset alone"),

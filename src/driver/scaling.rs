@@ -6,7 +6,9 @@ use netadapter_shim::abi::{
 };
 use netadapter_shim::{IndirectionEntry, ReceiveScalingCapabilities};
 use virtio::net::{RssConfig, RssLimits};
-use virtio::spec::net::hash::*;
+use virtio::spec::net::hash::KEY_SIZE;
+
+use crate::hash::{protocols, types};
 
 /// Entries of the table: what every device with receive scaling takes, and enough for a few pairs.
 const TABLE: u16 = 128;
@@ -21,28 +23,6 @@ pub(super) fn capabilities(limits: RssLimits, pairs: usize) -> ReceiveScalingCap
         protocol_types: protocols(limits.hash_types),
         encapsulation_types: [0, 0],
     }
-}
-
-/// For each bit of the device's the framework's that must all be wanted.
-const HASHED: [(u32, Protocol); 6] = [
-    (TYPE_IPV4, Protocol::IPV4),
-    (TYPE_IPV6, Protocol::IPV6),
-    (TYPE_TCPV4, Protocol(Protocol::IPV4.0 | Protocol::TCP.0)),
-    (TYPE_TCPV6, Protocol(Protocol::IPV6.0 | Protocol::TCP.0)),
-    (TYPE_UDPV4, Protocol(Protocol::IPV4.0 | Protocol::UDP.0)),
-    (TYPE_UDPV6, Protocol(Protocol::IPV6.0 | Protocol::UDP.0)),
-];
-
-fn protocols(types: u32) -> Protocol {
-    let hashed = HASHED.iter().filter(|(bit, _)| types & bit != 0);
-    Protocol(hashed.fold(0, |all, (_, needs)| all | needs.0))
-}
-
-fn types(protocols: Protocol) -> u32 {
-    let wanted = HASHED
-        .iter()
-        .filter(|(_, needs)| protocols.contains(*needs));
-    wanted.fold(0, |all, (bit, _)| all | bit)
 }
 
 /// How the framework wants received frames spread, as far as it has said.
@@ -99,14 +79,9 @@ impl Scaling {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use virtio::spec::net::hash::TYPE_IPV4;
 
-    #[test]
-    fn what_is_hashed_survives_the_way_there_and_back() {
-        assert_eq!(types(protocols(TYPES)), TYPES);
-        assert_eq!(types(protocols(TYPE_IPV4)), TYPE_IPV4);
-        assert_eq!(types(Protocol::TCP), 0, "over neither protocol");
-    }
+    use super::*;
 
     #[test]
     fn entries_and_keys_that_make_no_sense_are_refused_one_by_one() {

@@ -333,6 +333,7 @@ fn report(driver: &Driver) -> Report {
         queue_pairs: info.queue_pairs,
         rx_ring: info.rx_ring.get(),
         tx_ring: info.tx_ring.get(),
+        busy_poll_us: driver.busy_poll().as_micros() as u16,
         offered: info.offered.0,
         features: info.features.0,
         pinned_bytes: info.pinned_bytes as u64,

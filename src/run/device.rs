@@ -115,9 +115,11 @@ impl Work for Device {
             protocol: PROTOCOL,
             device: setup,
             port: port_setup(&self.tap),
+            busy_poll_us: settings.busy_poll_us,
             rx_ring: settings.rx_ring,
             tx_ring: settings.tx_ring,
             disabled: settings.disabled,
+            coalesce: settings.coalesce,
             caged: settings.caged,
         };
         let open = (!settings.caged).then_some(UNCAGED);

@@ -30,7 +30,7 @@ use super::update::Update;
 use super::work::Work;
 use super::{Event, RunError};
 use crate::channel::{Answer, Interface, Report, StartFailure, ToHost};
-use crate::config::RestartConfig;
+use crate::config::{Coalesce, RestartConfig};
 use crate::control::DeviceEvent;
 use crate::poller::Poller;
 
@@ -74,7 +74,9 @@ impl Member {
 pub(super) struct HostSettings {
     pub(super) rx_ring: Option<u16>,
     pub(super) tx_ring: Option<u16>,
+    pub(super) busy_poll_us: u16,
     pub(super) disabled: u128,
+    pub(super) coalesce: Coalesce,
     pub(super) caged: bool,
     pub(super) restart: RestartConfig,
 }
@@ -85,7 +87,9 @@ impl HostSettings {
         Self {
             rx_ring: None,
             tx_ring: None,
+            busy_poll_us: 0,
             disabled: 0,
+            coalesce: Coalesce::default(),
             caged,
             restart,
         }

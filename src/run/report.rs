@@ -126,6 +126,7 @@ impl StatusSource for Reporter {
             queue_pairs: report.queue_pairs,
             rx_ring: report.rx_ring,
             tx_ring: report.tx_ring,
+            busy_poll_us: report.busy_poll_us,
             features: features.names(),
             features_refused: offered.without(features).names(),
             features_not_offered: all_known().without(offered).names(),

@@ -74,6 +74,8 @@ pub(crate) struct Rig {
     pub(crate) device: Option<Process>,
     pub(crate) umnet: Option<Process>,
     pub(crate) options: &'static [&'static str],
+    /// What the device is told beside.
+    pub(crate) offers: &'static [&'static str],
 }
 
 impl Rig {
@@ -97,6 +99,7 @@ impl Rig {
             device: None,
             umnet: None,
             options,
+            offers: &[],
         };
         sh("ip tuntap add dev far0 mode tap vnet_hdr");
         sh(&format!(
@@ -127,7 +130,8 @@ impl Rig {
             [.., "--queues", count] => &["--queues", count][..],
             _ => &[],
         };
-        self.device = Some(start_device(&socket, &log, more));
+        let more = [more, self.offers].concat();
+        self.device = Some(start_device(&socket, &log, &more));
     }
 
     /// Starts umnet and waits until frames pass.

@@ -9,7 +9,7 @@ pub mod rss;
 pub use config::{ConfigError, NetConfig};
 pub use ctrl::{Coalescing, ControlQueue, CtrlError, guest_offloads};
 pub use features::FeatureSet;
-pub use header::VirtioNetHdr;
+pub use header::{HashReport, VirtioNetHdr, header_len};
 pub use rss::{RssConfig, RssLimits};
 
 /// § *Virtqueues*: the index of receive queue `pair`.

@@ -311,11 +311,17 @@ fn of_all_bits_only_those_are_taken_that_can_be_kept() {
         VIRTIO_NET_F_CTRL_VQ,
         VIRTIO_NET_F_MQ,
         VIRTIO_F_ACCESS_PLATFORM,
-        VIRTIO_F_RING_PACKED,
+        VIRTIO_F_NOTIFICATION_DATA,
+        VIRTIO_F_RING_RESET,
         VIRTIO_F_INDIRECT_DESC,
     ];
     assert_eq!(taken & bits(&never), 0, "{taken:#x}");
-    let must = bits(&[VIRTIO_F_VERSION_1, F_PROTOCOL_FEATURES]);
+    let must = bits(&[
+        VIRTIO_F_VERSION_1,
+        VIRTIO_F_RING_PACKED,
+        VIRTIO_F_IN_ORDER,
+        F_PROTOCOL_FEATURES,
+    ]);
     assert_eq!(taken & must, must);
 }
 

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use figures::{Spread, figure, median};
+pub use file::write;
 pub use row::{Row, RowSpread};
 pub use series::{Driver, Metric, Series, Trip, rotated};
 

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -92,6 +92,11 @@ impl Vm {
     /// QEMU's command line, as it can be typed in the directory of the logs.
     pub fn command_line(&self) -> &str {
         &self.trace.command_line
+    }
+
+    /// Where QEMU's own messages go, those of its trace among them.
+    pub fn qemu_log(&self) -> &Path {
+        &self.trace.messages
     }
 
     /// QEMU's process on the host, for measurements of its processor time.

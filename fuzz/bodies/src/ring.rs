@@ -68,7 +68,7 @@ impl Game {
         let memory = memory();
         memory.clear();
         let size = size();
-        let shape = SlotShape::for_frames_of(FRAME_LEN, true);
+        let shape = SlotShape::for_frames_of(FRAME_LEN, VirtioNetHdr::SIZE, true);
         let ring_len = RingLayout::new(size, ring_features).len;
         let ring = memory.slice(0, ring_len).expect("it fits");
         let frames = memory

@@ -21,6 +21,7 @@ mod pattern;
 mod probe;
 mod sockets;
 mod stream_rate;
+mod switching;
 
 use std::process::ExitCode;
 
@@ -60,6 +61,9 @@ rate
   round-trip  --to ADDR --seconds S [--size 1] [--warmup W]
               [--connections N]                     one request, one reply, with percentiles
               [--pause S] [--until FILE]            ... as somebody types, until that file is there
+  switches    --seconds S [--between processes|threads]
+                                                    one byte to somebody asleep and back, over pipes
+  pass-back                                         the other process of that
 
 Rates also take --interface IF: the interface's own counters over the same window.
 --group-on is an interface's IPv4 address for an IPv4 group, its name for an IPv6 one.
@@ -69,7 +73,7 @@ ADDR is 10.0.0.1:5001, [fd00::1]:5001 or [fe80::1%2]:5001 (2 is the interface's 
 
 type Verb = fn(&mut Args) -> Result<Report, TrafficError>;
 
-const VERBS: [(&str, Verb); 12] = [
+const VERBS: [(&str, Verb); 14] = [
     ("send", bulk::send),
     ("receive", bulk::receive),
     ("udp-echo", datagrams::echo),
@@ -82,6 +86,8 @@ const VERBS: [(&str, Verb); 12] = [
     ("udp-sink", packet_rate::sink),
     ("echo", latency::echo),
     ("round-trip", latency::round_trip),
+    ("switches", switching::switches),
+    ("pass-back", switching::pass_back),
 ];
 
 /// What a verb found: whether its check held, and the facts for the JSON line.

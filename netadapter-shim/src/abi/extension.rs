@@ -202,9 +202,40 @@ impl NetPacketIeee8021Q {
 pub struct NetPacketHash {
     /// The hash.
     pub hash_value: u32,
-    /// IPv4 1, IPv6 4, TCP 0x10, UDP 0x20 and their options.
+    /// What was hashed: as in [`NetPacketHashProtocolType`], or 0: nothing.
+    ///
+    /// [`NetPacketHashProtocolType`]: super::NetPacketHashProtocolType
     pub protocol_type: u16,
     reserved: u16,
+}
+
+impl NetPacketHash {
+    /// A hash over what `protocols` say.
+    #[inline]
+    pub fn new(hash_value: u32, protocols: super::NetPacketHashProtocolType) -> Self {
+        Self {
+            hash_value,
+            protocol_type: protocols.0 as u16, // the flags that there are lie in it
+            reserved: 0,
+        }
+    }
+
+    /// The extension as the words it is stored as.
+    #[inline]
+    pub(crate) fn to_words(self) -> [u32; 2] {
+        let high = u32::from(self.reserved) << 16;
+        [self.hash_value, u32::from(self.protocol_type) | high]
+    }
+
+    /// The reverse of [`Self::to_words`].
+    #[inline]
+    pub(crate) fn from_words([hash_value, second]: [u32; 2]) -> Self {
+        Self {
+            hash_value,
+            protocol_type: second as u16,
+            reserved: (second >> 16) as u16,
+        }
+    }
 }
 
 const _: () = {

@@ -195,6 +195,7 @@ impl Adapter {
             interrupts: seat.interrupts,
             faults: self.faults.clone(),
             pause_after: self.config.execution.pause_after,
+            busy_poll: self.config.execution.busy_poll,
         };
         let context = ExecutionContext::spawn(parts, &self.config.execution);
         let context = context.map_err(execution_failed("start a thread", index))?;

@@ -5,6 +5,7 @@
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Called with the callback's name once its time is over; usually ends the process.
@@ -14,8 +15,9 @@ pub(crate) type OnExpiry = Box<dyn Fn(&'static str, Duration) + Send>;
 pub(crate) struct Watchdog {
     current: Arc<Mutex<Option<Watched>>>,
     patience: Duration,
-    // Its end tells the thread to stop.
-    _alive: Sender<()>,
+    /// Its end tells the thread to stop.
+    alive: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Clone, Copy)]
@@ -34,7 +36,7 @@ impl Watchdog {
         let (alive, ended) = channel::<()>();
         let watched = Arc::clone(&current);
         let pause = (patience / 8).max(Duration::from_millis(1));
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("watchdog".to_owned())
             .spawn(move || {
                 while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
@@ -46,7 +48,8 @@ impl Watchdog {
         Ok(Self {
             current,
             patience,
-            _alive: alive,
+            alive: Some(alive),
+            thread: Some(thread),
         })
     }
 
@@ -68,6 +71,17 @@ impl Watchdog {
 
     fn set(&self, watched: Option<Watched>) {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = watched;
+    }
+}
+
+impl Drop for Watchdog {
+    /// A thread that is still ending would be one that the client seems to have left behind.
+    fn drop(&mut self) {
+        self.alive = None;
+        if let Some(thread) = self.thread.take() {
+            // It would be told by now if it had panicked.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::{Duration, Instant};
 
+use super::busy_poll::BusyPoll;
 use super::rest::{Next, Rest};
 use super::sources::{Sources, Woken};
 use super::{ContextParts, Faults, Reply, Request, Task};
-use crate::queue::QueuePair;
+use crate::queue::{QueuePair, Turn};
 use crate::wake::Waker;
 
 /// How often a client that wants it is called although nothing happens.
@@ -37,6 +38,7 @@ pub(super) struct Context {
     /// Since when a client has wanted its next tick.
     waiting_since: Option<Instant>,
     turns: u32,
+    busy_poll: BusyPoll,
     pause_after: Option<u32>,
     /// Frames received since the context slept last.
     received_awake: u32,
@@ -55,6 +57,7 @@ impl Context {
             draining: None,
             waiting_since: None,
             turns: 0,
+            busy_poll: BusyPoll::new(parts.busy_poll),
             pause_after: parts.pause_after,
             received_awake: 0,
             exiting: false,
@@ -75,13 +78,22 @@ impl Context {
             let turn = self.pair.turn();
             self.report_fault();
             self.check_drained();
-            match rest.after_turn(turn.work > 0, &self.waker) {
-                Next::Turn if turn.work > 0 => self.make_room(turn.received),
+            let looks_on = || self.busy_poll.looks_on(Instant::now);
+            match rest.after_turn(turn.work > 0, &self.waker, looks_on) {
+                Next::Turn if turn.work > 0 => self.found(turn),
                 Next::Turn => {}
+                Next::Look => std::hint::spin_loop(),
                 Next::Arm => self.pair.arm(),
                 Next::Sleep => self.sleep(),
             }
         }
+    }
+
+    fn found(&mut self, turn: Turn) {
+        if self.busy_poll.end_wait(Instant::now) {
+            self.pair.count_busy_poll();
+        }
+        self.make_room(turn.received);
     }
 
     /// Sleeps for a moment after so many frames received without sleeping, so that whoever
@@ -142,6 +154,7 @@ impl Context {
         self.received_awake = 0;
         let timeout = self.timeout();
         let woken = self.sources.wait(timeout);
+        self.busy_poll.end_wait(Instant::now);
         // An epoll of our own does not fail; if it does, going on polling keeps
         // frames moving.
         let woken = woken.unwrap_or_else(|error| {

@@ -52,9 +52,11 @@ impl World {
         self.waker.notify();
     }
 
-    /// The context's loop, until `done` by what it has seen: completions, and the task.
+    /// The context's loop, which looks on once after each find, until `done` by what it has seen:
+    /// completions, and the task.
     fn run(&self, done: fn(u8, bool) -> bool) {
         let (mut rest, mut seen, mut stopped) = (Rest::default(), 0, false);
+        let mut may_look = true;
         loop {
             if rest.begin_turn(&self.waker) {
                 stopped |= *self.stop.lock().unwrap();
@@ -65,8 +67,10 @@ impl World {
             if done(seen, stopped) {
                 return;
             }
-            match rest.after_turn(found_work, &self.waker) {
-                Next::Turn => {}
+            let looks_on = || std::mem::take(&mut may_look);
+            match rest.after_turn(found_work, &self.waker, looks_on) {
+                Next::Turn if found_work => may_look = true,
+                Next::Turn | Next::Look => {}
                 Next::Arm => {
                     self.wants_interrupt.store(true, Relaxed);
                     fence(SeqCst);

@@ -1,5 +1,5 @@
-//! What a context does between two turns: the order in which it arms, looks once more and
-//! sleeps.
+//! What a context does between two turns: the order in which it looks on, arms, looks once more
+//! and sleeps.
 
 use crate::wake::Waker;
 
@@ -8,6 +8,9 @@ use crate::wake::Waker;
 pub(super) enum Next {
     /// Another turn.
     Turn,
+    /// Another turn although the last found nothing and nobody is to notify: something is likely
+    /// to come soon.
+    Look,
     /// The clients ask for notifications; then another turn, or a completion between the last
     /// turn and the arming would be slept over.
     Arm,
@@ -31,11 +34,19 @@ impl Rest {
         notified
     }
 
-    /// After a turn that found work, or none.
-    pub(super) fn after_turn(&mut self, found_work: bool, waker: &Waker) -> Next {
+    /// After a turn that found work, or none; then `looks_on` says whether to wait awake. Who is
+    /// armed already is on the way to sleep and is not asked.
+    pub(super) fn after_turn(
+        &mut self,
+        found_work: bool,
+        waker: &Waker,
+        looks_on: impl FnOnce() -> bool,
+    ) -> Next {
         if found_work {
             self.armed = false;
             Next::Turn
+        } else if !self.armed && looks_on() {
+            Next::Look
         } else if !self.armed {
             self.armed = true;
             Next::Arm

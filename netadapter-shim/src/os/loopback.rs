@@ -13,7 +13,7 @@ use std::time::Duration;
 use vm_memory::Bytes;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use crate::abi::{NetPacketChecksum, NetPacketPartialChecksum, NetPacketRsc};
+use crate::abi::{NetPacketChecksum, NetPacketHash, NetPacketPartialChecksum, NetPacketRsc};
 use crate::buffer_pool::SystemBuffer;
 use crate::port::{Indicator, Interface, PortOffloads, PortQueue, RxFrame, SystemPort, TxFrame};
 
@@ -32,6 +32,8 @@ pub struct StackFrame {
     pub checksum: NetPacketChecksum,
     /// Received frames: how many segments were merged.
     pub rsc: NetPacketRsc,
+    /// Received frames: the hash by which they came to their queue.
+    pub hash: NetPacketHash,
 }
 
 impl StackFrame {
@@ -191,6 +193,10 @@ impl SystemPort for LoopbackPort {
         self.offloads
     }
 
+    fn takes_hash(&self) -> bool {
+        true
+    }
+
     fn tx_offloads(&self) -> PortOffloads {
         self.offloads
     }
@@ -273,6 +279,7 @@ impl PortQueue for LoopbackQueue {
             partial: frame.partial(),
             checksum: frame.checksum(),
             rsc: frame.rsc(),
+            hash: frame.hash(),
         });
         self.lane().arrival.notify_one();
         Ok(())

@@ -99,18 +99,6 @@ impl ClientHalf {
         self.queue.tick();
     }
 
-    pub(crate) fn poison_packet(&self, set: &RingSet, index: u32) {
-        if self.verifier.is_some() {
-            Verifier::poison_packet(set, index);
-        }
-    }
-
-    pub(crate) fn poison_fragment(&self, set: &RingSet, index: u32) {
-        if self.verifier.is_some() {
-            Verifier::poison_fragment(set, index);
-        }
-    }
-
     fn verified(
         &mut self,
         set: &RingSet,

@@ -155,6 +155,11 @@ impl QueuePair {
         self.looked();
     }
 
+    /// Something came while the context looked on instead of sleeping.
+    pub(crate) fn count_busy_poll(&self) {
+        self.counters.busy_polls.add(1);
+    }
+
     /// The context is about to make room for others.
     pub(crate) fn count_pause(&self) {
         self.counters.pauses.add(1);

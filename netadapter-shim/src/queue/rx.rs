@@ -6,15 +6,16 @@ use vm_memory::Bytes;
 use super::coalesce::{Segment, SegmentRun};
 use super::{ClientHalf, QueueFault, vlan};
 use crate::abi::{
-    NetFragment, NetPacketChecksum, NetPacketChecksumState, NetPacketIeee8021Q,
-    NetPacketPartialChecksum, NetPacketRsc,
+    NetPacketChecksum, NetPacketChecksumState, NetPacketIeee8021Q, NetPacketPartialChecksum,
+    NetPacketRsc,
 };
 use crate::frame_layout::HEAD_LENGTH;
 use crate::offload::{describe_coalesced, describe_run, describe_valid, is_tcp_sum_right};
-use crate::os_ring::{OsRing, Run};
+use crate::os_ring::OsRing;
 use crate::port::{PortQueue, RxFrame, RxPart};
-use crate::ring::{NetRings, RingSet};
+use crate::ring::{NetRings, RingSet, Run};
 use crate::stats::Counters;
+use crate::verifier::Verifier;
 
 /// Shorter frames have no Ethernet header.
 const MINIMUM_FRAME: usize = 14;
@@ -91,6 +92,7 @@ impl RxQueue {
         if client.verified_queue() {
             set.watch_buffers();
         }
+        set.attach_all();
         Self {
             packets: OsRing::new(&set.packets),
             fragments: OsRing::new(&set.fragments),
@@ -150,45 +152,42 @@ impl RxQueue {
         &mut self.client
     }
 
-    /// Gives the client every free element, fragments with a buffer.
+    /// Gives the client every free element. Fragments keep their buffers, and
+    /// their elements are written anew: the client may have changed them.
     fn post(&mut self) {
-        let (packets, fragments) = (self.packets.free(), self.fragments.free());
-        for _ in 0..packets {
-            let index = self.packets.next();
-            self.set.packets.zero(index);
-            self.client.poison_packet(&self.set, index);
-            self.packets.post();
+        let (packets, fragments) = (self.packets.post_all(), self.fragments.post_all());
+        let view = NetRings::new(&self.set);
+        view.zero_packets(packets);
+        for index in fragments.indices() {
+            view.post_fragment(index, 0);
         }
-        for _ in 0..fragments {
-            if !self.post_fragment() {
-                break;
-            }
+        if self.client.verified_queue() {
+            self.prepare(packets, fragments);
         }
-        if packets > 0 {
+        if packets.count > 0 {
             self.packets.publish(&self.set.packets);
         }
-        if fragments > 0 {
+        if fragments.count > 0 {
             self.fragments.publish(&self.set.fragments);
         }
     }
 
-    fn post_fragment(&mut self) -> bool {
-        let index = self.fragments.next();
-        let Some(id) = self.set.attach(index) else {
-            return false;
-        };
-        let capacity = self.set.pool.capacity() as u32;
-        let element = NetFragment::default().with_capacity(capacity);
-        NetRings::new(&self.set).set_fragment(index, element);
-        self.set.write_virtual_address(index, id);
-        self.client.poison_fragment(&self.set, index);
-        self.set.fence(index);
-        self.fragments.post();
-        true
+    /// Makes it show what the client does to elements and buffers that are
+    /// about to be its own.
+    #[cold]
+    fn prepare(&mut self, packets: Run, fragments: Run) {
+        for index in packets.indices() {
+            Verifier::poison_packet(&self.set, index);
+        }
+        for index in fragments.indices() {
+            self.set.watch_taken(index);
+            Verifier::poison_fragment(&self.set, index);
+            self.set.fence(index);
+        }
     }
 
-    /// Hands what the client returned to the stack, then takes all returned
-    /// buffers back: also those no packet named.
+    /// Hands what the client returned to the stack. Buffers that no packet named
+    /// have come back too.
     fn collect(
         &mut self,
         port: &mut dyn PortQueue,
@@ -216,8 +215,9 @@ impl RxQueue {
             }
         }
         self.end_run(port, counters);
-        for index in returned.indices() {
-            self.set.release(index);
+        if self.client.verified_queue() {
+            let free = returned.indices();
+            free.for_each(|index| self.set.watch_given_back(index));
         }
         if turn.indicated > 0 {
             counters.rx_packets.add(u64::from(turn.indicated));
@@ -314,6 +314,7 @@ impl RxQueue {
             checksum: NetPacketChecksum::default(),
             rsc: NetPacketRsc::default(),
             partial: NetPacketPartialChecksum::default(),
+            packet: None,
         }
     }
 
@@ -326,30 +327,36 @@ impl RxQueue {
         port: &mut dyn PortQueue,
         counters: &Counters,
     ) -> Result<u64, Discard> {
-        let view = NetRings::new(&self.set);
-        let mut frame = RxFrame {
-            set: &self.set,
-            parts: &self.parts,
-            prefix: 0,
-            length,
-            checksum: view.checksum(index),
-            rsc: view.rsc(index),
-            partial: view.partial(index),
-        };
-        insert_tag(&mut frame, view.ieee8021q(index))?;
-        complete_coalesced(&mut frame);
-        if self.trust_checksums {
-            complete_valid(&mut frame);
+        let mut frame = self.frame(&self.parts, length);
+        if !NetRings::new(&self.set).is_bare(index) {
+            self.complete(&mut frame, index)?;
         }
         let length = frame.length;
-        if !is_sane(length, frame.partial) {
-            return Err(Discard::Malformed);
-        }
         if port.indicate(&frame).is_err() {
             counters.rx_errors.add(1);
             return Ok(0);
         }
         Ok(length as u64)
+    }
+
+    /// Adds to a frame what the client said of its packet, and what that calls
+    /// for.
+    #[inline(never)]
+    fn complete(&self, frame: &mut RxFrame<'_>, index: u32) -> Result<(), Discard> {
+        let view = NetRings::new(&self.set);
+        frame.checksum = view.checksum(index);
+        frame.rsc = view.rsc(index);
+        frame.partial = view.partial(index);
+        frame.packet = Some(index);
+        insert_tag(frame, view.ieee8021q(index))?;
+        complete_coalesced(frame);
+        if self.trust_checksums {
+            complete_valid(frame);
+        }
+        match is_sane(frame.length, frame.partial) {
+            true => Ok(()),
+            false => Err(Discard::Malformed),
+        }
     }
 
     /// Collects the parts of a packet into `self.parts`, each checked against

@@ -373,10 +373,8 @@ fn rx_posts_zeroed_packets_and_buffers_of_the_stated_capacity() {
             );
             assert_eq!(rings.buffer(index).len(), CAPACITY);
         }
-        assert!(
-            rings.buffer(ring.end_index()).is_empty(),
-            "the gap has no buffer"
-        );
+        let gap = rings.fragment(ring.end_index());
+        assert_eq!(gap, NetFragment::default(), "the gap is not posted");
     });
     bench.turn();
 }

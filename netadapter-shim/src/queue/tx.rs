@@ -7,9 +7,10 @@ use vm_memory::{Bytes, VolatileSlice};
 
 use super::{ClientHalf, QueueFault, vlan};
 use crate::abi::{
-    FailureCode, NetFragment, NetOffloadIeee8021qFlags, NetPacket, NetPacketChecksum, NetPacketGso,
+    FailureCode, NetOffloadIeee8021qFlags, NetPacket, NetPacketChecksum, NetPacketGso,
     NetPacketIeee8021Q, NetPacketLayout, NetPacketPartialChecksum,
 };
+use crate::buffer_pool::BufferId;
 use crate::frame_layout::{HEAD_LENGTH, parse};
 use crate::offload::{Covered, Patch, Segmentation, Segments, TxPlan, complete, plan_tx};
 use crate::os_ring::OsRing;
@@ -40,6 +41,8 @@ pub(crate) struct TxQueue {
     coverage: TxCoverage,
     /// A large frame that is being cut.
     segments: Option<Segments>,
+    /// A copy of the start of the frame at hand.
+    head: Box<[u8; HEAD_LENGTH]>,
 }
 
 /// What became of a frame.
@@ -52,19 +55,17 @@ enum Fate {
     Dropped,
 }
 
-/// A frame ready to be described to the client.
-struct Described {
-    length: u32,
-    layout: NetPacketLayout,
+/// What the client is to do to a frame.
+#[derive(Default)]
+struct Requests {
     checksum: NetPacketChecksum,
     gso: NetPacketGso,
     partial: NetPacketPartialChecksum,
-    tag: NetPacketIeee8021Q,
 }
 
-/// How to go on with a frame.
+/// How to go on with a frame that lacks something.
 enum Description {
-    Complete(Described),
+    Complete(Requests),
     Cut(Segments),
 }
 
@@ -80,6 +81,7 @@ impl TxQueue {
             set,
             coverage,
             segments: None,
+            head: Box::new([0; HEAD_LENGTH]),
         }
     }
 
@@ -155,9 +157,7 @@ impl TxQueue {
 
     fn collect(&mut self) -> Result<u32, QueueFault> {
         let packets = self.packets.collect(&self.set.packets)?;
-        for index in packets.indices() {
-            self.set.packets.zero(index);
-        }
+        NetRings::new(&self.set).zero_packets(packets);
         // Buffers come free with their fragments, not with their packets: the
         // client moves both Begin indices.
         let fragments = self.fragments.collect(&self.set.fragments)?;
@@ -186,7 +186,7 @@ impl TxQueue {
         let (mut filled, mut ignored, mut bytes) = (0, 0, 0);
         while filled + ignored < room {
             match self.read_frame(port) {
-                Ok(Some(frame)) => match self.post(frame, counters) {
+                Ok(Some((buffer, frame))) => match self.post(buffer, frame, counters) {
                     Fate::Posted(length) => {
                         filled += 1;
                         bytes += u64::from(length);
@@ -219,7 +219,7 @@ impl TxQueue {
     }
 
     /// Reads the next frame into a buffer attached to the next fragment.
-    fn read_frame(&mut self, port: &mut dyn PortQueue) -> io::Result<Option<TxFrame>> {
+    fn read_frame(&mut self, port: &mut dyn PortQueue) -> io::Result<Option<(BufferId, TxFrame)>> {
         let index = self.fragments.next();
         // A buffer may be left over from a frame that was dropped, or from a
         // look at a port that had nothing.
@@ -230,11 +230,11 @@ impl TxQueue {
         let buffer = self.set.pool.buffer(id);
         if let Some(segments) = &mut self.segments {
             match segments.next(&buffer)? {
-                Some(frame) => return Ok(Some(frame)),
+                Some(frame) => return Ok(Some((id, frame))),
                 None => self.segments = None,
             }
         }
-        port.transmit(&buffer)
+        Ok(port.transmit(&buffer)?.map(|frame| (id, frame)))
     }
 
     /// Shows the client a packet without data, if it wants to see such; how
@@ -251,33 +251,32 @@ impl TxQueue {
 
     /// Describes the frame in the next fragment's buffer to the client. If it
     /// cannot be, the buffer is used again for the next frame.
-    fn post(&mut self, frame: TxFrame, counters: &Counters) -> Fate {
-        let (packet, fragment) = (self.packets.next(), self.fragments.next());
-        let Some(id) = self.set.attached(fragment) else {
-            return Fate::Dropped;
-        };
-        let bytes = self.set.pool.client_slice(id);
+    fn post(&mut self, buffer: BufferId, frame: TxFrame, counters: &Counters) -> Fate {
+        let bytes = self.set.pool.client_slice(buffer);
         if frame.length > bytes.len() || frame.length < MINIMUM_FRAME {
             return Fate::Dropped;
         }
         let (frame, tag) = self.lift_tag(bytes, frame);
-        let described = bytes
-            .subslice(0, frame.length)
-            .ok()
-            .and_then(|bytes| self.describe(bytes, &frame, tag, counters));
-        match described {
-            None => return Fate::Dropped,
-            Some(Description::Cut(segments)) => {
-                self.segments = Some(segments);
-                return Fate::Cut;
-            }
-            Some(Description::Complete(described)) => self.write(packet, fragment, described),
-        }
-        self.set.write_virtual_address(fragment, id);
-        self.set.fence(fragment);
-        self.packets.post();
-        self.fragments.post();
-        Fate::Posted(frame.length as u32)
+        let Ok(bytes) = bytes.subslice(0, frame.length) else {
+            return Fate::Dropped;
+        };
+        let count = bytes.copy_to(&mut self.head[..]);
+        let head = &self.head[..count];
+        let layout = parse(head);
+        let requests = match frame.partial.is_partial() || frame.partial.is_segmented() {
+            false => Requests::default(),
+            true => match self.describe(bytes, head, layout, &frame, tag, counters) {
+                None => return Fate::Dropped,
+                Some(Description::Complete(requests)) => requests,
+                Some(Description::Cut(segments)) => {
+                    self.segments = Some(segments);
+                    return Fate::Cut;
+                }
+            },
+        };
+        let length = frame.length as u32;
+        self.write(length, layout, requests, tag);
+        Fate::Posted(length)
     }
 
     /// Takes the 802.1Q tag out of a frame whose client inserts it.
@@ -288,17 +287,16 @@ impl TxQueue {
         }
     }
 
+    #[inline(never)]
     fn describe(
         &self,
         bytes: VolatileSlice<'_>,
+        head: &[u8],
+        layout: NetPacketLayout,
         frame: &TxFrame,
         tag: NetPacketIeee8021Q,
         counters: &Counters,
     ) -> Option<Description> {
-        let mut head = [0; HEAD_LENGTH];
-        let count = bytes.copy_to(&mut head[..]);
-        let head = &head[..count];
-        let layout = parse(head);
         let (sums, segments) = (self.coverage.checksum, self.coverage.segmentation);
         let plan = plan_tx(head, frame.length, layout, frame.partial, sums, segments);
         let (checksum, gso, patch) = match plan {
@@ -335,9 +333,7 @@ impl TxQueue {
         }
         // A checksum completed here is no longer partial.
         let whole = checksum == NetPacketChecksum::default();
-        Some(Description::Complete(Described {
-            length: frame.length as u32,
-            layout,
+        Some(Description::Complete(Requests {
             checksum,
             gso,
             partial: if whole {
@@ -345,24 +341,32 @@ impl TxQueue {
             } else {
                 frame.partial
             },
-            tag,
         }))
     }
 
-    fn write(&self, packet: u32, fragment: u32, described: Described) {
+    /// Posts the next packet with the next fragment. Its element was zeroed when
+    /// it came back, so there is nothing to write for what is not requested.
+    fn write(
+        &mut self,
+        length: u32,
+        layout: NetPacketLayout,
+        requests: Requests,
+        tag: NetPacketIeee8021Q,
+    ) {
+        let (packet, fragment) = (self.packets.next(), self.fragments.next());
         let view = NetRings::new(&self.set);
-        let capacity = self.set.pool.capacity() as u32;
-        let element = NetFragment::default()
-            .with_valid_length(described.length)
-            .with_capacity(capacity);
-        view.set_fragment(fragment, element);
-        view.set_packet(
-            packet,
-            NetPacket::new(fragment, 1).with_layout(described.layout),
-        );
-        view.set_checksum(packet, described.checksum);
-        view.set_gso(packet, described.gso);
-        view.set_ieee8021q(packet, described.tag);
-        view.set_partial(packet, described.partial);
+        view.post_fragment(fragment, length);
+        view.set_packet(packet, NetPacket::new(fragment, 1).with_layout(layout));
+        if requests.partial.is_partial() {
+            view.set_checksum(packet, requests.checksum);
+            view.set_gso(packet, requests.gso);
+            view.set_partial(packet, requests.partial);
+        }
+        if tag != NetPacketIeee8021Q::default() {
+            view.set_ieee8021q(packet, tag);
+        }
+        self.set.fence(fragment);
+        self.packets.post();
+        self.fragments.post();
     }
 }

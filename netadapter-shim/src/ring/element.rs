@@ -47,6 +47,7 @@ pub(crate) struct ElementLayout {
     pub(crate) gso: Option<u32>,
     pub(crate) rsc: Option<u32>,
     pub(crate) ieee8021q: Option<u32>,
+    pub(crate) hash: Option<u32>,
     pub(crate) partial: Option<u32>,
     pub(crate) virtual_address: Option<u32>,
 }
@@ -117,6 +118,7 @@ impl ElementLayout {
             "ms_packet_gso" => &mut self.gso,
             "ms_packet_rsc" => &mut self.rsc,
             "ms_packet_ieee8021q" => &mut self.ieee8021q,
+            "ms_packet_hash" => &mut self.hash,
             "ms_fragment_virtualaddress" => &mut self.virtual_address,
             PARTIAL_CHECKSUM => &mut self.partial,
             _ => return self.placed.push(placed),

@@ -8,10 +8,12 @@
 #![allow(unsafe_code)] // raw access to memory that is shared with the client
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::marker::PhantomData;
 use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::Run;
 use crate::abi::NetRingHeader;
 
 /// Which index of the ring's head.
@@ -108,104 +110,22 @@ impl RingMemory {
         self.atomic(index.offset()).store(value, Ordering::Release);
     }
 
-    /// Reads the word at `offset` of an element; 0 beyond the stride.
+    /// All elements, to be reached by index.
     #[inline]
-    pub(crate) fn load_u32(&self, element: u32, offset: u32) -> u32 {
-        match self.locate(element, offset, 4, 4) {
-            // SAFETY: `locate` returned a pointer to 4 aligned bytes of the ring.
-            Some(at) => unsafe { at.cast::<u32>().read_volatile() },
-            None => 0,
+    pub(crate) fn elements(&self) -> Elements<'_> {
+        Elements {
+            // SAFETY: the head, which ends there, is part of every ring.
+            start: unsafe { self.base.add(NetRingHeader::BUFFER_OFFSET) },
+            mask: self.mask,
+            stride: self.stride,
+            ring: PhantomData,
         }
     }
 
-    /// Writes the word at `offset` of an element; nothing beyond the stride.
+    /// One element.
     #[inline]
-    pub(crate) fn store_u32(&self, element: u32, offset: u32, value: u32) {
-        if let Some(at) = self.locate(element, offset, 4, 4) {
-            // SAFETY: `locate` returned a pointer to 4 aligned bytes of the ring.
-            unsafe { at.cast::<u32>().write_volatile(value) };
-        }
-    }
-
-    /// Reads the double word at `offset` of an element; 0 beyond the stride.
-    #[inline]
-    pub(crate) fn load_u64(&self, element: u32, offset: u32) -> u64 {
-        match self.locate(element, offset, 8, 8) {
-            // SAFETY: `locate` returned a pointer to 8 aligned bytes of the ring.
-            Some(at) => unsafe { at.cast::<u64>().read_volatile() },
-            None => 0,
-        }
-    }
-
-    /// Writes the double word at `offset` of an element; nothing beyond the
-    /// stride.
-    #[inline]
-    pub(crate) fn store_u64(&self, element: u32, offset: u32, value: u64) {
-        if let Some(at) = self.locate(element, offset, 8, 8) {
-            // SAFETY: `locate` returned a pointer to 8 aligned bytes of the ring.
-            unsafe { at.cast::<u64>().write_volatile(value) };
-        }
-    }
-
-    /// Reads the byte at `offset` of an element; 0 beyond the stride.
-    #[inline]
-    pub(crate) fn load_u8(&self, element: u32, offset: u32) -> u8 {
-        match self.locate(element, offset, 1, 1) {
-            // SAFETY: `locate` returned a pointer to a byte of the ring.
-            Some(at) => unsafe { at.read_volatile() },
-            None => 0,
-        }
-    }
-
-    /// Writes the byte at `offset` of an element; nothing beyond the stride.
-    #[inline]
-    pub(crate) fn store_u8(&self, element: u32, offset: u32, value: u8) {
-        if let Some(at) = self.locate(element, offset, 1, 1) {
-            // SAFETY: `locate` returned a pointer to a byte of the ring.
-            unsafe { at.write_volatile(value) };
-        }
-    }
-
-    /// Reads three words from `offset` of an element on; zeros beyond the stride.
-    #[inline]
-    pub(crate) fn load_words(&self, element: u32, offset: u32) -> [u32; 3] {
-        let Some(at) = self.locate(element, offset, 12, 4) else {
-            return [0; 3];
-        };
-        [0, 1, 2].map(|word| {
-            // SAFETY: `locate` returned a pointer to 12 bytes of the ring, which hold 3 words.
-            let at = unsafe { at.cast::<u32>().add(word) };
-            // SAFETY: those bytes are aligned to 4.
-            unsafe { at.read_volatile() }
-        })
-    }
-
-    /// Writes three words from `offset` of an element on; nothing beyond the stride.
-    #[inline]
-    pub(crate) fn store_words(&self, element: u32, offset: u32, words: [u32; 3]) {
-        let Some(at) = self.locate(element, offset, 12, 4) else {
-            return;
-        };
-        for (word, value) in words.into_iter().enumerate() {
-            // SAFETY: `locate` returned a pointer to 12 bytes of the ring, which hold 3 words.
-            let at = unsafe { at.cast::<u32>().add(word) };
-            // SAFETY: those bytes are aligned to 4.
-            unsafe { at.write_volatile(value) };
-        }
-    }
-
-    /// Zeroes an element with everything beside it.
-    #[inline]
-    pub(crate) fn zero(&self, element: u32) {
-        let Some(start) = self.locate(element, 0, self.stride, 8) else {
-            return;
-        };
-        for word in 0..self.stride as usize / 8 {
-            // SAFETY: `locate` returned a pointer to a stride's bytes of the ring.
-            let at = unsafe { start.cast::<u64>().add(word) };
-            // SAFETY: those bytes are aligned to 8, as strides are multiples of it.
-            unsafe { at.write_volatile(0) };
-        }
+    pub(crate) fn element(&self, index: u32) -> Element<'_> {
+        self.elements().at(index)
     }
 
     /// Length of the head and of all elements in words, for the verifier.
@@ -262,32 +182,186 @@ impl RingMemory {
         // as long as `self`, and is only ever accessed atomically.
         unsafe { AtomicU32::from_ptr(word.cast().as_ptr()) }
     }
-
-    /// The address of `length` bytes at `offset` of an element. `None` if they
-    /// do not lie inside the element or their offset is no multiple of
-    /// `alignment`, which is 8 at most.
-    #[inline]
-    fn locate(
-        &self,
-        element: u32,
-        offset: u32,
-        length: u32,
-        alignment: u32,
-    ) -> Option<NonNull<u8>> {
-        if offset + length > self.stride || !offset.is_multiple_of(alignment) {
-            return None;
-        }
-        let start = (element & self.mask) as usize * self.stride as usize + offset as usize;
-        // SAFETY: the masked element and the checked offset stay inside the
-        // allocation, whose size was computed from the same mask and stride.
-        Some(unsafe { self.base.add(NetRingHeader::BUFFER_OFFSET + start) })
-    }
 }
 
 impl Drop for RingMemory {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout, and nothing else frees it.
         unsafe { dealloc(self.base.as_ptr(), self.layout) };
+    }
+}
+
+/// The elements of a ring. Where they lie is a copy of the ring's own numbers:
+/// nothing that is stored into an element can change them, so they are not
+/// looked up anew for the next one.
+#[derive(Clone, Copy)]
+pub(crate) struct Elements<'a> {
+    start: NonNull<u8>,
+    mask: u32,
+    stride: u32,
+    ring: PhantomData<&'a RingMemory>,
+}
+
+impl<'a> Elements<'a> {
+    /// One element; indices wrap.
+    #[inline]
+    pub(crate) fn at(self, index: u32) -> Element<'a> {
+        let offset = (index & self.mask) as usize * self.stride as usize;
+        Element {
+            // SAFETY: a masked index times the stride stays inside the ring's
+            // memory, whose size was computed from the same mask and stride.
+            start: unsafe { self.start.add(offset) },
+            stride: self.stride,
+            ring: PhantomData,
+        }
+    }
+    /// Zeroes a run of elements with everything beside them.
+    #[inline]
+    pub(crate) fn zero(self, run: Run) {
+        for (start, count) in run.pieces() {
+            self.zero_piece(start & self.mask, count);
+        }
+    }
+
+    fn zero_piece(self, start: u32, count: u32) {
+        let count = count.min(self.mask + 1 - start);
+        let first = self.at(start).start.cast::<u64>();
+        let words = count as usize * (self.stride / 8) as usize;
+        let store = |word| {
+            // SAFETY: `count` was cut to the elements that there are from
+            // `start` on, and those have so many words.
+            let at = unsafe { first.add(word) };
+            // SAFETY: elements are aligned to 8, as strides are multiples of it.
+            unsafe { at.write_volatile(0) };
+        };
+        // Four at a time: stores by themselves cost less than their loop.
+        let rest = words % 4;
+        for four in (0..words - rest).step_by(4) {
+            for word in [four, four + 1, four + 2, four + 3] {
+                store(word);
+            }
+        }
+        (words - rest..words).for_each(store);
+    }
+}
+
+/// One element with everything beside it, located once for all that is read
+/// and written there.
+#[derive(Clone, Copy)]
+pub(crate) struct Element<'a> {
+    /// The first of `stride` bytes that live as long as the ring, aligned to 8.
+    start: NonNull<u8>,
+    stride: u32,
+    ring: PhantomData<&'a RingMemory>,
+}
+
+impl Element<'_> {
+    /// Reads the word at `offset`; 0 beyond the element.
+    #[inline]
+    pub(crate) fn load_u32(self, offset: u32) -> u32 {
+        match self.locate(offset, 4, 4) {
+            // SAFETY: `locate` returned a pointer to 4 aligned bytes of the ring.
+            Some(at) => unsafe { at.cast::<u32>().read_volatile() },
+            None => 0,
+        }
+    }
+
+    /// Writes the word at `offset`; nothing beyond the element.
+    #[inline]
+    pub(crate) fn store_u32(self, offset: u32, value: u32) {
+        if let Some(at) = self.locate(offset, 4, 4) {
+            // SAFETY: `locate` returned a pointer to 4 aligned bytes of the ring.
+            unsafe { at.cast::<u32>().write_volatile(value) };
+        }
+    }
+
+    /// Reads the double word at `offset`; 0 beyond the element.
+    #[inline]
+    pub(crate) fn load_u64(self, offset: u32) -> u64 {
+        match self.locate(offset, 8, 8) {
+            // SAFETY: `locate` returned a pointer to 8 aligned bytes of the ring.
+            Some(at) => unsafe { at.cast::<u64>().read_volatile() },
+            None => 0,
+        }
+    }
+
+    /// Writes the double word at `offset`; nothing beyond the element.
+    #[inline]
+    pub(crate) fn store_u64(self, offset: u32, value: u64) {
+        if let Some(at) = self.locate(offset, 8, 8) {
+            // SAFETY: `locate` returned a pointer to 8 aligned bytes of the ring.
+            unsafe { at.cast::<u64>().write_volatile(value) };
+        }
+    }
+
+    /// Reads the byte at `offset`; 0 beyond the element.
+    #[inline]
+    pub(crate) fn load_u8(self, offset: u32) -> u8 {
+        match self.locate(offset, 1, 1) {
+            // SAFETY: `locate` returned a pointer to a byte of the ring.
+            Some(at) => unsafe { at.read_volatile() },
+            None => 0,
+        }
+    }
+
+    /// Writes the byte at `offset`; nothing beyond the element.
+    #[inline]
+    pub(crate) fn store_u8(self, offset: u32, value: u8) {
+        if let Some(at) = self.locate(offset, 1, 1) {
+            // SAFETY: `locate` returned a pointer to a byte of the ring.
+            unsafe { at.write_volatile(value) };
+        }
+    }
+
+    /// Reads three words from `offset` on; zeros beyond the element.
+    #[inline]
+    pub(crate) fn load_words(self, offset: u32) -> [u32; 3] {
+        let Some(at) = self.locate(offset, 12, 4) else {
+            return [0; 3];
+        };
+        [0, 1, 2].map(|word| {
+            // SAFETY: `locate` returned a pointer to 12 bytes of the ring, which hold 3 words.
+            let at = unsafe { at.cast::<u32>().add(word) };
+            // SAFETY: those bytes are aligned to 4.
+            unsafe { at.read_volatile() }
+        })
+    }
+
+    /// Writes three words from `offset` on; nothing beyond the element.
+    #[inline]
+    pub(crate) fn store_words(self, offset: u32, words: [u32; 3]) {
+        let Some(at) = self.locate(offset, 12, 4) else {
+            return;
+        };
+        for (word, value) in words.into_iter().enumerate() {
+            // SAFETY: `locate` returned a pointer to 12 bytes of the ring, which hold 3 words.
+            let at = unsafe { at.cast::<u32>().add(word) };
+            // SAFETY: those bytes are aligned to 4.
+            unsafe { at.write_volatile(value) };
+        }
+    }
+
+    /// Whether all that lies behind the first `core` bytes, a multiple of 4, is
+    /// zero.
+    #[inline]
+    pub(crate) fn is_zero_behind(self, core: u32) -> bool {
+        let odd = core.next_multiple_of(8) - core;
+        let first = if odd == 0 { 0 } else { self.load_u32(core) };
+        let words = (core + odd) / 8..self.stride / 8;
+        words.fold(u64::from(first), |all, word| all | self.load_u64(word * 8)) == 0
+    }
+
+    /// The address of `length` bytes at `offset`. `None` if they do not lie
+    /// inside the element or their offset is no multiple of `alignment`, which
+    /// is 8 at most.
+    #[inline]
+    fn locate(self, offset: u32, length: u32, alignment: u32) -> Option<NonNull<u8>> {
+        let end = u64::from(offset) + u64::from(length);
+        if end > u64::from(self.stride) || !offset.is_multiple_of(alignment) {
+            return None;
+        }
+        // SAFETY: the check keeps the bytes inside the element.
+        Some(unsafe { self.start.add(offset as usize) })
     }
 }
 
@@ -307,29 +381,50 @@ mod tests {
     #[test]
     fn accesses_beyond_an_element_read_zero_and_write_nothing() {
         let ring = RingMemory::new(2, 16).unwrap();
-        ring.store_u64(1, 8, u64::MAX);
-        ring.store_u32(0, 16, 7);
-        ring.store_u64(0, 12, 7);
-        ring.store_u8(0, 16, 7);
-        assert_eq!(ring.load_u32(0, 16), 0);
+        ring.element(1).store_u64(8, u64::MAX);
+        ring.element(0).store_u32(16, 7);
+        ring.element(0).store_u64(12, 7);
+        ring.element(0).store_u8(16, 7);
+        assert_eq!(ring.element(0).load_u32(16), 0);
         assert_eq!(
-            ring.load_u64(1, 0),
+            ring.element(1).load_u64(0),
             0,
             "nothing spilled into the next element"
         );
-        assert_eq!(ring.load_u64(3, 8), u64::MAX, "indices wrap");
+        assert_eq!(ring.element(3).load_u64(8), u64::MAX, "indices wrap");
     }
 
     #[test]
-    fn zero_clears_one_element_only() {
-        let ring = RingMemory::new(4, 24).unwrap();
-        for element in 0..4 {
-            ring.store_u64(element, 0, 1);
-            ring.store_u8(element, 23, 9);
+    fn zero_clears_the_run_and_nothing_beside_it() {
+        for stride in [8, 24, 40] {
+            for (start, count) in (0..8).flat_map(|start| (0..8).map(move |n| (start, n))) {
+                let ring = RingMemory::new(8, stride).unwrap();
+                let words = u32::from(stride) / 8;
+                let every = (0..8).flat_map(|element| (0..words).map(move |word| (element, word)));
+                every
+                    .clone()
+                    .for_each(|(element, word)| ring.element(element).store_u64(word * 8, 1));
+                ring.elements().zero(Run::new(start, count, ring.mask()));
+                for (element, word) in every {
+                    let inside = (element + 8 - start) % 8 < count;
+                    let left = ring.element(element).load_u64(word * 8);
+                    assert_eq!(left == 0, inside, "{element} of {start} and {count} more");
+                }
+            }
         }
-        ring.zero(2);
-        assert_eq!((ring.load_u64(2, 0), ring.load_u8(2, 23)), (0, 0));
-        assert_eq!((ring.load_u64(1, 0), ring.load_u8(3, 23)), (1, 9));
+    }
+
+    #[test]
+    fn every_byte_behind_the_core_counts() {
+        let ring = RingMemory::new(2, 40).unwrap();
+        for core in [8, 12] {
+            for byte in 0..40 {
+                ring.elements().zero(Run::new(0, 2, 1));
+                ring.element(1).store_u8(byte, 0x80);
+                assert_eq!(ring.element(1).is_zero_behind(core), byte < core, "{byte}");
+                assert!(ring.element(0).is_zero_behind(core));
+            }
+        }
     }
 
     #[test]

@@ -53,27 +53,55 @@ impl RingSet {
         )
     }
 
-    /// Takes a buffer from the pool, attaches it to a fragment element and
-    /// writes the element. Returns `None` if the pool is empty.
+    /// Takes a buffer from the pool and attaches it to a fragment element.
+    /// Returns `None` if the pool is empty.
     #[inline]
     pub(crate) fn attach(&mut self, index: u32) -> Option<BufferId> {
         let id = self.pool.take()?;
-        if let Some(watch) = &mut self.watch {
-            watch.taken(&self.pool, id, index);
+        let at = self.position(index);
+        self.attached[at] = Some(id);
+        if self.watch.is_some() {
+            self.watch_taken(index);
         }
-        self.attached[(index & self.fragments.mask()) as usize] = Some(id);
         Some(id)
+    }
+
+    /// Attaches a buffer to every fragment element, which keeps it.
+    ///
+    /// # Panics
+    /// If the pool has fewer.
+    pub(crate) fn attach_all(&mut self) {
+        for index in 0..=self.fragments.mask() {
+            let attached = self.attach(index);
+            assert!(attached.is_some(), "a buffer for each fragment element");
+        }
     }
 
     /// Detaches the buffer of a fragment element and returns it to the pool.
     #[inline]
     pub(crate) fn release(&mut self, index: u32) {
-        let slot = &mut self.attached[(index & self.fragments.mask()) as usize];
-        if let Some(id) = slot.take() {
-            if let Some(watch) = &mut self.watch {
-                watch.given_back(&self.pool, id);
-            }
+        if self.watch.is_some() {
+            self.watch_given_back(index);
+        }
+        let at = self.position(index);
+        if let Some(id) = self.attached[at].take() {
             self.pool.give_back(id);
+        }
+    }
+
+    /// The watch, if there is one, hears that a buffer was free until now.
+    pub(crate) fn watch_taken(&mut self, index: u32) {
+        let id = self.attached(index);
+        if let (Some(watch), Some(id)) = (&mut self.watch, id) {
+            watch.taken(&self.pool, id, index);
+        }
+    }
+
+    /// The watch, if there is one, hears that a buffer is free from here on.
+    pub(crate) fn watch_given_back(&mut self, index: u32) {
+        let id = self.attached(index);
+        if let (Some(watch), Some(id)) = (&mut self.watch, id) {
+            watch.given_back(&self.pool, id);
         }
     }
 
@@ -108,15 +136,17 @@ impl RingSet {
     /// The buffer attached to a fragment element.
     #[inline]
     pub(crate) fn attached(&self, index: u32) -> Option<BufferId> {
-        self.attached[(index & self.fragments.mask()) as usize]
+        self.attached[self.position(index)]
     }
 
-    /// Writes a fragment element's address for clients that read it.
+    /// The buffers of all fragment elements.
     #[inline]
-    pub(crate) fn write_virtual_address(&self, index: u32, id: BufferId) {
-        if let Some(offset) = self.fragment_layout.virtual_address {
-            let address = self.pool.client_slice(id).ptr_guard().as_ptr() as u64;
-            self.fragments.store_u64(index, offset, address);
-        }
+    pub(crate) fn all_attached(&self) -> &[Option<BufferId>] {
+        &self.attached
+    }
+
+    #[inline]
+    fn position(&self, index: u32) -> usize {
+        (index & self.fragments.mask()) as usize
     }
 }

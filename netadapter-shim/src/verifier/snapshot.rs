@@ -145,5 +145,7 @@ impl Snapshot {
 }
 
 fn load(memory: &RingMemory, element: usize, word: usize) -> u32 {
-    memory.load_u32(element as u32, (word * WORD) as u32)
+    memory
+        .element(element as u32)
+        .load_u32((word * WORD) as u32)
 }

@@ -18,10 +18,9 @@ fn rings(direction: Direction) -> RingSet {
         ring.store_index(Index::End, 3);
     }
     for index in [6, 7, 0, 1, 2] {
-        let id = set.attach(index).unwrap();
-        set.write_virtual_address(index, id);
+        set.attach(index).unwrap();
         let view = NetRings::new(&set);
-        view.set_fragment(index, NetFragment::default().with_capacity(128));
+        view.post_fragment(index, 0);
         match direction {
             Direction::Rx => {
                 Verifier::poison_packet(&set, index);
@@ -136,7 +135,9 @@ fn written_framework_element_is_seen() {
         view.set_packet(4, NetPacket::new(1, 1))
     });
     assert_eq!(packet, expected);
-    let extension = verdict(Direction::Rx, |set, _| set.packets.store_u8(3, 31, 1));
+    let extension = verdict(Direction::Rx, |set, _| {
+        set.packets.element(3).store_u8(31, 1)
+    });
     assert_eq!(extension, expected);
     let fragment = verdict(Direction::Tx, |_, view| fill(view, 5, 0, 1));
     assert_eq!(fragment, expected);
@@ -156,7 +157,9 @@ fn tx_packet_and_fragment_are_read_only_but_scratch() {
         fragment,
         Some(FailureCode::InvalidRingImmutableDriverTxFragment)
     );
-    let address = verdict(Direction::Tx, |set, _| set.fragments.store_u64(0, 8, 1));
+    let address = verdict(Direction::Tx, |set, _| {
+        set.fragments.element(0).store_u64(8, 1)
+    });
     assert_eq!(
         address,
         Some(FailureCode::InvalidRingImmutableDriverTxFragment)

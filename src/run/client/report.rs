@@ -74,6 +74,7 @@ impl StatusSource for Reporter {
             queue_pairs: first.map_or(0, |first| first.queue_pairs),
             rx_ring: 0,
             tx_ring: 0,
+            busy_poll_us: 0,
             features: Vec::new(),
             features_refused: Vec::new(),
             features_not_offered: Vec::new(),

@@ -1,15 +1,25 @@
 //! Who drives the back end's device.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use testpmd::{RING, Work, command_line};
+use testpmd::{RING, Work, command_line, environment};
 use umnet::bench::case::{Case, Direction};
 use umnet::bench::contender::UMNET;
 
 use crate::Failure;
 use crate::process::Program;
 use crate::trip::{FRONT, TESTPMD};
+
+/// The programs of this comparison that are not testpmd.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    pub(crate) umnet: PathBuf,
+    pub(crate) copying: PathBuf,
+}
+
+/// How long umnet looks for frames awake; it has a processor to itself, as the others do.
+const BUSY_POLL_US: &str = "50";
 
 /// A front end under measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +30,13 @@ pub(crate) enum FrontEnd {
     VirtioUser,
     /// The same as DPDK has it by default: with IN_ORDER, which umnet does not have.
     InOrder,
+    /// `copying.c`: the driver of [`Self::VirtioUser`] under a program that copies every frame once,
+    /// as umnet does and testpmd does not.
+    Copying,
 }
 
 impl FrontEnd {
-    pub(crate) const ALL: [Self; 3] = [Self::Umnet, Self::VirtioUser, Self::InOrder];
+    pub(crate) const ALL: [Self; 4] = [Self::Umnet, Self::VirtioUser, Self::InOrder, Self::Copying];
 
     /// Its name in tables.
     pub(crate) fn name(self) -> &'static str {
@@ -31,6 +44,7 @@ impl FrontEnd {
             Self::Umnet => UMNET,
             Self::VirtioUser => "virtio-user",
             Self::InOrder => "virtio-user in order",
+            Self::Copying => "virtio-user and a copy",
         }
     }
 
@@ -38,14 +52,14 @@ impl FrontEnd {
     /// after.
     pub(crate) fn start(
         self,
-        umnet: &Path,
+        programs: &Programs,
         socket: &Path,
         case: Case,
         length: Duration,
     ) -> Result<Program, Failure> {
         let in_order = match self {
-            Self::Umnet => return drive(umnet, socket, case, length),
-            Self::VirtioUser => 0,
+            Self::Umnet => return drive(&programs.umnet, socket, case, length),
+            Self::VirtioUser | Self::Copying => 0,
             Self::InOrder => 1,
         };
         let socket = socket.display();
@@ -53,11 +67,11 @@ impl FrontEnd {
             "--vdev=net_virtio_user0,path={socket},queues=1,queue_size={RING},packed_vq=0,\
              mrg_rxbuf=1,in_order={in_order}"
         );
-        let work = match case.direction {
-            Direction::Rx => Work::Receive,
-            Direction::Tx => Work::Send(case.len),
+        let port = ["--no-pci", &port];
+        let words = match self {
+            Self::Copying => copying(&programs.copying, &port, case),
+            _ => command_line(TESTPMD, FRONT, &port, work(case)),
         };
-        let words = command_line(TESTPMD, FRONT, &["--no-pci", &port], work);
         Program::start(self.name(), FRONT, &words)
     }
 
@@ -68,6 +82,22 @@ impl FrontEnd {
         }
         program.finish()
     }
+}
+
+fn work(case: Case) -> Work {
+    match case.direction {
+        Direction::Rx => Work::Receive,
+        Direction::Tx => Work::Send(case.len),
+    }
+}
+
+fn copying(program: &Path, port: &[&str], case: Case) -> Vec<String> {
+    let mut words = environment(&program.display().to_string(), FRONT, port);
+    words.extend(match work(case) {
+        Work::Receive => vec!["receive".to_owned()],
+        Work::Send(len) => vec!["send".to_owned(), len.to_string()],
+    });
+    words
 }
 
 fn drive(umnet: &Path, socket: &Path, case: Case, length: Duration) -> Result<Program, Failure> {
@@ -83,6 +113,8 @@ fn drive(umnet: &Path, socket: &Path, case: Case, length: Duration) -> Result<Pr
         "0",
         "--window",
         &length,
+        "--busy-poll-us",
+        BUSY_POLL_US,
     ];
     Program::start(UMNET, FRONT, &words.map(str::to_owned))
 }

@@ -5,7 +5,8 @@
 //! processor A                                          processor B
 //! umnet: port, rings, buffers, copy, virtqueue ──┐
 //!                                                ├─ vhost-user ─ testpmd on net_vhost
-//! testpmd on net_virtio_user ────────────────────┘               counts both ways
+//! testpmd on net_virtio_user ────────────────────┤               counts both ways
+//! the same driver under `copying.c` ─────────────┘
 //! ```
 //!
 //! One back end runs all the time. Front ends connect to it in turn, over and over, in an order

@@ -12,7 +12,7 @@ use umnet::bench::case::{ALL, Case, Direction};
 use umnet::bench::report::{CaseReport, Report};
 
 use crate::Failure;
-use crate::front_end::FrontEnd;
+use crate::front_end::{FrontEnd, Programs};
 use crate::process::Program;
 
 /// The program.
@@ -49,7 +49,7 @@ pub(crate) fn cases(only: &[Case]) -> Result<Vec<Case>, Failure> {
 /// The back end.
 pub(crate) struct Rig {
     back_end: Program,
-    umnet: PathBuf,
+    programs: Programs,
     folder: TempDir,
     turn: Duration,
     /// What it does at present.
@@ -64,11 +64,10 @@ impl Rig {
             let why = "two processors are needed, one for each side".to_owned();
             return Err(Failure::Unavailable(why));
         }
-        let umnet = std::env::current_exe()?.with_file_name("umnet");
-        if !umnet.exists() {
-            let why = "there is no umnet beside this program; type: make bench-dpdk";
-            return Err(Failure::Unavailable(why.to_owned()));
-        }
+        let programs = Programs {
+            umnet: beside("umnet")?,
+            copying: beside("dpdk-copying")?,
+        };
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("back-end");
         let port = format!("--vdev=net_vhost0,iface={},queues=1", socket.display());
@@ -79,7 +78,7 @@ impl Rig {
         back_end.rates()?;
         Ok(Self {
             back_end,
-            umnet,
+            programs,
             folder,
             turn,
             work,
@@ -95,7 +94,7 @@ impl Rig {
         })?;
         let socket = self.folder.path().join("back-end");
         let length = WARMUP + self.turn + MARGIN;
-        let mut program = front_end.start(&self.umnet, &socket, case, length)?;
+        let mut program = front_end.start(&self.programs, &socket, case, length)?;
         self.wait_for_frames(front_end, case)?;
         sleep(WARMUP);
         self.back_end.rates()?;
@@ -144,6 +143,16 @@ impl Rig {
         ];
         features.chain(fixed).collect()
     }
+}
+
+/// The program of this name that was built with this one.
+fn beside(name: &str) -> Result<PathBuf, Failure> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    if !path.exists() {
+        let why = format!("there is no {name} beside this program; type: make bench-dpdk");
+        return Err(Failure::Unavailable(why));
+    }
+    Ok(path)
 }
 
 /// A front end's frames, as the back end counts them.

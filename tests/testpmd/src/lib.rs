@@ -46,15 +46,8 @@ impl Work {
 ///
 /// `processor` carries both its threads; the one that talks sleeps unless it is talked to.
 pub fn command_line(program: &str, processor: usize, port: &[&str], work: Work) -> Vec<String> {
-    let mut words = vec![
-        program.to_owned(),
-        format!("--lcores=0@{processor},1@{processor}"),
-        format!("--file-prefix=umnet-{}", std::process::id()),
-        format!("-m{MEMORY}"),
-    ];
-    let quiet = ["--no-huge", "--no-shconf", "--no-telemetry"];
-    words.extend(quiet.iter().chain(port).map(|&word| word.to_owned()));
-    words.extend(["--", "--interactive", "--auto-start", "--no-mlockall"].map(str::to_owned));
+    let mut words = environment(program, processor, port);
+    words.extend(["--interactive", "--auto-start", "--no-mlockall"].map(str::to_owned));
     words.extend([
         format!("--total-num-mbufs={BUFFERS}"),
         format!("--rxd={RING}"),
@@ -64,6 +57,20 @@ pub fn command_line(program: &str, processor: usize, port: &[&str], work: Work) 
     if let Work::Send(len) = work {
         words.push(format!("--txpkts={len}"));
     }
+    words
+}
+
+/// The first part of the command line of any program of DPDK's, up to where its own words begin.
+pub fn environment(program: &str, processor: usize, port: &[&str]) -> Vec<String> {
+    let mut words = vec![
+        program.to_owned(),
+        format!("--lcores=0@{processor},1@{processor}"),
+        format!("--file-prefix=umnet-{}", std::process::id()),
+        format!("-m{MEMORY}"),
+    ];
+    let quiet = ["--no-huge", "--no-shconf", "--no-telemetry"];
+    words.extend(quiet.iter().chain(port).map(|&word| word.to_owned()));
+    words.push("--".to_owned());
     words
 }
 

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use log::LevelFilter;
 use virtio::net::FeatureSet;
+use virtio::net::features::bit_named;
+use virtio::spec::feature::{VIRTIO_F_IN_ORDER, VIRTIO_F_RING_PACKED};
 use virtio::spec::net::feature::*;
 use virtio::transport::TransportError;
 use virtio::transport::in_process::{Device, DeviceConfig, Echo, InProcess, Link};
@@ -33,6 +35,9 @@ struct Cli {
     /// Leave checksums and segmentation to the stacks at both ends
     #[arg(long)]
     no_offloads: bool,
+    /// Offer this too: RING_PACKED, IN_ORDER
+    #[arg(long, value_name = "FEATURE", value_parser = on_request)]
+    offer: Vec<u32>,
     /// Break the specification in this way; docs/lies.md lists them
     #[arg(long, value_name = "NAME", value_parser = lie)]
     lie: Option<&'static Lie>,
@@ -42,18 +47,21 @@ struct Cli {
 }
 
 fn lie(name: &str) -> Result<&'static Lie, String> {
-    match CATALOGUE.iter().find(|lie| lie.name == name) {
-        Some(lie) if lie.can_be_told_in(Format::Split) => Ok(lie),
-        Some(_) => {
-            Err("it can be told in packed rings only, which are not offered here".to_owned())
-        }
-        None => Err("no lie has that name; docs/lies.md lists them".to_owned()),
-    }
+    let found = CATALOGUE.iter().find(|lie| lie.name == name);
+    found.ok_or_else(|| "no lie has that name; docs/lies.md lists them".to_owned())
+}
+
+fn on_request(name: &str) -> Result<u32, String> {
+    let known = [VIRTIO_F_RING_PACKED, VIRTIO_F_IN_ORDER];
+    let bit = bit_named(name).filter(|bit| known.contains(bit));
+    bit.ok_or_else(|| "it is offered anyway, or cannot be over vhost-user".to_owned())
 }
 
 /// Why the device ended.
 #[derive(Debug, thiserror::Error)]
 enum Error {
+    #[error("the lie cannot be told in rings of this format; add or remove --offer RING_PACKED")]
+    Format,
     #[error(transparent)]
     Tap(#[from] TapError),
     #[error(transparent)]
@@ -76,6 +84,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn serve(cli: &Cli) -> Result<(), Error> {
+    let format = match cli.offer.contains(&VIRTIO_F_RING_PACKED) {
+        true => Format::Packed,
+        false => Format::Split,
+    };
+    if cli.lie.is_some_and(|lie| !lie.can_be_told_in(format)) {
+        return Err(Error::Format);
+    }
     let Some(name) = &cli.tap else {
         let model = model(cli, config(cli, true), Echo::default())?;
         return Ok(Server::bind(&cli.socket_path, Box::new(model))?.run()?);
@@ -123,7 +138,7 @@ const UDP_OFFLOADS: FeatureSet = FeatureSet::of(&[
 ]);
 
 fn config(cli: &Cli, has_uso: bool) -> DeviceConfig {
-    let mut config = device_config(cli.queues);
+    let mut config = device_config(cli.queues).offering(&cli.offer);
     if cli.no_offloads {
         config.offered = config.offered.without(OFFLOADS);
     }

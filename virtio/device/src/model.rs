@@ -31,11 +31,11 @@ pub struct Ring {
     pub queue: u16,
     /// Descriptors.
     pub size: QueueSize,
-    /// Descriptor table.
+    /// Descriptor table, or packed ring.
     pub desc: Iova,
-    /// Available ring.
+    /// Available ring, or the driver's event suppression.
     pub avail: Iova,
-    /// Used ring.
+    /// Used ring, or the device's event suppression.
     pub used: Iova,
 }
 
@@ -71,7 +71,8 @@ pub trait Model {
     /// When features or rings cannot be.
     fn start(&mut self, features: FeatureSet, rings: &[Ring]) -> Result<(), TransportError>;
 
-    /// Ends work: rings are touched no more. Where in each it stood, by queue.
+    /// Ends work: rings are touched no more. Where in each it stood, by queue: the index of a split
+    /// ring, offset and wrap counter of a packed one.
     fn stop(&mut self) -> Vec<(u16, u16)>;
 
     /// The driver rang for `queue`.

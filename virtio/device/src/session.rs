@@ -11,7 +11,8 @@ use vhost::vhost_user::message::*;
 use vhost::vhost_user::{Error, GpuBackend, Result, VhostUserBackendReqHandlerMut};
 use virtio::net::FeatureSet;
 use virtio::queue::QueueSize;
-use virtio::spec::vhost_user::{F_PROTOCOL_FEATURES, MAX_CONFIG_LEN};
+use virtio::spec::feature::VIRTIO_F_RING_PACKED;
+use virtio::spec::vhost_user::{F_PROTOCOL_FEATURES, MAX_CONFIG_LEN, vring_base};
 use virtio::{Iova, TransportError};
 
 use crate::model::{Model, Ring, SharedRegion};
@@ -90,6 +91,10 @@ impl Session {
         }
     }
 
+    fn is_packed(&self) -> bool {
+        FeatureSet(self.accepted.into()).has(VIRTIO_F_RING_PACKED)
+    }
+
     fn parts(&mut self, index: u32) -> Result<&mut Parts> {
         let found = self.queues.get_mut(index as usize);
         found.ok_or(Error::InvalidParam)
@@ -159,6 +164,8 @@ fn not_here<T>() -> Result<T> {
 }
 
 const PROTOCOL: u64 = 1 << F_PROTOCOL_FEATURES;
+/// The beginning of a packed ring.
+const WRAPS: u32 = vring_base::WRAP | vring_base::WRAP << vring_base::USED_SHIFT;
 
 impl VhostUserBackendReqHandlerMut for Session {
     fn set_owner(&mut self) -> Result<()> {
@@ -238,9 +245,16 @@ impl VhostUserBackendReqHandlerMut for Session {
 
     fn set_vring_base(&mut self, index: u32, base: u32) -> Result<()> {
         self.parts(index)?;
-        match base {
-            0 => Ok(()),
-            _ => Err(Error::InvalidOperation("rings start at 0 here")),
+        let beginning = match self.is_packed() {
+            // There are front ends that name one of the two positions only.
+            true => [WRAPS, WRAPS & vring_base::WRAP].contains(&base),
+            false => base == 0,
+        };
+        match beginning {
+            true => Ok(()),
+            false => Err(Error::InvalidOperation(
+                "rings start at their beginning here",
+            )),
         }
     }
 
@@ -250,8 +264,17 @@ impl VhostUserBackendReqHandlerMut for Session {
         self.poller.remove_kicks(Some(index as u16));
         let stood = self.positions.iter();
         let position = stood.filter(|(queue, _)| u32::from(*queue) == index);
-        let base = position.map(|(_, at)| *at).next().unwrap_or(0);
-        Ok(VhostUserVringState::new(index, base.into()))
+        let base = match (
+            position.map(|(_, at)| u32::from(*at)).next(),
+            self.is_packed(),
+        ) {
+            // Nothing is in flight in a ring that was stopped: what was taken was used.
+            (Some(at), true) => at | at << vring_base::USED_SHIFT,
+            (Some(at), false) => at,
+            (None, true) => WRAPS,
+            (None, false) => 0,
+        };
+        Ok(VhostUserVringState::new(index, base))
     }
 
     fn set_vring_kick(&mut self, index: u8, fd: Option<File>) -> Result<()> {

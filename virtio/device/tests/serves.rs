@@ -12,6 +12,7 @@ use vhost_user_net_device::{InProcessModel, Server, Stopper, device_config};
 use virtio::init::{Idle, InitError, Running};
 use virtio::net::features::all_known;
 use virtio::queue::{Part, QueueSize, RingLayout, SlotId, SlotLayout, Virtqueue};
+use virtio::spec::feature::{VIRTIO_F_IN_ORDER, VIRTIO_F_RING_PACKED};
 use virtio::transport::in_process::{Device, Echo, InProcess};
 use virtio::transport::vhost_user::{Options, VhostUser};
 use virtio::transport::{Doorbell, QueueSetup};
@@ -30,9 +31,14 @@ struct Served {
 
 impl Served {
     fn start() -> Self {
+        Self::offering(&[])
+    }
+
+    fn offering(bits: &[u32]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sock");
-        let (registers, device) = InProcess::new(device_config(1), Echo::default()).unwrap();
+        let config = device_config(1).offering(bits);
+        let (registers, device) = InProcess::new(config, Echo::default()).unwrap();
         let served = device.clone();
         let (tell, told) = mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -94,7 +100,7 @@ impl Queue {
 
 /// The least of a driver.
 struct Nic {
-    _device: Running,
+    device: Running,
     rx: Queue,
     tx: Queue,
 }
@@ -134,8 +140,8 @@ impl Nic {
         let (mut rx, tx) = (open(0)?, open(1)?);
         (0..SLOTS).for_each(|slot| rx.queue.add(SlotId(slot)));
         rx.queue.publish();
-        let _device = device.driver_ok().map_err(|failed| failed.error)?;
-        Ok(Self { _device, rx, tx })
+        let device = device.driver_ok().map_err(|failed| failed.error)?;
+        Ok(Self { device, rx, tx })
     }
 
     /// Sends a frame that nothing else looks like, and waits until it is back.
@@ -166,12 +172,35 @@ impl Nic {
     }
 }
 
+/// Each format, with and without order.
+const RINGS: [&[u32]; 4] = [
+    &[],
+    &[VIRTIO_F_RING_PACKED],
+    &[VIRTIO_F_IN_ORDER],
+    &[VIRTIO_F_RING_PACKED, VIRTIO_F_IN_ORDER],
+];
+
 #[test]
-fn frames_come_back_in_order_and_unchanged() {
-    let served = Served::start();
-    let (mut nic, _) = served.nic();
-    (0..5000).for_each(|number| nic.exchange(number));
-    drop(nic);
+fn frames_come_back_in_order_and_unchanged_over_rings_of_every_kind() {
+    for offered in RINGS {
+        let served = Served::offering(offered);
+        for _ in 0..2 {
+            let (mut nic, _) = served.nic();
+            let agreed = nic.device.features();
+            assert!(offered.iter().all(|&bit| agreed.has(bit)), "{agreed:?}");
+            (0..2500).for_each(|number| nic.exchange(number));
+        }
+        served.end();
+    }
+}
+
+#[test]
+fn a_packed_ring_that_ends_in_the_middle_of_a_lap_begins_anew() {
+    let served = Served::offering(&[VIRTIO_F_RING_PACKED]);
+    for frames in [1, 15, 16, 17, 31, 33] {
+        let (mut nic, _) = served.nic();
+        (0..frames).for_each(|number| nic.exchange(number));
+    }
     served.end();
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use virtio::Transport;
+use virtio::spec::net::feature::VIRTIO_NET_F_HASH_REPORT;
 use virtio::transport::in_process::{Frame, Port};
 
 use crate::{Act, Format, Lie, LyingDevice, Outcome, Registers, Role, frames};
@@ -67,7 +68,8 @@ pub struct Observed {
     pub resets: u32,
     /// Whether frames passed at the end.
     pub passes: bool,
-    /// It was given no occasion to notice, because it has no control queue, or no packed ring.
+    /// It was given no occasion to notice, because it has no control queue, or no packed ring, or
+    /// takes no hashes.
     pub unconcerned: bool,
 }
 
@@ -163,13 +165,22 @@ pub fn examine<D: DriverUnderTest>(
             return exam.seen;
         }
     }
-    let is_packed = exam.device.accepted_features().ring().packed;
-    if is_packed == (format == Format::Packed) {
+    let accepted = exam.device.accepted_features();
+    let is_packed = accepted.ring().packed;
+    let reads_hash = accepted.has(VIRTIO_NET_F_HASH_REPORT) || !is_about_hashes(lie);
+    if is_packed == (format == Format::Packed) && reads_hash {
         exam.run();
     } else {
         exam.seen.unconcerned = true;
     }
     exam.seen
+}
+
+fn is_about_hashes(lie: &Lie) -> bool {
+    match lie.act {
+        Act::Frames(frames) => frames().iter().any(|delivery| delivery.hash.is_some()),
+        _ => false,
+    }
 }
 
 /// An examination under way.

@@ -156,6 +156,8 @@ const KNOWN: &[Feature] = &[
     row(VIRTIO_NET_F_MQ, "MQ", &[VIRTIO_NET_F_CTRL_VQ]),
     // The text asks for the control queue only; this driver begins with a number of pairs.
     row(VIRTIO_NET_F_RSS, "RSS", &[VIRTIO_NET_F_MQ]),
+    // Here too: a hash is told of to those who spread by it, and its key comes with that command.
+    row(VIRTIO_NET_F_HASH_REPORT, "HASH_REPORT", &[VIRTIO_NET_F_RSS]),
 ];
 
 /// Bits this driver never takes, named so that `status` can say what a device offered.
@@ -166,7 +168,6 @@ const NAMED_ONLY: &[(u32, &str)] = &[
     (VIRTIO_F_INDIRECT_DESC, "INDIRECT_DESC"),
     (VIRTIO_F_SR_IOV, "SR_IOV"),
     (VIRTIO_F_NOTIF_CONFIG_DATA, "NOTIF_CONFIG_DATA"),
-    (VIRTIO_NET_F_HASH_REPORT, "HASH_REPORT"),
     (VIRTIO_NET_F_GUEST_HDRLEN, "GUEST_HDRLEN"),
     (VIRTIO_NET_F_STANDBY, "STANDBY"),
 ];

@@ -1,6 +1,8 @@
 //! § *Device Operation*: `struct virtio_net_hdr`, which stands before every frame.
 
-use crate::spec::net::header::SIZE;
+use super::FeatureSet;
+use crate::spec::net::feature::VIRTIO_NET_F_HASH_REPORT;
+use crate::spec::net::header::{HASH_SIZE, SIZE};
 
 /// The header as a device with `VIRTIO_F_VERSION_1` has it, 12 bytes without hash or tunnel
 /// fields. What it means is for the driver to check; here is only the layout.
@@ -56,6 +58,54 @@ impl VirtioNetHdr {
     }
 }
 
+/// Bytes of all that stands before a frame, either way, under the `agreed` features.
+pub fn header_len(agreed: FeatureSet) -> usize {
+    match agreed.has(VIRTIO_NET_F_HASH_REPORT) {
+        true => SIZE + HASH_SIZE,
+        false => SIZE,
+    }
+}
+
+/// What `VIRTIO_NET_F_HASH_REPORT` puts between header and frame (§ *Hash reporting for incoming
+/// packets*); of frames that are sent it is zeros.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HashReport {
+    /// The hash.
+    pub value: u32,
+    /// Over what: [`crate::spec::net::header::HASH_REPORT_NONE`], or the number of the bit in
+    /// [`crate::spec::net::hash`], and 1.
+    pub report: u16,
+}
+
+impl HashReport {
+    /// Bytes of it.
+    pub const SIZE: usize = HASH_SIZE;
+
+    /// The bit of [`crate::spec::net::hash`] that it names; 0: none, or one that there is not.
+    pub const fn hash_type(self) -> u32 {
+        match self.report {
+            1..=32 => 1 << (self.report - 1),
+            _ => 0,
+        }
+    }
+
+    /// The report as it stands in memory.
+    pub fn to_bytes(self) -> [u8; HASH_SIZE] {
+        let mut bytes = [0; HASH_SIZE];
+        bytes[..4].copy_from_slice(&self.value.to_le_bytes());
+        bytes[4..6].copy_from_slice(&self.report.to_le_bytes());
+        bytes
+    }
+
+    /// The report in these two words, each read once.
+    pub const fn from_words([value, report]: [u32; 2]) -> Self {
+        Self {
+            value: u32::from_le(value),
+            report: u32::from_le(report) as u16, // padding is above
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +127,22 @@ mod tests {
             }
         );
         assert_eq!(header.to_bytes(), bytes);
+    }
+
+    #[test]
+    fn a_report_names_the_bit_below_its_number() {
+        let bytes = [1, 2, 3, 4, 5, 6, 0, 0];
+        let words = [0, 4].map(|at| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap()));
+        let report = HashReport::from_words(words);
+        assert_eq!((report.value, report.report), (0x0403_0201, 0x0605));
+        assert_eq!(report.to_bytes(), bytes);
+        for number in 0..=u16::MAX {
+            let report = HashReport {
+                value: 0,
+                report: number,
+            };
+            let bit = (1..=32).contains(&number).then(|| 1 << (number - 1));
+            assert_eq!(report.hash_type(), bit.unwrap_or(0));
+        }
     }
 }

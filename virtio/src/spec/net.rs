@@ -96,6 +96,11 @@ pub mod config {
 pub mod header {
     /// Bytes of the header without hash or tunnel fields.
     pub const SIZE: usize = 12;
+    /// Bytes of the fields that `VIRTIO_NET_F_HASH_REPORT` adds: `le32 hash_value`, `le16
+    /// hash_report`, `le16 padding_reserved`.
+    pub const HASH_SIZE: usize = 8;
+    /// `hash_report`: nothing was hashed. Otherwise it is the number of the type's bit, and 1.
+    pub const HASH_REPORT_NONE: u16 = 0;
     /// Flag: the checksum is partial.
     pub const F_NEEDS_CSUM: u8 = 1;
     /// Flag: the checksum has been verified.

@@ -87,6 +87,17 @@ pub mod protocol_feature {
 /// In the payload of `SET_VRING_KICK`, `CALL` and `ERR`: no descriptor comes with it.
 pub const VRING_NO_FD: u64 = 1 << 8;
 
+/// In `SET_VRING_BASE` and `GET_VRING_BASE`, § *Vring state description*: the position in a packed
+/// ring.
+pub mod vring_base {
+    /// Offset of the next descriptor that is made available.
+    pub const OFFSET: u32 = 0x7fff;
+    /// The wrap counter that belongs to it, 1 on the first lap.
+    pub const WRAP: u32 = 1 << 15;
+    /// How far up the same two stand for the next descriptor that is used.
+    pub const USED_SHIFT: u32 = 16;
+}
+
 /// Most regions of a memory table.
 pub const MAX_REGIONS: usize = 8;
 /// Most bytes of device configuration in one message (the limit that back ends have).

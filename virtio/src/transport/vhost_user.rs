@@ -25,7 +25,8 @@
 //! A back end that has several pairs serves those whose rings it is given: there is no control queue,
 //! and nothing to be said over one.
 //!
-//! Left out: packed rings, migration, in-band notifications, IOMMU messages.
+//! Left out: the reset of single rings, migration, what an earlier connection had in flight (rings
+//! of a lost connection are never resumed), in-band notifications, IOMMU messages.
 
 mod features;
 mod memory;
@@ -50,7 +51,7 @@ use self::registers::ConfigCopy;
 use self::session::{Ring, Session};
 pub use self::watch::{Job, Spawn};
 use self::watch::{Watch, Watched, fire, new_event};
-use super::{Doorbell, MemoryLender, TransportError};
+use super::{Doorbell, MemoryLender, QueueSetup, TransportError};
 use crate::spec::status;
 
 /// How a back end is to be treated.
@@ -96,7 +97,7 @@ pub struct VhostUser {
     memory: SharedMemory,
     rings: Vec<Ring>,
     /// Queues that the back end works on.
-    started: Vec<u16>,
+    started: Vec<QueueSetup>,
     config: ConfigCopy,
     events: [Option<Arc<EventFd>>; VECTORS as usize],
     /// Pairs of queues that the back end has.
@@ -271,7 +272,7 @@ impl VhostUser {
         };
         session.set_memory(&self.memory)?;
         for ring in &self.rings {
-            self.started.push(ring.setup.index);
+            self.started.push(ring.setup);
             session.start(ring, errors)?;
         }
         session.synchronise()
@@ -302,8 +303,8 @@ impl VhostUser {
         let started = std::mem::take(&mut self.started);
         let broken = self.trouble() != 0;
         let session = self.session()?;
-        for &queue in &started {
-            session.stop(queue)?;
+        for setup in &started {
+            session.stop(setup)?;
         }
         session.reset()?;
         if broken {

@@ -15,13 +15,16 @@ impl Report {
         let text = self
             .to_json()
             .map_err(|error| Error::Command(format!("writing JSON: {error}")))?;
-        write_aside(json, &(text + "\n"))?;
-        write_aside(&json.with_extension("svg"), &self.to_svg())
+        write(json, &(text + "\n"))?;
+        write(&json.with_extension("svg"), &self.to_svg())
     }
 }
 
-/// Whole or not at all: an interrupted run leaves the earlier result.
-fn write_aside(path: &Path, text: &str) -> Result<()> {
+/// Writes a file whole or not at all: an interrupted run leaves the earlier result.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be written.
+pub fn write(path: &Path, text: &str) -> Result<()> {
     let aside = path.with_extension("new");
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)
@@ -41,8 +44,8 @@ mod tests {
     fn results_are_written_whole_into_new_folders() {
         let folder = std::env::temp_dir().join(format!("umnet-bench-{}", std::process::id()));
         let path = folder.join("deep/run.json");
-        write_aside(&path, "one").unwrap();
-        write_aside(&path, "two").unwrap();
+        write(&path, "one").unwrap();
+        write(&path, "two").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(
             fs::read_dir(path.parent().unwrap()).unwrap().count(),

@@ -4,7 +4,7 @@ use super::{lie, withhold};
 use crate::Outcome::{self, *};
 use crate::frames::{TCP4_HEADERS, arp, partial, segmented, tcp4};
 use crate::{Act, Delivery, Layer, Lie};
-use virtio::net::VirtioNetHdr;
+use virtio::net::{HashReport, VirtioNetHdr};
 use virtio::spec::net::feature::*;
 use virtio::spec::net::header::*;
 
@@ -83,6 +83,21 @@ pub(super) const LIES: &[Lie] = &[
         || vec![Delivery::new(segmented(), &tcp4(70_000))],
     )
     .made(|c| c.queue_sizes[0] = 1024),
+    lie(
+        "hash-type-not-enabled",
+        "Hash reporting for incoming packets",
+        "a hash is of a type that was enabled",
+        Drop,
+        Layer::Driver,
+        Act::Frames(|| {
+            let with_home_addresses = HashReport {
+                value: 0x1234,
+                report: 7,
+            };
+            vec![plain(60).hashed(with_home_addresses)]
+        }),
+    )
+    .made(|c| c.offered = c.offered.with(VIRTIO_NET_F_HASH_REPORT)),
     // What a header says of its frame.
     frames(
         "frame-shorter-than-ethernet",

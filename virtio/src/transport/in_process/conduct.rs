@@ -7,7 +7,7 @@
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 
 use super::{DeviceConfig, Frame, Role};
-use crate::net::VirtioNetHdr;
+use crate::net::{HashReport, VirtioNetHdr};
 
 /// How a device behaves where its driver can see it. The answers given here are the honest ones.
 pub trait Conduct: Send {
@@ -160,6 +160,8 @@ pub struct Delivery {
     pub frame: Frame,
     /// What the header says instead of the true number of buffers.
     pub num_buffers: Option<u16>,
+    /// What the header says of the frame's hash instead of the truth, where it says any.
+    pub hash: Option<HashReport>,
     /// How much of each buffer is filled at most.
     pub fill: usize,
 }
@@ -170,6 +172,7 @@ impl Delivery {
         Self {
             frame: Frame::with_header(header, payload),
             num_buffers: None,
+            hash: None,
             fill: usize::MAX,
         }
     }
@@ -182,6 +185,14 @@ impl Delivery {
         }
     }
 
+    /// The same, with this hash where there is one.
+    pub fn hashed(self, hash: HashReport) -> Self {
+        Self {
+            hash: Some(hash),
+            ..self
+        }
+    }
+
     /// The same, with no more than `fill` bytes in a buffer.
     pub fn filling(self, fill: usize) -> Self {
         Self { fill, ..self }
@@ -190,6 +201,7 @@ impl Delivery {
     /// Makes all but the frame itself as the rules have it.
     pub(super) fn be_honest(&mut self) {
         self.num_buffers = None;
+        self.hash = None;
         self.fill = usize::MAX;
     }
 }

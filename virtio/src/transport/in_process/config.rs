@@ -58,11 +58,12 @@ const ON_REQUEST: FeatureSet = FeatureSet::of(&[
     VIRTIO_NET_F_GUEST_ANNOUNCE,
     VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
     VIRTIO_NET_F_NOTF_COAL,
+    VIRTIO_NET_F_HASH_REPORT,
 ]);
 
 /// What a device offers that was not asked for more: all that the driver side knows but for
-/// packed rings, buffers in order, doorbells with data, the reset of single queues, and the commands
-/// about VLANs, announcements, receive offloads and coalescing.
+/// packed rings, buffers in order, doorbells with data, the reset of single queues, hashes in
+/// headers, and the commands about VLANs, announcements, receive offloads and coalescing.
 pub fn all_offered() -> FeatureSet {
     all_known().without(ON_REQUEST)
 }

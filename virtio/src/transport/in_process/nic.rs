@@ -10,7 +10,7 @@ use super::conduct::{Answer, Interrupts};
 use super::config::Role;
 use super::core::Core;
 use super::ring::{Chain, Memory, Ring};
-use crate::net::VirtioNetHdr;
+use crate::net::{HashReport, VirtioNetHdr, header_len};
 use crate::spec::feature::VIRTIO_F_NOTIFICATION_DATA;
 use crate::spec::net::MAX_LARGE_FRAME;
 use crate::spec::net::config::S_ANNOUNCE;
@@ -199,7 +199,7 @@ impl Core {
 
     fn transmit_one(&mut self, i: usize, chain: Chain<'_>) -> Result<Option<u32>, Violation> {
         let frame = &mut self.traffic.leaving;
-        gather(&self.rings[i], chain, frame)?;
+        gather(&self.rings[i], chain, frame, header_len(self.accepted))?;
         let mtu = self.config.mtu;
         for what in check::transmitted(frame.header(), frame.payload(), self.accepted, mtu) {
             self.violations
@@ -257,8 +257,9 @@ impl Core {
     }
 }
 
-/// Reads all of a transmit buffer.
-fn gather(ring: &Ring, chain: Chain<'_>, frame: &mut Frame) -> Result<(), Violation> {
+/// Reads all of a transmit buffer, whose first `head` bytes are header and hash; the latter of a
+/// frame to be sent means nothing.
+fn gather(ring: &Ring, chain: Chain<'_>, frame: &mut Frame, head: usize) -> Result<(), Violation> {
     let memory: &Memory = chain.memory();
     let index = ring.index;
     let bytes = frame.buffer();
@@ -270,8 +271,9 @@ fn gather(ring: &Ring, chain: Chain<'_>, frame: &mut Frame) -> Result<(), Violat
         }
         read_onto(bytes, memory, part.addr(), part.len())?;
     }
-    let short = bytes.len() < VirtioNetHdr::SIZE;
-    bytes.resize(bytes.len().max(VirtioNetHdr::SIZE), 0);
+    let short = bytes.len() < head;
+    bytes.resize(bytes.len().max(head), 0);
+    bytes.drain(VirtioNetHdr::SIZE..head);
     if short {
         let what = format!("queue {index}: a transmit buffer is shorter than its header");
         return Err(Violation::new("Packet Transmission", what));
@@ -286,7 +288,7 @@ fn read_onto(
     len: u32,
 ) -> Result<(), Violation> {
     let start = bytes.len();
-    if start + len as usize > MAX_LARGE_FRAME + VirtioNetHdr::SIZE {
+    if start + len as usize > MAX_LARGE_FRAME + VirtioNetHdr::SIZE + HashReport::SIZE {
         return Err(Violation::new(
             "Message Framing",
             format!("a buffer of {len} bytes and more is too large"),

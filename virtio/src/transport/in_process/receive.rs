@@ -1,5 +1,6 @@
 //! Frames for the driver: from the link, or from a lie, into its buffers.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::core::Core;
 use super::nic::{BUDGET, dma_fault};
 use super::ring::{Chain, Memory, Ring};
 use super::{Frame, steer};
-use crate::net::VirtioNetHdr;
+use crate::net::{FeatureSet, RssConfig, VirtioNetHdr, header_len};
 use crate::spec::net::feature::*;
 
 /// The frame on its way to the driver over one pair, and those behind it.
@@ -167,9 +168,10 @@ impl Core {
         let least = self.least_buffer();
         let ring = &mut self.rings[i];
         let arriving = &mut self.arriving[usize::from(ring.pair())];
+        let whole = with_hash(&arriving.delivery, self.accepted, self.control.rss.as_ref());
         let (delivery, filled) = (&arriving.delivery, &mut arriving.filled);
         let most = if mergeable { ring.size() } else { 1 };
-        let mut rest = delivery.frame.as_bytes();
+        let mut rest = &whole[..];
         let mut first = None;
         filled.clear();
         while filled.len() < usize::from(most) {
@@ -227,6 +229,8 @@ impl Core {
     /// § *Setting Up Receive Buffers*: how small a buffer may be.
     fn least_buffer(&self) -> usize {
         let accepted = self.accepted;
+        let head = header_len(accepted);
+        let hash = head - VirtioNetHdr::SIZE;
         let large = [
             VIRTIO_NET_F_GUEST_TSO4,
             VIRTIO_NET_F_GUEST_TSO6,
@@ -235,16 +239,32 @@ impl Core {
             VIRTIO_NET_F_GUEST_USO6,
         ];
         if accepted.has(VIRTIO_NET_F_MRG_RXBUF) {
-            VirtioNetHdr::SIZE
+            head
         } else if large.into_iter().any(|bit| accepted.has(bit)) {
             // Older texts say 65562, newer ones 65601: below this is wrong by either.
-            65_562
+            65_562 + hash
         } else if accepted.has(VIRTIO_NET_F_MTU) {
-            VirtioNetHdr::SIZE + 14 + usize::from(self.config.mtu)
+            head + 14 + usize::from(self.config.mtu)
         } else {
-            1526
+            1526 + hash
         }
     }
+}
+
+/// A frame as it goes into buffers: with its hash between header and frame, where that was agreed on.
+fn with_hash<'a>(
+    delivery: &'a Delivery,
+    accepted: FeatureSet,
+    rss: Option<&RssConfig>,
+) -> Cow<'a, [u8]> {
+    let bytes = delivery.frame.as_bytes();
+    if !accepted.has(VIRTIO_NET_F_HASH_REPORT) {
+        return bytes.into();
+    }
+    let truth = || rss.and_then(|rss| steer::hashed(rss, delivery.frame.payload()));
+    let hash = delivery.hash.or_else(truth).unwrap_or_default();
+    let (header, frame) = bytes.split_at(VirtioNetHdr::SIZE);
+    [header, &hash.to_bytes(), frame].concat().into()
 }
 
 /// Writes as much of `bytes` as fits into a receive buffer; how much that is.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use super::check::{TCP, UDP, network_of};
-use crate::net::RssConfig;
+use crate::net::{HashReport, RssConfig};
 use crate::spec::net::hash;
 
 /// Flows that are remembered; what they were sent on is forgotten all at once then.
@@ -93,8 +93,8 @@ impl<'a> Tuple<'a> {
         })
     }
 
-    /// What is hashed of it under `types`, with the ports where they may be.
-    fn input(&self, types: u32) -> Option<Vec<u8>> {
+    /// What is hashed of it under `types`, with the ports where they may be, and by which of them.
+    fn input(&self, types: u32) -> Option<(u32, Vec<u8>)> {
         let addresses = [self.source, self.destination].concat();
         let (tcp, udp, alone) = match self.v6 {
             false => (hash::TYPE_TCPV4, hash::TYPE_UDPV4, hash::TYPE_IPV4),
@@ -102,22 +102,27 @@ impl<'a> Tuple<'a> {
         };
         let with_ports = if self.protocol == TCP { tcp } else { udp };
         match self.ports.filter(|_| types & with_ports != 0) {
-            Some(ports) => Some([addresses, ports.concat()].concat()),
-            None => (types & alone != 0).then_some(addresses),
+            Some(ports) => Some((with_ports, [addresses, ports.concat()].concat())),
+            None => (types & alone != 0).then_some((alone, addresses)),
         }
     }
 }
 
 /// The pair that `rss` names for a frame.
 pub(super) fn scaled(rss: &RssConfig, frame: &[u8]) -> u16 {
-    let input = Tuple::of(frame).and_then(|tuple| tuple.input(rss.hash_types));
-    match input {
-        Some(input) => {
-            let hash = toeplitz(&rss.key, &input) as usize;
-            rss.table[hash & (rss.table.len() - 1)]
-        }
+    match hashed(rss, frame) {
+        Some(hash) => rss.table[hash.value as usize & (rss.table.len() - 1)],
         None => rss.unclassified,
     }
+}
+
+/// The hash of a frame, if `rss` has it hashed.
+pub(super) fn hashed(rss: &RssConfig, frame: &[u8]) -> Option<HashReport> {
+    let (hash_type, input) = Tuple::of(frame)?.input(rss.hash_types)?;
+    Some(HashReport {
+        value: toeplitz(&rss.key, &input),
+        report: hash_type.trailing_zeros() as u16 + 1,
+    })
 }
 
 /// The Toeplitz hash: for every set bit of the input, the 32 bits of the key that begin there.
@@ -174,7 +179,7 @@ mod tests {
         for (from, to, with_ports, alone) in cases {
             let frame = frame(TCP, from, to);
             let tuple = Tuple::of(&frame).unwrap();
-            let hash = |types| toeplitz(&KEY, &tuple.input(types).unwrap());
+            let hash = |types| toeplitz(&KEY, &tuple.input(types).unwrap().1);
             assert_eq!(hash(hash::TYPES), with_ports);
             assert_eq!(hash(hash::TYPE_IPV4), alone);
         }

@@ -1,8 +1,9 @@
 //! What a vhost-user back end may offer, and what of it means anything here.
 //!
 //! A back end moves frames; the rest of a virtio device is the front end's part. So bits for what
-//! there is not (a control queue) or that the driver need not see (several pairs) are left out, and bits that name fields of the
-//! configuration count only where the back end has one to read.
+//! there is not (a control queue, doorbells that carry a number, a register for the reset of one
+//! queue) or that the driver need not see (several pairs) are left out, and bits that name fields of
+//! the configuration count only where the back end has one to read.
 
 use crate::net::FeatureSet;
 use crate::spec::feature::*;
@@ -14,6 +15,9 @@ use crate::spec::vhost_user::protocol_feature::*;
 const FRAMES: FeatureSet = FeatureSet::of(&[
     VIRTIO_F_VERSION_1,
     VIRTIO_F_EVENT_IDX,
+    VIRTIO_F_RING_PACKED,
+    VIRTIO_F_IN_ORDER,
+    VIRTIO_F_ORDER_PLATFORM,
     VIRTIO_NET_F_MRG_RXBUF,
     VIRTIO_NET_F_CSUM,
     VIRTIO_NET_F_HOST_TSO4,
@@ -116,13 +120,14 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_control_queue_or_an_iommu_is_never_offered() {
+    fn what_needs_a_control_queue_an_iommu_or_registers_is_never_offered() {
         let full = usable(EVERYTHING, Protocol::choose(u64::MAX));
         for bit in [
             VIRTIO_NET_F_CTRL_VQ,
             VIRTIO_NET_F_MQ,
             VIRTIO_F_ACCESS_PLATFORM,
-            VIRTIO_F_RING_PACKED,
+            VIRTIO_F_NOTIFICATION_DATA,
+            VIRTIO_F_RING_RESET,
         ] {
             assert!(!full.has(bit), "{bit}");
         }

@@ -3,6 +3,7 @@
 //! A reply is checked field by field against the request it answers: its number, its flags, its
 //! exact size, and whatever it repeats of the request.
 
+use crate::queue::QueueSize;
 use crate::spec::vhost_user::*;
 
 /// § *Header*, as it came: nothing in it is checked yet.
@@ -75,6 +76,26 @@ pub struct RingAddresses {
     pub used: u64,
 }
 
+/// Where a back end is to begin in a ring: at its beginning, which is written otherwise in each
+/// format (§ *Vring state description*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingBase {
+    /// The available index.
+    Split,
+    /// Offset and wrap counter of the next descriptor made available, and of the next one used.
+    Packed,
+}
+
+impl RingBase {
+    /// As it is sent.
+    pub fn word(self) -> u32 {
+        match self {
+            Self::Split => 0,
+            Self::Packed => vring_base::WRAP | vring_base::WRAP << vring_base::USED_SHIFT,
+        }
+    }
+}
+
 /// What a front end may ask (§ *Front-end message types*), as far as this one does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // named as in the protocol; `spec::vhost_user::request` says what they do
@@ -83,19 +104,41 @@ pub enum Request {
     SetFeatures(u64),
     SetOwner,
     SetMemTable(Vec<MemoryRegion>),
-    SetVringNum { queue: u16, size: u16 },
+    SetVringNum {
+        queue: u16,
+        size: u16,
+    },
     SetVringAddr(RingAddresses),
-    SetVringBase { queue: u16, base: u16 },
-    GetVringBase { queue: u16 },
-    SetVringKick { queue: u16 },
-    SetVringCall { queue: u16, has_fd: bool },
-    SetVringErr { queue: u16 },
+    SetVringBase {
+        queue: u16,
+        base: RingBase,
+    },
+    GetVringBase {
+        queue: u16,
+        packed: Option<QueueSize>,
+    },
+    SetVringKick {
+        queue: u16,
+    },
+    SetVringCall {
+        queue: u16,
+        has_fd: bool,
+    },
+    SetVringErr {
+        queue: u16,
+    },
     GetProtocolFeatures,
     SetProtocolFeatures(u64),
     GetQueueNum,
-    SetVringEnable { queue: u16, on: bool },
+    SetVringEnable {
+        queue: u16,
+        on: bool,
+    },
     SetBackendReqFd,
-    GetConfig { offset: u32, len: u32 },
+    GetConfig {
+        offset: u32,
+        len: u32,
+    },
     ResetDevice,
     SetStatus(u8),
     GetStatus,
@@ -193,8 +236,8 @@ impl Request {
             Self::SetMemTable(regions) => mem_table(regions),
             Self::SetVringNum { queue, size } => state(*queue, *size),
             Self::SetVringAddr(ring) => ring_addresses(ring),
-            Self::SetVringBase { queue, base } => state(*queue, *base),
-            Self::GetVringBase { queue } => state(*queue, 0),
+            Self::SetVringBase { queue, base } => join32(&[(*queue).into(), base.word()]),
+            Self::GetVringBase { queue, .. } => state(*queue, 0),
             Self::SetVringKick { queue } | Self::SetVringErr { queue } => number((*queue).into()),
             Self::SetVringCall { queue, has_fd } => {
                 number(u64::from(*queue) | if *has_fd { 0 } else { VRING_NO_FD })
@@ -295,7 +338,7 @@ impl Request {
     }
 
     fn check_ring(&self, index: u32, base: u32) -> Result<Reply, MessageFault> {
-        let Self::GetVringBase { queue } = *self else {
+        let Self::GetVringBase { queue, packed } = *self else {
             unreachable!("only this request has such an answer")
         };
         if index != u32::from(queue) {
@@ -304,7 +347,16 @@ impl Request {
                 expected: queue,
             });
         }
-        within(base.into(), u16::MAX.into()).map(Reply::Number)
+        match packed {
+            None => within(base.into(), u16::MAX.into())?,
+            Some(size) => {
+                let last = u64::from(size.get() - 1);
+                let offset = |half: u32| u64::from(half & vring_base::OFFSET);
+                within(offset(base), last)?;
+                within(offset(base >> vring_base::USED_SHIFT), last)?
+            }
+        };
+        Ok(Reply::Number(base.into()))
     }
 
     fn check_config(&self, payload: &[u8]) -> Result<Reply, MessageFault> {

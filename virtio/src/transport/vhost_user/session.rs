@@ -11,9 +11,10 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::features::Protocol;
 use super::memory::SharedMemory;
-use super::messages::{MessageFault, Reply, Request, RingAddresses};
+use super::messages::{MessageFault, Reply, Request, RingAddresses, RingBase};
 use super::socket::{Channel, ExchangeError};
 use crate::net::FeatureSet;
+use crate::spec::feature::VIRTIO_F_RING_PACKED;
 use crate::spec::net::config::MAX_VIRTQUEUE_PAIRS;
 use crate::spec::net::feature::VIRTIO_NET_F_MQ;
 use crate::spec::vhost_user::F_PROTOCOL_FEATURES;
@@ -37,6 +38,8 @@ pub(super) struct Session {
     pub(super) protocol: Protocol,
     /// Pairs of queues that the back end may have, by its own count.
     pub(super) queue_num: u64,
+    /// Whether rings are packed.
+    packed: bool,
 }
 
 impl Session {
@@ -53,6 +56,7 @@ impl Session {
             offered: 0,
             protocol: Protocol::default(),
             queue_num: 1,
+            packed: false,
         };
         session.offered = session.ask("GET_FEATURES", &Request::GetFeatures)?;
         if session.has_protocol() {
@@ -122,6 +126,7 @@ impl Session {
     /// Tells the back end which of its features are taken.
     pub(super) fn set_features(&mut self, accepted: u64) -> Result<(), TransportError> {
         let protocol = self.offered & 1 << F_PROTOCOL_FEATURES;
+        self.packed = accepted >> VIRTIO_F_RING_PACKED & 1 == 1;
         self.tell("SET_FEATURES", &Request::SetFeatures(accepted | protocol))
     }
 
@@ -192,7 +197,11 @@ impl Session {
             used: ring.setup.device.0,
         };
         self.tell("SET_VRING_NUM", &Request::SetVringNum { queue, size })?;
-        self.tell("SET_VRING_BASE", &Request::SetVringBase { queue, base: 0 })?;
+        let base = match self.packed {
+            true => RingBase::Packed,
+            false => RingBase::Split,
+        };
+        self.tell("SET_VRING_BASE", &Request::SetVringBase { queue, base })?;
         self.tell("SET_VRING_ADDR", &Request::SetVringAddr(addresses))?;
         let call: Vec<RawFd> = ring.call.iter().map(|event| event.as_raw_fd()).collect();
         let has_fd = !call.is_empty();
@@ -219,9 +228,12 @@ impl Session {
     }
 
     /// Stops a ring: when this returns, the back end touches it no more.
-    pub(super) fn stop(&mut self, queue: u16) -> Result<(), TransportError> {
-        self.ask("GET_VRING_BASE", &Request::GetVringBase { queue })
-            .map(drop)
+    pub(super) fn stop(&mut self, setup: &QueueSetup) -> Result<(), TransportError> {
+        let request = Request::GetVringBase {
+            queue: setup.index,
+            packed: self.packed.then_some(setup.size),
+        };
+        self.ask("GET_VRING_BASE", &request).map(drop)
     }
 
     /// Resets what else there is.

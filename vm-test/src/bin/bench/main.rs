@@ -6,6 +6,7 @@
 //! on each in turn, within seconds, in an order that rotates; what is reported are medians of the
 //! ratios inside such a trip.
 
+mod events;
 mod measure;
 mod options;
 mod testbed;
@@ -20,6 +21,7 @@ use clap::Parser;
 use vm_test::report::{Circumstances, Report, Row, Series, Trip, rotated};
 use vm_test::{Accel, Error, Lab, Result};
 
+use events::Tally;
 use measure::{Meter, Traffic};
 use options::Options;
 use testbed::Testbed;
@@ -70,11 +72,15 @@ fn boot_and_measure(lab: &Lab, options: &Options, started: Instant) -> Result<()
     };
     let about = circumstances(lab, options, &bed, acceleration);
     let meter = Meter::new(&bed, options.icount, options.udp_rate(acceleration));
+    if options.events {
+        count(options, &meter, &about)?;
+        return bed.stop_umnet();
+    }
     let report = rounds(options, &meter, about)?;
     bed.stop_umnet()?;
-    report.write(&options.json)?;
+    report.write(&options.json())?;
     println!("{}", report.to_table());
-    println!("{}\n{}", options.json.display(), options.svg().display());
+    println!("{}\n{}", options.json().display(), options.svg().display());
     eprintln!("bench: {:.0} s in all", started.elapsed().as_secs_f32());
     complete(options, &report)
 }
@@ -105,6 +111,25 @@ fn rounds(options: &Options, meter: &Meter, mut about: Circumstances) -> Result<
         }
     }
     Ok(Report::new(about, &all))
+}
+
+/// What each frame cost the machine, of every kind of traffic on every driver.
+fn count(options: &Options, meter: &Meter, about: &Circumstances) -> Result<()> {
+    let mut tallies = Vec::new();
+    for traffic in Traffic::ALL
+        .into_iter()
+        .filter(|&traffic| options.wants(traffic))
+    {
+        for driver in meter.bed.drivers() {
+            eprintln!("counting {:<26} {}", traffic.metric().label, driver.key());
+            tallies.push(Tally::take(meter, traffic, driver)?);
+        }
+    }
+    let rows: Vec<_> = tallies.iter().map(Tally::to_json).collect();
+    let report = serde_json::json!({ "circumstances": about, "rows": rows });
+    vm_test::report::write(&options.json(), &format!("{report:#}\n"))?;
+    println!("{}{}", events::table(&tallies), options.json().display());
+    Ok(())
 }
 
 /// One kind of traffic on every driver, each figure shown as it comes.

@@ -222,6 +222,15 @@ impl<'a> Meter<'a> {
         number(&self.in_guest(&ask)?, "per_s")
     }
 
+    /// Frames that the card's TAP has seen, both ways.
+    pub(crate) fn frames(&self, driver: Driver) -> Result<f64> {
+        let card = self.bed.card(driver)?;
+        let table = self.bed.net.run("cat /proc/net/dev")?.into_stdout()?;
+        let [rx, tx] = [1, 9].map(|column| counter(&table, &card.tap, column));
+        let both = rx.and_then(|rx| Some(rx + tx?));
+        both.ok_or_else(|| Error::Command(format!("no counters of {} in:\n{table}", card.tap)))
+    }
+
     fn in_guest(&self, line: &str) -> Result<Value> {
         facts(
             &self
@@ -268,7 +277,7 @@ impl<'a> Meter<'a> {
 
     fn tap_packets(&self, tap: &str) -> Result<f64> {
         let table = self.bed.net.run("cat /proc/net/dev")?.into_stdout()?;
-        rx_packets(&table, tap)
+        counter(&table, tap, 1)
             .ok_or_else(|| Error::Command(format!("no counters of {tap} in:\n{table}")))
     }
 }
@@ -286,11 +295,11 @@ fn this_program() -> Result<String> {
     Ok(path.display().to_string())
 }
 
-fn facts(stdout: &str) -> Result<Value> {
+pub(crate) fn facts(stdout: &str) -> Result<Value> {
     serde_json::from_str(stdout).map_err(|error| Error::Command(format!("{error} in: {stdout}")))
 }
 
-fn number(facts: &Value, key: &str) -> Result<f64> {
+pub(crate) fn number(facts: &Value, key: &str) -> Result<f64> {
     let found = facts[key].as_f64().filter(|number| *number > 0.0);
     found.ok_or_else(|| Error::Command(format!("no {key} in {facts}")))
 }
@@ -307,7 +316,8 @@ fn whole_window(facts: &Value, seconds: f64) -> Result<()> {
     )))
 }
 
-fn rx_packets(table: &str, interface: &str) -> Option<f64> {
+/// A column of `/proc/net/dev`: 1 has the packets received, 9 those transmitted.
+fn counter(table: &str, interface: &str, column: usize) -> Option<f64> {
     let columns = |line: &str| {
         Some(
             line.trim_start()
@@ -320,7 +330,7 @@ fn rx_packets(table: &str, interface: &str) -> Option<f64> {
         .lines()
         .find_map(columns)?
         .split_whitespace()
-        .nth(1)?
+        .nth(column)?
         .parse()
         .ok()
 }
@@ -363,9 +373,10 @@ mod tests {
     }
 
     #[test]
-    fn packets_are_those_received_on_the_whole_name() {
-        let table = "  face |bytes packets\nbench10: 5 6 0\n bench1: 700 8 0\n";
-        assert_eq!(rx_packets(table, "bench1"), Some(8.0));
-        assert_eq!(rx_packets(table, "bench"), None);
+    fn packets_are_those_of_the_whole_name() {
+        let table = "  face |bytes packets\nbench10: 5 6 0\n bench1: 700 8 0 0 0 0 0 0 900 4 0\n";
+        assert_eq!(counter(table, "bench1", 1), Some(8.0));
+        assert_eq!(counter(table, "bench1", 9), Some(4.0));
+        assert_eq!(counter(table, "bench", 1), None);
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Parser;
-use vm_test::Accel;
+use vm_test::{Accel, Nic};
 
 use crate::measure::Traffic;
 
 const HOW: &str = "\
 How it is measured:
-  One guest, one virtual processor, three like virtio-net cards on TAPs in a network namespace
+  One guest, one virtual processor (--processors), three like virtio-net cards on TAPs in a network namespace
   (root or a user namespace is needed for these). Card 1: the kernel's driver, IOMMU translating.
   Card 2: the kernel's driver, its IOMMU group set to passthrough. Card 3: umnet.
   A trip measures one kind of traffic on all three within seconds; the order rotates. Figures
@@ -32,6 +32,8 @@ Examples:
   bench --icount                 deterministic time: what to watch for regressions
   bench --only udp_to_guest      one row, to try something out
   bench --without-umnet          the two kernel baselines only
+  bench --without-offloads       cards that leave checksums and segmentation to the guest
+  bench --events                 doorbells, interrupts and IOTLB invalidations of a frame
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 the machine at hand lacks something.";
 
@@ -45,12 +47,22 @@ pub(crate) struct Options {
     /// Deterministic time: QEMU counts instructions instead of seconds (forces TCG)
     #[arg(long)]
     pub(crate) icount: bool,
+    /// Processors of the guest
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "icount", value_parser = clap::value_parser!(u16).range(1..=8))]
+    pub(crate) processors: u16,
     /// Cards with packed rings, for all three drivers
     #[arg(long)]
     pub(crate) packed: bool,
+    /// Cards without checksum and segmentation offloads, for all three drivers
+    #[arg(long)]
+    pub(crate) without_offloads: bool,
+    /// Instead of rates, count what QEMU saw for each frame: doorbells, interrupts, IOTLB invalidations
+    #[arg(long, conflicts_with_all = ["rounds", "umnet_stats"])]
+    pub(crate) events: bool,
     /// Where the result goes; the picture goes beside it, as .svg
-    #[arg(long, value_name = "FILE", default_value_os_t = default_json())]
-    pub(crate) json: PathBuf,
+    /// [default: target/report/run.json, with --events target/report/events.json]
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     /// Measure this kind of traffic only; may be repeated
     #[arg(long, value_name = "ROW", value_parser = Traffic::parse)]
     only: Vec<Traffic>,
@@ -79,8 +91,27 @@ impl Options {
         self.only.is_empty() || self.only.contains(&traffic)
     }
 
+    /// What the cards of all drivers are like.
+    pub(crate) fn card(&self, nic: Nic) -> Nic {
+        let nic = nic.packed(self.packed);
+        let nic = match self.without_offloads {
+            true => nic.without_offloads(),
+            false => nic,
+        };
+        // A doorbell that is an eventfd's is not traced.
+        match self.events {
+            true => nic.set("ioeventfd", "off"),
+            false => nic,
+        }
+    }
+
+    pub(crate) fn json(&self) -> PathBuf {
+        let usual = if self.events { "events" } else { "run" };
+        self.json.clone().unwrap_or_else(|| report(usual))
+    }
+
     pub(crate) fn svg(&self) -> PathBuf {
-        self.json.with_extension("svg")
+        self.json().with_extension("svg")
     }
 
     /// None: unpaced.
@@ -102,18 +133,19 @@ impl Options {
             .udp_rate(acceleration)
             .map_or("unpaced".to_owned(), |rate| rate.to_string());
         let ring = if self.packed { "packed" } else { "split" };
+        let offloads = if self.without_offloads { "off" } else { "on" };
         BTreeMap::from([
             ("udp_to_guest_offered_pps".to_owned(), rate),
+            ("processors".to_owned(), self.processors.to_string()),
             ("ring".to_owned(), ring.to_owned()),
+            ("offloads".to_owned(), offloads.to_owned()),
         ])
     }
 }
 
-fn default_json() -> PathBuf {
-    PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../target/report/run.json"
-    ))
+fn report(name: &str) -> PathBuf {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/report");
+    PathBuf::from(format!("{folder}/{name}.json"))
 }
 
 #[cfg(test)]
@@ -133,6 +165,7 @@ mod tests {
         );
         assert_eq!(plain.udp_rate(Accel::Kvm), None);
         assert_eq!(plain.details(Accel::Tcg)["ring"], "split");
+        assert_eq!(plain.details(Accel::Tcg)["offloads"], "on");
         let packed = parsed("bench --packed").unwrap();
         assert_eq!(packed.details(Accel::Tcg)["ring"], "packed");
         let icount = parsed("bench --icount --udp-rate 0").unwrap();
@@ -145,7 +178,9 @@ mod tests {
             parsed("bench --json /a/b.json").unwrap().svg(),
             PathBuf::from("/a/b.svg")
         );
-        assert!(default_json().ends_with("target/report/run.json"));
+        let default = |line| parsed(line).unwrap().json();
+        assert!(default("bench").ends_with("target/report/run.json"));
+        assert!(default("bench --events").ends_with("target/report/events.json"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use vm_test::report::Driver;
 use vm_test::{Backend, Error, Guest, HostNet, Job, Lab, Machine, Nic, Result, Vm};
 
+use crate::measure::{facts, number};
 use crate::options::Options;
 
 /// One card with both its ends.
@@ -38,6 +39,15 @@ pub(crate) struct Testbed {
     vm: Vm,
     pub(crate) net: HostNet,
     busy_when_idle: f64,
+    switching: Switching,
+}
+
+/// Microseconds until a byte has come back from somebody else who was asleep: what each request
+/// costs beyond the kernel's own work when a process has a hand in it.
+#[derive(Default)]
+struct Switching {
+    processes: f64,
+    threads: f64,
 }
 
 /// Who drives a card here.
@@ -57,6 +67,7 @@ impl Testbed {
         }
         let net = lab.host_net()?;
         let mut machine = Machine::new().kernel_args("quiet").inside(&net);
+        machine = machine.cpus(options.processors);
         if options.icount {
             machine = machine.icount();
         }
@@ -65,7 +76,7 @@ impl Testbed {
         for (index, driver) in drivers.iter().enumerate() {
             make_tap(&net, &tap_name(index), index)?;
             let nic = Nic::new(driver.key(), Backend::tap(&tap_name(index)));
-            machine = machine.nic(nic.packed(options.packed));
+            machine = machine.nic(options.card(nic));
         }
         let vm = lab.boot(machine)?;
         let mut bed = Self {
@@ -74,6 +85,7 @@ impl Testbed {
             vm,
             net,
             busy_when_idle: 0.0,
+            switching: Switching::default(),
         };
         for (index, driver) in drivers.into_iter().enumerate() {
             match bed.hand_over(index, driver, options) {
@@ -82,7 +94,15 @@ impl Testbed {
             }
         }
         bed.check_idle()?;
+        bed.switching = Switching {
+            processes: bed.there_and_back_us("processes")?,
+            threads: bed.there_and_back_us("threads")?,
+        };
         Ok(bed)
+    }
+
+    pub(crate) fn vm(&self) -> &Vm {
+        &self.vm
     }
 
     pub(crate) fn guest(&self) -> &Guest {
@@ -220,6 +240,11 @@ impl Testbed {
         Ok(())
     }
 
+    fn there_and_back_us(&self, between: &str) -> Result<f64> {
+        let line = format!("guest-runner traffic switches --seconds 0.4 --between {between}");
+        number(&facts(&self.sh(&line)?)?, "there_and_back_us")
+    }
+
     pub(crate) fn describe(&self) -> String {
         let card = |card: &Card| {
             format!(
@@ -229,7 +254,12 @@ impl Testbed {
                 card.iommu
             )
         };
-        self.cards.iter().map(card).collect::<Vec<_>>().join(", ")
+        let cards: Vec<_> = self.cards.iter().map(card).collect();
+        let Switching { processes, threads } = self.switching;
+        format!(
+            "{}; a byte to another process and back takes {processes:.0} us, to a thread {threads:.0} us",
+            cards.join(", ")
+        )
     }
 
     pub(crate) fn details(&self) -> BTreeMap<String, String> {
@@ -238,7 +268,13 @@ impl Testbed {
             "guest_busy_when_idle".to_owned(),
             format!("{:.3}", self.busy_when_idle),
         );
-        self.cards.iter().map(iommu).chain([busy]).collect()
+        let switching = [
+            ("process_there_and_back_us", self.switching.processes),
+            ("thread_there_and_back_us", self.switching.threads),
+        ];
+        let switching = switching.map(|(name, us)| (name.to_owned(), format!("{us:.1}")));
+        let cards = self.cards.iter().map(iommu);
+        cards.chain([busy]).chain(switching).collect()
     }
 
     fn sh(&self, line: &str) -> Result<String> {

@@ -32,8 +32,14 @@ fn all() -> Vec<Request> {
             size: 256,
         },
         SetVringAddr(ring),
-        SetVringBase { queue: 1, base: 4 },
-        GetVringBase { queue: 1 },
+        SetVringBase {
+            queue: 1,
+            base: RingBase::Packed,
+        },
+        GetVringBase {
+            queue: 1,
+            packed: None,
+        },
         SetVringKick { queue: 1 },
         SetVringCall {
             queue: 1,
@@ -148,12 +154,30 @@ fn an_acknowledgement_other_than_zero_is_a_refusal() {
 
 #[test]
 fn ring_answers_repeat_the_queue_and_stay_within_a_ring() {
-    let request = Request::GetVringBase { queue: 1 };
-    assert_eq!(request.check_payload(&pair(1, 9)), Ok(Reply::Number(9)));
-    let other = request.check_payload(&pair(0, 9));
+    let answer = |packed: Option<u16>, queue, base| {
+        let packed = packed.map(|size| QueueSize::new(size).unwrap());
+        Request::GetVringBase { queue: 1, packed }.check_payload(&pair(queue, base))
+    };
+    let other = answer(None, 0, 9);
     assert!(matches!(other, Err(MessageFault::OtherQueue { .. })));
-    let far = request.check_payload(&pair(1, 0x1_0000));
+    assert_eq!(answer(None, 1, 0xffff), Ok(Reply::Number(0xffff)));
+    let far = answer(None, 1, 0x1_0000);
     assert!(matches!(far, Err(MessageFault::TooLarge { .. })));
+    // Of a packed ring there are two positions, each with its wrap counter.
+    for good in [0x8000_8000, 0x000f_800f, 0x800f_0000] {
+        assert_eq!(answer(Some(16), 1, good), Ok(Reply::Number(good.into())));
+    }
+    for far in [0x8010, 0x0010_0000, u32::MAX] {
+        let far = answer(Some(16), 1, far);
+        assert!(matches!(far, Err(MessageFault::TooLarge { .. })));
+    }
+}
+
+#[test]
+fn a_ring_begins_where_its_format_has_its_beginning() {
+    let base = |base| Request::SetVringBase { queue: 3, base }.payload();
+    assert_eq!(base(RingBase::Split), pair(3, 0));
+    assert_eq!(base(RingBase::Packed), pair(3, 0x8000_8000));
 }
 
 #[test]
