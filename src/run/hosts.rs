@@ -29,7 +29,7 @@ use super::pulse::{Look, Pulse};
 use super::update::Update;
 use super::work::Work;
 use super::{Event, RunError};
-use crate::channel::{Interface, Report, StartFailure, ToHost};
+use crate::channel::{Answer, Interface, Report, StartFailure, ToHost};
 use crate::config::{Coalesce, RestartConfig};
 use crate::control::DeviceEvent;
 use crate::poller::Poller;
@@ -101,6 +101,9 @@ impl HostSettings {
 pub(super) enum News {
     /// The device runs, for the first time or again.
     Started(Report),
+    /// Something is lent that was not before, or is lent no more; the host hears of it by
+    /// [`Hosts::answer_held`], once that is safe.
+    Lent,
     /// The first host could not start the device.
     Failed(StartFailure),
     /// The first host died, where that ends the run.
@@ -133,6 +136,8 @@ pub(super) struct Hosts<W> {
     /// Whether a host has ever run the device.
     has_run: bool,
     news: Vec<News>,
+    /// Answers that wait until what they bring is kept, and for whom.
+    held: Vec<(HostId, Answer, Vec<OwnedFd>)>,
     /// Who waits for fresh counters.
     counting: Vec<SyncSender<()>>,
     /// Who waits for something to have happened to a client's devices.
@@ -165,6 +170,7 @@ impl<W: Work> Hosts<W> {
             next_id: 0,
             has_run: false,
             news: Vec::new(),
+            held: Vec::new(),
             counting: Vec::new(),
             happening: None,
         })
@@ -196,6 +202,7 @@ impl<W: Work> Hosts<W> {
             interface: self.interface,
             active: active.unwrap_or_default(),
             next_id: self.next_id,
+            has_run: self.has_run,
         }
     }
 
@@ -218,6 +225,7 @@ impl<W: Work> Hosts<W> {
             interface,
             active,
             next_id,
+            has_run,
         } = state;
         board.supervisor_restarts += 1;
         if channel.is_none() {
@@ -228,7 +236,7 @@ impl<W: Work> Hosts<W> {
         *self.board.lock() = board;
         self.next_id = next_id.wrapping_add(1);
         self.interface = interface;
-        self.has_run = true;
+        self.has_run = has_run;
         match channel {
             Some(channel) => self.adopt(HostId(next_id), active, channel),
             None => Ok(()),
@@ -469,6 +477,7 @@ impl<W: Work> Hosts<W> {
         while let Some(active) = &self.active {
             let id = active.process.id;
             self.said(id);
+            self.answer_held();
             let step = Instant::now() + Duration::from_millis(5);
             let Some(active) = &mut self.active else {
                 break;
