@@ -10,6 +10,7 @@
 //! A killed host and one that died by itself take the same way.
 
 mod ended;
+mod member;
 mod said;
 
 use std::io;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, warn};
 
+use self::member::{Member, State};
 use super::activity::Activity;
 use super::board::{Board, HostInfo, SharedBoard};
 use super::handover::HostsState;
@@ -38,36 +40,6 @@ use crate::poller::Poller;
 const SPARE_AFTER: Duration = Duration::from_millis(100);
 /// Messages of one host that are handled before anything else has its turn.
 const BUDGET: usize = 64;
-
-/// Where a host is in its life.
-#[derive(Clone, Copy, Debug)]
-enum State {
-    Preparing { until: Instant },
-    Ready,
-    Starting { until: Instant },
-    Running { since: Instant, pulse: Pulse },
-    Stopping { until: Instant },
-}
-
-/// A host and where it is.
-struct Member {
-    process: HostProcess,
-    state: State,
-    info: HostInfo,
-    hung: bool,
-}
-
-impl Member {
-    fn deadline(&self) -> Option<Instant> {
-        match self.state {
-            State::Ready => None,
-            State::Preparing { until } | State::Starting { until } | State::Stopping { until } => {
-                Some(until)
-            }
-            State::Running { pulse, .. } => Some(pulse.next_look()),
-        }
-    }
-}
 
 /// What every host of a run is told.
 #[derive(Clone, Copy, Debug)]
@@ -248,15 +220,8 @@ impl<W: Work> Hosts<W> {
         let process = HostProcess::adopt(id, info.pid, channel)?;
         self.poller.add(process.channel_fd(), Event::Said(id))?;
         self.poller.add(process.pidfd(), Event::Ended(id))?;
-        self.active = Some(Member {
-            process,
-            state: State::Running {
-                since: now,
-                pulse: Pulse::new(now, self.settings.restart.hang_after),
-            },
-            info,
-            hung: false,
-        });
+        let pulse = Pulse::new(now, self.settings.restart.hang_after);
+        self.active = Some(Member::adopted(process, info, pulse, now));
         self.begin_at = None;
         self.spare_at = Some(now + SPARE_AFTER);
         Ok(())
@@ -422,17 +387,10 @@ impl<W: Work> Hosts<W> {
         self.poller.add(process.channel_fd(), Event::Said(id))?;
         self.poller.add(process.pidfd(), Event::Ended(id))?;
         debug!("{}: driver host {} started", self.name(), process.pid());
-        Ok(Member {
-            info: HostInfo {
-                pid: process.pid(),
-                ..HostInfo::default()
-            },
+        Ok(Member::preparing(
             process,
-            state: State::Preparing {
-                until: now + self.work.patience().prepare,
-            },
-            hung: false,
-        })
+            now + self.work.patience().prepare,
+        ))
     }
 
     /// The spare takes over, as soon as there is one.
