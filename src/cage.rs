@@ -29,14 +29,17 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::path::PathBuf;
+use std::process::Command;
 
 use rustix::fs::RawDir;
 use serde::{Deserialize, Serialize};
 
+use self::root::RootKeeper;
 pub use confined::{Confined, Missing, Root};
 pub use filter::{LockedDown, lock_down};
 pub use profile::{Condition, Profile, UnknownProfile};
 pub use rehearsal::rehearse;
+pub use root::keep_root;
 pub use selftest::{SelfTest, selftest};
 
 /// The uid and the gid of driver hosts, unless the configuration names others.
@@ -125,24 +128,33 @@ pub fn enter(wish: &Confinement) -> Result<Confined, CageError> {
 
 /// Confines the calling process as [`enter`] does, but for what loading a library takes: until
 /// [`Reading::close`] it can read and execute what lies in `folders`, whoever owns that, and
-/// nothing else of any file. The library's own code may run meanwhile.
+/// nothing else of any file. The library's own code may run meanwhile. `keeper` starts a process
+/// that calls [`keep_root`].
 ///
 /// To be called with a single thread.
 ///
 /// # Errors
 ///
 /// As for [`enter`].
-pub fn enter_reading(wish: &Confinement, folders: &[PathBuf]) -> Result<Reading, CageError> {
+pub fn enter_reading(
+    wish: &Confinement,
+    folders: &[PathBuf],
+    keeper: &mut Command,
+) -> Result<Reading, CageError> {
     let mut record = Record::new(wish.strict);
     // While /proc can still be read.
     record.note_inherited()?;
     let threads = File::open(THREADS).map_err(threads_error)?;
     limits::apply(wish, &mut record)?;
     namespaces::leave(&mut record)?;
-    record.layer("empty root", Err::<(), _>(root::files_are_needed()))?;
+    let root = RootKeeper::start(keeper, &record);
     privileges::give_up_all_but_reading(wish, &mut record)?;
     landlock::restrict_to(folders, &mut record)?;
-    Ok(Reading { record, threads })
+    Ok(Reading {
+        record,
+        threads,
+        root,
+    })
 }
 
 /// The threads of this process.
@@ -157,6 +169,7 @@ fn threads_error(source: io::Error) -> CageError {
 pub struct Reading {
     record: Record,
     threads: File,
+    root: RootKeeper,
 }
 
 impl Reading {
@@ -169,12 +182,14 @@ impl Reading {
         let Self {
             mut record,
             threads,
+            root,
         } = self;
         let count = count_threads(&threads).map_err(threads_error)?;
         if count > 1 {
             return Err(CageError::StillHas(format!("{count} threads")));
         }
         drop(threads);
+        root.replace(&mut record)?;
         privileges::give_up_reading(&mut record)?;
         landlock::restrict(&mut record)?;
         privileges::look_back(&record.confined)?;

@@ -124,6 +124,9 @@ enum Verb {
         /// The profile, and more calls for it
         arguments: Vec<String>,
     },
+    /// Replace the root of the client host that has started this
+    #[command(name = crate::run::ROOT_KEEPER, hide = true)]
+    CageRootKeeper,
     /// Replace the running driver, or the supervisor, under traffic
     #[command(after_help = update::EXAMPLES)]
     Update(update::UpdateArgs),
@@ -217,6 +220,10 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Verb::CageRehearsal { arguments } => match crate::cage::rehearse(&arguments) {
             ExitCode::SUCCESS => Ok(Exit::Done),
             _ => Ok(Exit::Failed),
+        },
+        Verb::CageRootKeeper => match crate::cage::keep_root() {
+            Ok(()) => Ok(Exit::Done),
+            Err(_) => Ok(Exit::Failed),
         },
         Verb::Update(args) => update::update(&host, args),
         Verb::ClientFlags(args) => client_flags::client_flags(&args),

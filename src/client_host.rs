@@ -19,6 +19,7 @@ mod shared;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,7 @@ use crate::channel::{
 };
 use crate::exit::Exit;
 use crate::poller::Poller;
+use crate::run::ROOT_KEEPER;
 
 /// How long the supervisor may take to say what there is to host.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -83,7 +85,9 @@ pub fn main(file: &Path, caged: bool) -> ! {
 
 fn run(file: &Path, caged: bool) -> Result<Exit, HostEnd> {
     let confinement = Confinement::default();
-    let reading = caged.then(|| cage::enter_reading(&confinement, &folders(file)));
+    let mut keeper = Command::new("/proc/self/exe");
+    keeper.arg(ROOT_KEEPER);
+    let reading = caged.then(|| cage::enter_reading(&confinement, &folders(file), &mut keeper));
     let reading = reading.transpose()?;
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|errno| system("ask to end with the supervisor")(errno.into()))?;

@@ -221,6 +221,14 @@ pub struct ToTransmit {
     pub ecn: bool,
 }
 
+impl ToTransmit {
+    /// Whether nothing is asked for.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.checksum.layer4() != NetPacketChecksumState::REQUIRED && self.gso.mss() == 0
+    }
+}
+
 /// What the device is told of a frame, and what must be changed in the copy of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transmit {
@@ -237,7 +245,7 @@ pub struct Transmit {
 #[inline]
 pub fn transmit(request: ToTransmit) -> Option<Transmit> {
     let mss = request.gso.mss();
-    if request.checksum.layer4() != NetPacketChecksumState::REQUIRED && mss == 0 {
+    if request.is_plain() {
         return Some(Transmit::default());
     }
     let layout = request.layout;

@@ -32,32 +32,35 @@ mod report;
 mod settings;
 mod store;
 mod succession;
+mod taking_over;
 mod update;
 mod work;
 
 use std::io;
 use std::time::Instant;
 
-use log::{debug, error, warn};
+use log::{debug, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 pub use self::board::Board;
 use self::card::{forget, release};
 use self::device::Device;
+pub use self::device::DeviceRun;
 pub use self::error::RunError;
+use self::handover::RunState;
 pub(crate) use self::handover::{CHECK, answer};
-pub(crate) use self::host_process::{CLIENT_VERB, REHEARSAL, RESUME, UNCAGED, VERB};
+pub(crate) use self::host_process::{CLIENT_VERB, REHEARSAL, RESUME, ROOT_KEEPER, UNCAGED, VERB};
 use self::host_process::{HostId, Program};
 use self::hosts::{Hosts, News};
 use self::managed::Manager;
 use self::moment::Moment;
 use self::orders::{Order, OrderBook};
-use self::store::Store;
-pub use self::store::Stored;
+pub use self::store::Kept;
 use crate::cage::{self, Profile};
 use crate::channel::Interface;
 use crate::config::RunConfig;
 use crate::control::Server;
+use crate::exit::Explain;
 use crate::host::IfName;
 use crate::host::binding::{Binding, Restore};
 use crate::host::interface::{Interfaces, Link};
@@ -131,10 +134,31 @@ fn rehearse_cage(profile: &Profile) -> Result<(), RunError> {
 ///
 /// # Errors
 ///
-/// As [`run`]; the driver host and its device are stopped then.
-pub fn resume() -> Result<(), RunError> {
+/// As [`run`] or [`client::run`]; the host and what it works with are stopped then.
+pub fn resume() -> Result<(), Box<dyn Explain>> {
     let signals = signals().map_err(events("register for signals"))?;
-    Session::resume(signals)?.live()
+    let left = handover::receive();
+    match left.map_err(events("take over from the program before"))? {
+        (RunState::Device(run), left) => Session::take_over(signals, *run, left)?.live()?,
+        (RunState::Client(run), left) => client::go_on(signals, *run, left)?,
+    }
+    Ok(())
+}
+
+/// What a supervisor before this one has left with the service manager for `config`'s device. The
+/// settings of today apply, to the interface of before.
+pub fn kept(config: &RunConfig) -> Option<Kept<DeviceRun>> {
+    Kept::received(|run| match run {
+        RunState::Device(run) if run.config.device == config.device => Ok(DeviceRun {
+            config: RunConfig {
+                ifname: run.config.ifname,
+                keep_interface: run.config.keep_interface,
+                ..config.clone()
+            },
+            ..*run
+        }),
+        _ => Err(store::unfit(format!("it is not of {}", config.device))),
+    })
 }
 
 /// Goes on where a process has left off of which the service manager has kept everything but the
@@ -143,17 +167,10 @@ pub fn resume() -> Result<(), RunError> {
 /// # Errors
 ///
 /// As [`run`]; nothing is kept any more then.
-pub fn restart(stored: Stored) -> Result<(), RunError> {
+pub fn restart(kept: Kept<DeviceRun>) -> Result<(), RunError> {
     let signals = signals().map_err(events("register for signals"))?;
-    let (state, fds, store) = stored.into_parts();
-    let names = store.names();
-    match Session::take_over(signals, state, store, |_| Ok(fds)) {
-        Ok(session) => session.live(),
-        Err(error) => {
-            store::discard(Store::of(names));
-            Err(error)
-        }
-    }
+    let session = store::go_on(kept, |run, left| Session::take_over(signals, run, left));
+    session?.live()
 }
 
 /// One run.
@@ -188,7 +205,7 @@ impl Session {
     /// Handles events until a signal asks for the end.
     fn serve(&mut self) -> Result<(), RunError> {
         loop {
-            self.manage();
+            managed::manage(self);
             let deadlines = [self.hosts.deadline(), self.manager.deadline()];
             let ready = self
                 .hosts
@@ -199,7 +216,7 @@ impl Session {
                 return Ok(());
             }
             if self.manager.wants_to_leave() {
-                self.leave_with_manager();
+                managed::leave_with_manager(self);
             }
             for event in ready {
                 match event {
@@ -217,6 +234,10 @@ impl Session {
             for news in self.hosts.news() {
                 match news {
                     News::Started(_) | News::Failed(_) | News::Died(_) => {}
+                    News::Lent => {
+                        managed::keep_with_manager(self);
+                        self.hosts.answer_held();
+                    }
                     News::Gone(_) => return Err(self.removed()),
                     News::GivenUp(_) => {
                         let device = self.hosts.name().to_owned();
@@ -236,10 +257,7 @@ impl Session {
                     let _ = reply.try_send(Err(why.to_owned()));
                 }
                 Order::Update { what, reply } if what.supervisor => {
-                    if let Err(why) = self.change_program(what.binary.as_deref(), &reply) {
-                        error!("{}: the supervisor stays: {why}", self.hosts.name());
-                        let _ = reply.try_send(Err(why));
-                    }
+                    handover::replace(self, what.binary.as_deref(), &reply);
                 }
                 Order::Update { what, reply } => {
                     self.hosts.begin_update(what.binary.as_deref(), reply);

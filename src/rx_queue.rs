@@ -76,8 +76,8 @@ pub struct RxQueue {
 type Drop = fn(&RxStats) -> &Counter;
 
 /// A frame in a system buffer.
-struct Frame<'a> {
-    bytes: VolatileSlice<'a>,
+struct Frame {
+    len: usize,
     /// What is known of it, if the device said anything.
     facts: Option<Received>,
 }
@@ -120,7 +120,7 @@ impl RxQueue {
         let (packets, fragments) = (rings.packet_ring(), rings.fragment_ring());
         let (mut packet, mut fragment) = (packets.begin_index(), fragments.begin_index());
         let (packet_end, fragment_end) = (packets.end_index(), fragments.end_index());
-        let mut outcome = Ok(());
+        let (mut outcome, mut count, mut bytes) = (Ok(()), 0, 0);
         while packet != packet_end && fragment != fragment_end {
             match self.receive(rings.buffer(fragment)) {
                 Ok(None) => break,
@@ -129,6 +129,8 @@ impl RxQueue {
                     self.fill_packet(rings, packet, fragment, &frame);
                     packet = packets.increment_index(packet);
                     fragment = fragments.increment_index(fragment);
+                    count += 1;
+                    bytes += frame.len as u64;
                 }
                 Err(fault) => {
                     outcome = Err(fault);
@@ -140,15 +142,17 @@ impl RxQueue {
         self.awaits_interrupt &= !self.busy;
         packets.set_begin_index(packet);
         fragments.set_begin_index(fragment);
+        self.parts.stats.rx_packets.add(count);
+        self.parts.stats.rx_bytes.add(bytes);
         outcome
     }
 
     /// The next frame that the device has used, copied to `buffer`; or why it was dropped.
     #[inline]
-    fn receive<'a>(
+    fn receive(
         &mut self,
-        buffer: VolatileSlice<'a>,
-    ) -> Result<Option<Result<Frame<'a>, Drop>>, DeviceFault> {
+        buffer: VolatileSlice<'_>,
+    ) -> Result<Option<Result<Frame, Drop>>, DeviceFault> {
         let Some(first) = self.parts.queue.pop_used()? else {
             return Ok(None);
         };
@@ -160,7 +164,7 @@ impl RxQueue {
         }
         let gathered = self.gather(first, header, &buffer);
         self.parts.queue.add(first.slot);
-        let frame = gathered?.and_then(|len| self.check(header, buffer, len));
+        let frame = gathered?.and_then(|len| self.check(header, &buffer, len));
         Ok(Some(frame))
     }
 
@@ -259,13 +263,12 @@ impl RxQueue {
 
     /// Checks what the device said of the `len` bytes now in `buffer`.
     #[inline]
-    fn check<'a>(
+    fn check(
         &self,
         header: VirtioNetHdr,
-        buffer: VolatileSlice<'a>,
+        buffer: &VolatileSlice<'_>,
         len: usize,
-    ) -> Result<Frame<'a>, Drop> {
-        let bytes = buffer.subslice(0, len).map_err(|_| over_error as Drop)?;
+    ) -> Result<Frame, Drop> {
         if header.gso_type == GSO_NONE && len > self.parts.frame_limit {
             return Err(over_error);
         }
@@ -275,28 +278,29 @@ impl RxQueue {
         let facts = match offload::is_plain(header) {
             true => None,
             false => {
+                let bytes = buffer.subslice(0, len).map_err(|_| over_error as Drop)?;
                 let facts = offload::received(header, &bytes, self.parts.features);
                 Some(facts.map_err(|_| header_error as Drop)?)
             }
         };
-        Ok(Frame { bytes, facts })
+        Ok(Frame { len, facts })
     }
 
     #[inline]
-    fn fill_packet(&self, rings: &NetRings<'_>, packet: u32, fragment: u32, frame: &Frame<'_>) {
-        let len = frame.bytes.len() as u32;
+    fn fill_packet(&self, rings: &NetRings<'_>, packet: u32, fragment: u32, frame: &Frame) {
+        let len = frame.len as u32;
         let filled = rings
             .fragment(fragment)
             .with_offset(0)
             .with_valid_length(len);
         rings.set_fragment(fragment, filled);
-        let stats = &self.parts.stats;
         let mut described = NetPacket::new(fragment, 1);
         if let Some(facts) = &frame.facts {
             described = described.with_layout(facts.layout);
             rings.set_checksum(packet, facts.checksum);
             rings.set_partial(packet, facts.partial);
             rings.set_rsc(packet, facts.rsc);
+            let stats = &self.parts.stats;
             stats.rx_csum_offload.add(1);
             stats
                 .rx_gso_packets
@@ -306,8 +310,6 @@ impl RxQueue {
             rings.set_hash(packet, hash::packet_hash(self.hash));
         }
         rings.set_packet(packet, described);
-        stats.rx_packets.add(1);
-        stats.rx_bytes.add(u64::from(len));
     }
 
     /// Shows the device the emptied slots in every turn, but rings only when half of the queue

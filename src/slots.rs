@@ -1,7 +1,5 @@
 //! The DMA frame slots of one queue: where header and frame lie, and which slots are free.
 
-use std::sync::atomic::Ordering;
-
 use virtio::DmaSlice;
 use virtio::mem::OutOfRegion;
 use virtio::net::{HashReport, VirtioNetHdr};
@@ -94,11 +92,9 @@ impl FrameSlots {
     #[inline]
     pub fn read_header(&self, slot: SlotId) -> VirtioNetHdr {
         let mut bytes = [0u8; VirtioNetHdr::SIZE];
-        for (at, word) in bytes.chunks_exact_mut(4).enumerate() {
-            let offset = self.head_of(slot) + at * 4;
-            let value = self.memory.load_u32(offset, Ordering::Relaxed);
-            word.copy_from_slice(&value.to_le_bytes());
-        }
+        let at = self.head_of(slot);
+        let words = self.memory.load_u32s::<3>(at).map(u32::to_le_bytes);
+        bytes.copy_from_slice(words.as_flattened());
         VirtioNetHdr::from_bytes(&bytes)
     }
 
@@ -106,18 +102,17 @@ impl FrameSlots {
     #[inline]
     pub fn read_hash(&self, slot: SlotId) -> HashReport {
         let at = self.head_of(slot) + VirtioNetHdr::SIZE;
-        let word = |at| self.memory.load_u32(at, Ordering::Relaxed);
-        HashReport::from_words([at, at + 4].map(word))
+        HashReport::from_words(self.memory.load_u32s(at))
     }
 
     /// Writes the header that the device will read.
     #[inline]
     pub fn write_header(&self, slot: SlotId, header: VirtioNetHdr) {
-        for (at, word) in header.to_bytes().as_chunks().0.iter().enumerate() {
-            let offset = self.head_of(slot) + at * 4;
-            let value = u32::from_le_bytes(*word);
-            self.memory.store_u32(offset, value, Ordering::Relaxed);
-        }
+        let at = self.head_of(slot);
+        let bytes = header.to_bytes();
+        let word = |i: usize| [bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]];
+        let words = [word(0), word(4), word(8)].map(u32::from_le_bytes);
+        self.memory.store_u32s(at, words);
     }
 
     /// The bytes `offset..offset + len` of the frame behind the header.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use netadapter_shim::abi::NetPacket;
 use netadapter_shim::{NetRings, Notifier, PacketQueue};
+use virtio::net::VirtioNetHdr;
 use virtio::queue::{Arming, DeviceFault, SlotId, Virtqueue};
 use virtio::transport::Doorbell;
 use vm_memory::Bytes;
@@ -59,6 +60,15 @@ pub struct TxQueue {
     failed: bool,
 }
 
+/// What a turn hands to the device, counted when it is over.
+#[derive(Default)]
+struct Sent {
+    packets: u64,
+    bytes: u64,
+    csum_offload: u64,
+    gso_packets: u64,
+}
+
 impl TxQueue {
     /// A queue whose completions `notifier` announces.
     pub fn new(parts: TxParts, notifier: Notifier) -> Self {
@@ -97,13 +107,14 @@ impl TxQueue {
         let end = packets.end_index();
         let mut next = packets.next_index();
         let mut fragment_end = rings.fragment_ring().begin_index();
+        let mut sent = Sent::default();
         while next != end {
             let packet = rings.packet(next);
             if packet.ignore() {
                 self.parts.stats.tx_dropped.add(1);
             } else {
                 let Some(slot) = self.free.take() else { break };
-                self.send(rings, next, packet, slot);
+                self.send(rings, next, packet, slot, &mut sent);
                 // An ignored packet has no fragments, and its index means nothing.
                 fragment_end = rings
                     .fragment_ring()
@@ -117,6 +128,7 @@ impl TxQueue {
         // frame while it is still in the cache.
         packets.set_begin_index(next);
         rings.fragment_ring().set_begin_index(fragment_end);
+        self.count(&sent);
         self.parts.queue.publish();
         let kicked = self
             .parts
@@ -126,9 +138,16 @@ impl TxQueue {
     }
 
     #[inline]
-    fn send(&mut self, rings: &NetRings<'_>, index: u32, packet: NetPacket, slot: SlotId) {
+    fn send(
+        &mut self,
+        rings: &NetRings<'_>,
+        index: u32,
+        packet: NetPacket,
+        slot: SlotId,
+        sent: &mut Sent,
+    ) {
         let copied = self.gather(rings, packet, slot).and_then(|len| {
-            self.describe(rings, index, packet, slot, len)?;
+            self.describe(rings, index, packet, slot, len, sent)?;
             Some(len)
         });
         let Some(len) = copied else {
@@ -138,29 +157,56 @@ impl TxQueue {
         self.parts
             .queue
             .add_with_len(slot, (self.head_len + len) as u32);
-        self.parts.stats.tx_packets.add(1);
-        self.parts.stats.tx_bytes.add(len as u64);
+        sent.packets += 1;
+        sent.bytes += len as u64;
+    }
+
+    fn count(&self, sent: &Sent) {
+        let stats = &self.parts.stats;
+        stats.tx_packets.add(sent.packets);
+        stats.tx_bytes.add(sent.bytes);
+        stats.tx_csum_offload.add(sent.csum_offload);
+        stats.tx_gso_packets.add(sent.gso_packets);
     }
 
     /// Copies the fragments of a packet, one behind the other; the frame's length, or `None`
     /// when they do not fit.
     #[inline]
     fn gather(&self, rings: &NetRings<'_>, packet: NetPacket, slot: SlotId) -> Option<usize> {
-        let capacity = self.parts.slots.shape().frame_capacity();
+        let index = packet.fragment_index;
+        let len = match packet.fragment_count {
+            0 => return None,
+            1 => self.append(rings, index, slot, 0)?,
+            count => self.gather_all(rings, index, count, slot)?,
+        };
+        (len > 0).then_some(len)
+    }
+
+    #[inline(never)]
+    fn gather_all(
+        &self,
+        rings: &NetRings<'_>,
+        mut index: u32,
+        count: u16,
+        slot: SlotId,
+    ) -> Option<usize> {
         let mut len = 0;
-        let mut index = packet.fragment_index;
-        for _ in 0..packet.fragment_count {
-            let fragment = rings.fragment(index);
-            let (offset, more) = (fragment.offset() as usize, fragment.valid_length() as usize);
-            let buffer = rings.buffer(index).subslice(offset, more).ok()?;
-            let room = self.parts.slots.frame(slot, len, capacity - len);
-            if !copy::buffer_to_slot(&buffer, &room) {
-                return None;
-            }
-            len += more;
+        for _ in 0..count {
+            len = self.append(rings, index, slot, len)?;
             index = rings.fragment_ring().increment_index(index);
         }
-        (len > 0).then_some(len)
+        Some(len)
+    }
+
+    /// Copies a fragment behind the `len` bytes there are; how many there are then.
+    #[inline]
+    fn append(&self, rings: &NetRings<'_>, index: u32, slot: SlotId, len: usize) -> Option<usize> {
+        let fragment = rings.fragment(index);
+        let (offset, more) = (fragment.offset() as usize, fragment.valid_length() as usize);
+        let buffer = rings.buffer(index).subslice(offset, more).ok()?;
+        let room = self.parts.slots.shape().frame_capacity() - len;
+        let room = self.parts.slots.frame(slot, len, room);
+        copy::buffer_to_slot(&buffer, &room).then_some(len + more)
     }
 
     /// Writes the header before the copied frame; `None` when the request makes no sense.
@@ -172,35 +218,46 @@ impl TxQueue {
         packet: NetPacket,
         slot: SlotId,
         len: usize,
+        sent: &mut Sent,
     ) -> Option<()> {
-        let gso = rings.gso(index);
-        let checksum = rings.checksum(index);
-        let ecn = gso.mss() > 0 && rings.partial(index).segment_type.has_ecn();
         let request = ToTransmit {
             layout: packet.layout,
-            checksum,
-            gso,
-            ecn,
+            checksum: rings.checksum(index),
+            gso: rings.gso(index),
+            ecn: false,
         };
-        let transmit = offload::transmit(request)?;
+        if !request.is_plain() {
+            return self.describe_offload(rings, index, request, slot, len, sent);
+        }
+        self.parts.slots.write_header(slot, VirtioNetHdr::default());
+        Some(())
+    }
+
+    #[inline(never)]
+    fn describe_offload(
+        &self,
+        rings: &NetRings<'_>,
+        index: u32,
+        request: ToTransmit,
+        slot: SlotId,
+        len: usize,
+        sent: &mut Sent,
+    ) -> Option<()> {
+        let segmented = request.gso.mss() > 0;
+        let transmit = offload::transmit(ToTransmit {
+            ecn: segmented && rings.partial(index).segment_type.has_ecn(),
+            ..request
+        })?;
         let header = transmit.header;
-        if header.flags != 0
-            && usize::from(header.csum_start) + usize::from(header.csum_offset) + 2 > len
-        {
+        if usize::from(header.csum_start) + usize::from(header.csum_offset) + 2 > len {
             return None;
         }
         if let Some(at) = transmit.add_length_at {
             self.add_length(slot, at, len - usize::from(header.csum_start))?;
         }
         self.parts.slots.write_header(slot, header);
-        self.parts
-            .stats
-            .tx_csum_offload
-            .add(u64::from(header.flags != 0));
-        self.parts
-            .stats
-            .tx_gso_packets
-            .add(u64::from(gso.mss() > 0));
+        sent.csum_offload += u64::from(header.flags != 0);
+        sent.gso_packets += u64::from(segmented);
         Some(())
     }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 use support::clients::{Hosted, compile, compile_all};
 use support::machine::Machine;
 use support::namespace::{in_namespace, sh};
-use support::wire::{BOTH, Transfer, connect};
+use support::wire::{BOTH, RIGHT, Transfer, connect};
 
 const PAIR: &str = "tests/clients/pair.c";
 const ROGUE: [&str; 2] = ["tests/clients/device.c", "tests/clients/rogue.c"];
@@ -139,6 +139,7 @@ fn a_client_is_locked_in_by_name_unless_that_is_forbidden() {
         let cage = now["host"]["cage"].as_str().expect("text");
         assert!(cage.contains("seccomp profile client: "), "{cage}");
         assert!(cage.contains("own uid 30061, no capabilities"), "{cage}");
+        assert!(cage.contains(" cgroup, empty root, "), "{cage}");
         assert!(hosted.said().contains(cage), "{}", hosted.said());
         let proc = sh(&format!("cat /proc/{}/status", host(&now)));
         for line in ["Seccomp:\t2", "CapEff:\t0000000000000000", "NoNewPrivs:\t1"] {
@@ -310,6 +311,115 @@ fn an_update_takes_the_library_that_is_there_now() {
         assert_eq!(control(&machine, MEMORY), Some(0));
         assert_eq!(interface(), before);
         assert_eq!(hosted.stop().code, 0);
+    });
+}
+
+/// The built command under another name.
+fn other_program(machine: &Machine) -> String {
+    let copy = machine.path("other-umnet");
+    fs::copy(env!("CARGO_BIN_EXE_umnet"), &copy).expect("a copy");
+    copy.display().to_string()
+}
+
+/// What runs in that process.
+fn program(pid: u64) -> PathBuf {
+    fs::read_link(format!("/proc/{pid}/exe")).expect("it runs")
+}
+
+#[test]
+fn supervisor_and_host_are_replaced_by_another_program_and_connections_stay() {
+    let test = "supervisor_and_host_are_replaced_by_another_program_and_connections_stay";
+    let Some(client) = compile(PAIR, "succeeded", &[]) else {
+        return;
+    };
+    in_namespace(test, || {
+        let machine = Machine::new();
+        let hosted = Hosted::up(&machine, &client, &BOTH);
+        let elsewhere = connect();
+        let other = other_program(&machine);
+        let (before, first) = (interface(), host(&status(&machine)));
+        let transfer = Transfer::begin(&elsewhere);
+        for (restarts, more) in [(1, &["--binary", &other][..]), (2, &[])] {
+            transfer.goes_on(BETWEEN);
+            let updated = machine.umnet(&[&["update", "--supervisor"], more].concat());
+            assert_eq!(updated.code, 0, "{updated:?}");
+            let now = status(&machine);
+            assert_eq!(now["supervisor_restarts"], restarts, "{now}");
+            assert_eq!((host(&now), &now["restarts"]), (first, &0.into()), "{now}");
+            assert_eq!(now["pid"], hosted.pid());
+            assert_eq!(program(hosted.pid().into()), PathBuf::from(&other));
+        }
+        let refused = machine.umnet(&["update", "--supervisor", "--binary", "/bin/true"]);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(
+            refused.stderr.contains("is no umnet that can go on"),
+            "{refused:?}"
+        );
+        // The one that is built, in the place of the other one's.
+        let umnet = env!("CARGO_BIN_EXE_umnet");
+        let updated = machine.umnet(&["update", "--binary", umnet]);
+        assert_eq!(updated.code, 0, "{updated:?}");
+        let now = wait_until(&machine, &hosted, |now| now["restarts"] == 1);
+        assert_ne!(host(&now), first);
+        assert_eq!(program(host(&now)), PathBuf::from(umnet));
+        transfer.goes_on(BETWEEN);
+        sh(&format!("kill -KILL {}", host(&now)));
+        wait_until(&machine, &hosted, |now| now["restarts"] == 2);
+        transfer.goes_on(BETWEEN);
+        transfer.digests_agree();
+        assert_eq!(interface(), before);
+        assert_eq!(hosted.stop().code, 0);
+        assert_eq!(sh("ip -o link | wc -l"), "1\n", "interfaces left behind");
+        assert!(!machine.path("run/umnet").exists(), "files left behind");
+    });
+}
+
+#[test]
+fn a_supervisor_that_is_replaced_loses_no_frame() {
+    let test = "a_supervisor_that_is_replaced_loses_no_frame";
+    let Some(client) = compile(PAIR, "replaced", &[]) else {
+        return;
+    };
+    in_namespace(test, || {
+        let machine = Machine::new();
+        let hosted = Hosted::up(&machine, &client, &BOTH);
+        let _elsewhere = connect();
+        // Slow enough for the other end's ring, however late its reader is.
+        let pings = std::thread::spawn(|| sh(&format!("ping -q -c 500 -i 0.004 -W 5 {RIGHT}")));
+        let mut replaced = 0;
+        while !pings.is_finished() {
+            let updated = machine.umnet(&["update", "--supervisor"]);
+            assert_eq!(updated.code, 0, "{updated:?}");
+            replaced += 1;
+        }
+        let counted = pings.join().expect("ping");
+        assert!(counted.contains(" 500 received"), "{counted}");
+        assert!(replaced >= 3, "{replaced}");
+        assert_eq!(status(&machine)["supervisor_restarts"], replaced);
+        assert_eq!(hosted.stop().code, 0);
+    });
+}
+
+#[test]
+fn what_reaches_a_client_by_its_socket_does_so_under_the_next_supervisor() {
+    let test = "what_reaches_a_client_by_its_socket_does_so_under_the_next_supervisor";
+    let Some(client) = rogue("reached") else {
+        return;
+    };
+    in_namespace(test, || {
+        let machine = Machine::new();
+        let hosted = Hosted::up(&machine, &client, &ONE);
+        let updated = machine.umnet(&["update", "--supervisor"]);
+        assert_eq!(updated.code, 0, "{updated:?}");
+        assert_eq!(control(&machine, MEMORY), Some(0));
+        // A socket and an interface that only the program before this one has made.
+        assert_eq!(control(&machine, CRASH), None);
+        wait_until(&machine, &hosted, |now| {
+            now["restarts"] == 1 && now["host"].is_object()
+        });
+        assert_eq!(control(&machine, MEMORY), Some(0));
+        assert_eq!(hosted.stop().code, 0);
+        assert!(!machine.path("run/umnet").exists(), "files left behind");
     });
 }
 

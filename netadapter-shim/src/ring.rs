@@ -29,6 +29,7 @@ use crate::abi::{
 use crate::buffer_pool::{BufferId, Buffers, empty_slice};
 pub(crate) use element::ElementLayout;
 pub use element::Extensions;
+use element::VIRTUAL_ADDRESS;
 pub use map::RingMap;
 use memory::Elements;
 pub(crate) use memory::{Index, RingMemory};
@@ -171,18 +172,15 @@ impl<'a> NetRings<'a> {
     }
 
     /// Writes a fragment element as the framework posts it: `length` bytes in
-    /// the buffer attached to it, and where that lies.
+    /// `buffer`, the one attached to it, and where that lies.
     #[inline]
-    pub(crate) fn post_fragment(&self, index: u32, length: u32) {
+    pub(crate) fn post_fragment(&self, index: u32, buffer: BufferId, length: u32) {
         let element = self.fragments.at(index);
         let fragment = NetFragment::default()
             .with_valid_length(length)
             .with_capacity(self.buffers.capacity() as u32);
         element.store_u64(0, fragment.0);
-        let offset = self.set.fragment_layout.virtual_address;
-        if let (Some(offset), Some(id)) = (offset, self.attached(index)) {
-            element.store_u64(offset, self.buffers.client_address(id));
-        }
+        element.store_u64(VIRTUAL_ADDRESS, self.buffers.client_address(buffer));
     }
 
     /// Zeroes packet elements with their extensions.
@@ -211,7 +209,7 @@ impl<'a> NetRings<'a> {
 
     /// The buffer of a fragment element; indices wrap.
     #[inline]
-    fn attached(&self, index: u32) -> Option<BufferId> {
+    pub(crate) fn attached(&self, index: u32) -> Option<BufferId> {
         let at = index as usize & self.attached.len().wrapping_sub(1);
         self.attached.get(at).copied().flatten()
     }
@@ -445,9 +443,9 @@ mod tests {
     #[test]
     fn buffer_comes_from_the_private_table_whatever_the_ring_says() {
         let mut set = rings(Extensions::default());
-        set.attach(2).unwrap();
+        let id = set.attach(2).unwrap();
         let view = NetRings::new(&set);
-        view.post_fragment(2, 0);
+        view.post_fragment(2, id, 0);
         let honest = view.buffer(2).ptr_guard().as_ptr();
         set.fragments.element(2).store_u64(8, 0xdead_beef);
         view.set_fragment(2, NetFragment(u64::MAX));

@@ -1,7 +1,13 @@
 //! An empty root in the place of the machine's.
+//!
+//! A process that has files to read first, without the privileges to change its root afterwards, has
+//! a [`RootKeeper`] do that. A process that changes the root of a mount namespace changes it for
+//! everybody in there who has the old one.
 
-use std::io;
+use std::ffi::CStr;
+use std::io::{self, Read, Write};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{Mode, mkdir};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
@@ -19,22 +25,108 @@ const FOLDER: &str = "empty";
 
 /// Replaces the root, if the process has a mount namespace of its own.
 pub(super) fn replace(record: &mut Record) -> Result<(), CageError> {
-    // Otherwise this would be everybody's root.
-    if !record.confined.namespaces.iter().any(|name| name == "mnt") {
-        let why = io::Error::other("it needs a mount namespace");
-        record.layer("empty root", Err::<Root, _>(why))?;
-        return Ok(());
-    }
-    record.confined.root = record.layer("empty root", empty_root())?;
+    let replaced = own_namespace(record).and_then(|()| empty_root());
+    record.confined.root = record.layer(LAYER, replaced)?;
     Ok(())
 }
 
-/// Why a process that has a library to load keeps the root.
-pub(super) fn files_are_needed() -> io::Error {
-    io::Error::other("a library was to be loaded from files; Landlock and seccomp close them")
+const LAYER: &str = "empty root";
+
+/// Without one, the root is everybody's.
+fn own_namespace(record: &Record) -> io::Result<()> {
+    let mut names = record.confined.namespaces.iter();
+    match names.any(|name| name == "mnt") {
+        true => Ok(()),
+        false => Err(io::Error::other("it needs a mount namespace")),
+    }
 }
 
-fn empty_root() -> io::Result<Root> {
+/// Another process in the same mount namespace, with privileges: [`keep_root`]. It ends with the
+/// process that has started it, and does one thing for that.
+pub(super) struct RootKeeper(io::Result<Child>);
+
+impl RootKeeper {
+    /// Starts it, while there are privileges that it can have.
+    pub(super) fn start(keeper: &mut Command, record: &Record) -> Self {
+        let keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::piped());
+        Self(own_namespace(record).and_then(|()| keeper.spawn()))
+    }
+
+    /// Has it replace the root.
+    pub(super) fn replace(self, record: &mut Record) -> Result<(), CageError> {
+        let replaced = self.0.and_then(|mut keeper| {
+            let told = tell(&mut keeper)?;
+            keeper.wait()?;
+            Ok(told)
+        });
+        record.confined.root = record.layer(LAYER, replaced)?;
+        Ok(())
+    }
+}
+
+/// What the keeper says when it has done it. Anything else is why it has not.
+const REPLACED: &str = "replaced";
+
+fn tell(keeper: &mut Child) -> io::Result<Root> {
+    // Whoever is elsewhere than in the root stays there.
+    chdir("/")?;
+    if let Some(mut go) = keeper.stdin.take() {
+        go.write_all(b"!")?;
+    }
+    let mut told = String::new();
+    if let Some(said) = keeper.stdout.take() {
+        said.take(LONGEST_REASON).read_to_string(&mut told)?;
+    }
+    match told.as_str() {
+        REPLACED => Ok(Root::Replaced),
+        "" => Err(io::Error::other("who was to replace it has ended")),
+        why => Err(io::Error::other(why.to_owned())),
+    }
+}
+
+/// Longest reason that is listened to, in bytes.
+const LONGEST_REASON: u64 = 200;
+
+/// What a [`RootKeeper`]'s process does: waits for a word on standard input, replaces the root of
+/// its mount namespace, and says on standard output how that went.
+///
+/// # Errors
+/// Whoever has started it does not listen.
+pub fn keep_root() -> io::Result<()> {
+    if io::stdin().read(&mut [0])? == 0 {
+        // It has ended before it came to that.
+        return Ok(());
+    }
+    let told = match empty_root_for_all() {
+        Ok(()) => REPLACED.to_owned(),
+        Err(error) => error.to_string(),
+    };
+    io::stdout().write_all(told.as_bytes())
+}
+
+/// An empty root for everybody in this mount namespace.
+fn empty_root_for_all() -> io::Result<()> {
+    empty_file_system(c"size=4k,nr_inodes=1,mode=555")?;
+    mount_remount(".", NOTHING | MountFlags::RDONLY, c"")?;
+    detach_old_root()?;
+    // With another one over it the root is no longer that of the namespace, which is as good as
+    // living in a folder of it: see FOLDER.
+    mount(
+        "none",
+        "/",
+        "tmpfs",
+        NOTHING | MountFlags::RDONLY,
+        c"size=4k,nr_inodes=1,mode=555",
+    )?;
+    Ok(())
+}
+
+const NOTHING: MountFlags = MountFlags::NOSUID
+    .union(MountFlags::NODEV)
+    .union(MountFlags::NOEXEC);
+
+/// Mounts one, and goes there.
+fn empty_file_system(options: &CStr) -> io::Result<()> {
     // What is unmounted outside disappears here as well and is not kept busy; nothing that is
     // done here shows outside.
     let follow = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
@@ -43,17 +135,15 @@ fn empty_root() -> io::Result<Root> {
         .into_iter()
         .find(|folder| Path::new(folder).is_dir())
         .ok_or_else(|| io::Error::other("no folder to mount it on"))?;
-    let nothing = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount(
-        "none",
-        place,
-        "tmpfs",
-        nothing,
-        c"size=4k,nr_inodes=2,mode=555",
-    )?;
+    mount("none", place, "tmpfs", NOTHING, options)?;
     chdir(place)?;
+    Ok(())
+}
+
+fn empty_root() -> io::Result<Root> {
+    empty_file_system(c"size=4k,nr_inodes=2,mode=555")?;
     mkdir(FOLDER, Mode::from_raw_mode(0o555))?;
-    mount_remount(".", nothing | MountFlags::RDONLY, c"")?;
+    mount_remount(".", NOTHING | MountFlags::RDONLY, c"")?;
     let reached = detach_old_root().or_else(|_| cover_old_root())?;
     chroot(FOLDER)?;
     chdir("/")?;

@@ -15,7 +15,6 @@ use crate::exit::{Exit, Explain};
 use crate::host::obstacle::Obstacle;
 use crate::host::pci::VirtioNetCard;
 use crate::host::{DeviceSpec, Host, HostError, IfName, MacAddress};
-use crate::run::Stored;
 use crate::run::client::{self, ClientConfig, ClientError};
 
 pub(super) const EXAMPLES: &str = "\
@@ -148,8 +147,8 @@ fn run_device(
     let card = on_the_bus(&host, &device)?;
     let from_file = file.settings_for(&device, card.as_ref())?;
     let config = args.settings().or(from_file).into_run(host, device);
-    match Stored::received(&config) {
-        Some(stored) => crate::run::restart(stored)?,
+    match crate::run::kept(&config) {
+        Some(kept) => crate::run::restart(kept)?,
         None => {
             check_name(&config, card.as_ref())?;
             crate::run::run(config)?;
@@ -162,9 +161,6 @@ fn run_client(host: Host, args: &RunArgs, client: &Path, file: &ConfigFile) -> R
     for (index, name) in args.ifname.iter().enumerate() {
         if args.ifname[..index].contains(name) {
             return Err(NamesError::Twice { name: name.clone() }.into());
-        }
-        if host.has_interface(name) {
-            return Err(HostError::from(Obstacle::NameTaken { name: name.clone() }).into());
         }
     }
     let settings = args.settings().or(file.defaults());
@@ -179,7 +175,17 @@ fn run_client(host: Host, args: &RunArgs, client: &Path, file: &ConfigFile) -> R
         caged: settings.caged.unwrap_or(true),
     };
     config.section = file.client(&config.name());
-    client::run(config)?;
+    match client::kept(&config) {
+        Some(kept) => client::restart(kept)?,
+        None => {
+            for name in &config.ifnames {
+                if config.host.has_interface(name) {
+                    return Err(HostError::from(Obstacle::NameTaken { name: name.clone() }).into());
+                }
+            }
+            client::run(config)?;
+        }
+    }
     Ok(())
 }
 

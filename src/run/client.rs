@@ -16,19 +16,26 @@ mod report;
 mod seat;
 mod seats;
 
-use std::os::fd::AsRawFd;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{debug, info};
+use serde::{Deserialize, Serialize};
 
 pub use self::error::ClientError;
 use self::report::Reporter;
-use self::seats::{Names, Seats};
+use self::seats::{KeptSeats, Names, Seats};
 use super::board::SharedBoard;
+use super::handover::{self, HostsState, Left, RunState, State};
 use super::hosts::{HostSettings, Hosts, News};
+use super::managed::{self, Manager};
+use super::moment::Moment;
 use super::orders::{Order, OrderBook, Orders, orders};
+use super::store::{self, Kept, Store};
+use super::succession::Run;
 use super::{Event, events, rehearse_cage, signals};
 use crate::cage::Profile;
 use crate::channel::{ClientSetup, PROTOCOL, Report, ToHost};
@@ -43,7 +50,7 @@ use crate::signals::Signals;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What a run of a client is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClientConfig {
     /// The machine.
     pub host: Host,
@@ -71,8 +78,8 @@ impl ClientConfig {
         stem.to_string_lossy().into_owned()
     }
 
-    /// The name of the control socket. Several runs of one client may go on at once.
-    fn stem(&self) -> String {
+    /// A name for the control socket. Several runs of one client may go on at once.
+    fn new_stem(&self) -> String {
         format!("client-{}-{}", self.name(), std::process::id())
     }
 
@@ -97,11 +104,45 @@ pub fn run(config: ClientConfig) -> Result<(), ClientError> {
     if config.caged {
         rehearse_cage(&Profile::client())?;
     }
-    let _lock = DeviceLock::acquire(&config.host, &config.stem())?;
-    let mut session = Session::new(config, signals)?;
-    let served = session.serve();
-    let closed = session.close();
-    served.and(closed)
+    let stem = config.new_stem();
+    Session::new(config, stem, Moment::now(), Store::default(), signals)?.live()
+}
+
+/// What another program has to know of a run of a client.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ClientRun {
+    config: ClientConfig,
+    /// Names the control socket.
+    stem: String,
+    /// Their descriptors are all that there are.
+    seats: KeptSeats,
+}
+
+/// Goes on where another program in this process has left off.
+pub(super) fn go_on(signals: Signals, run: ClientRun, left: Left) -> Result<(), ClientError> {
+    Session::take_over(signals, run, left)?.live()
+}
+
+/// What a supervisor before this one has left with the service manager for `config`'s client. The
+/// settings of today apply, to the interfaces of before.
+pub fn kept(config: &ClientConfig) -> Option<Kept<ClientRun>> {
+    Kept::received(|run| match run {
+        RunState::Client(run) if run.config.file == config.file => Ok(ClientRun {
+            config: config.clone(),
+            ..*run
+        }),
+        _ => Err(store::unfit(format!("it is not of {}", config.name()))),
+    })
+}
+
+/// Goes on where a process has left off of which the service manager has kept everything but the
+/// client host.
+///
+/// # Errors
+/// As [`run`]; nothing is kept any more then.
+pub fn restart(kept: Kept<ClientRun>) -> Result<(), ClientError> {
+    let signals = signals().map_err(events("register for signals"))?;
+    store::go_on(kept, |run, left| Session::take_over(signals, run, left))?.live()
 }
 
 /// One run.
@@ -115,6 +156,10 @@ struct Session {
     /// Once the client runs for the first time.
     server: Option<Server>,
     look_at: Instant,
+    manager: Manager,
+    /// When the run began, also if that was in another program.
+    began: Moment,
+    lock: DeviceLock,
 }
 
 /// Whether to go on.
@@ -125,20 +170,29 @@ enum Flow {
 }
 
 impl Session {
-    fn new(config: ClientConfig, signals: Signals) -> Result<Self, ClientError> {
+    fn new(
+        config: ClientConfig,
+        stem: String,
+        began: Moment,
+        store: Store,
+        signals: Signals,
+    ) -> Result<Self, ClientError> {
+        let lock = DeviceLock::acquire(&config.host, &stem)?;
+        let manager = Manager::new(store).map_err(events("reach the service manager"))?;
         let mut poller = Poller::new().map_err(events("make an epoll set"))?;
         let (orders, book) = orders().map_err(events("make an eventfd"))?;
-        let watched = [
+        let mut watched = vec![
             (signals.as_raw_fd(), Event::Signal),
             (book.bell.as_raw_fd(), Event::Order),
         ];
+        watched.extend(manager.leave().map(|fd| (fd, Event::Leave)));
         for (fd, event) in watched {
             poller
                 .add(fd, event)
                 .map_err(events("watch a descriptor"))?;
         }
         let board = SharedBoard::default();
-        let files = socket_path(&config.host, &config.stem());
+        let files = socket_path(&config.host, lock.device());
         let names = Names(config.ifnames.clone());
         // The same wherever a host is started.
         let library = std::path::absolute(&config.file).unwrap_or_else(|_| config.file.clone());
@@ -155,7 +209,38 @@ impl Session {
             signals,
             server: None,
             look_at: Instant::now(),
+            manager,
+            began,
+            lock,
         })
+    }
+
+    /// From what another supervisor has left.
+    fn take_over(signals: Signals, run: ClientRun, left: Left) -> Result<Self, ClientError> {
+        let taken = events("take over from the program before");
+        let ClientRun {
+            config,
+            stem,
+            seats,
+        } = run;
+        let mut session = Self::new(config, stem, left.began, left.store, signals)?;
+        let hosts = &mut session.hosts;
+        hosts.work_mut().resume(seats, left.fds)?;
+        let has_run = left.hosts.has_run;
+        hosts.resume(left.hosts, left.channel).map_err(taken)?;
+        if has_run {
+            session.answer_questions()?;
+        }
+        let name = session.config.name();
+        info!("{name}: this is umnet {} now", env!("CARGO_PKG_VERSION"));
+        Ok(session)
+    }
+
+    /// To the end.
+    fn live(mut self) -> Result<(), ClientError> {
+        let served = self.serve();
+        let closed = self.close();
+        served.and(closed)
     }
 
     /// Handles events until a signal asks for the end, or nothing is left to go on with.
@@ -164,6 +249,7 @@ impl Session {
             self.hosts.tick(Instant::now())?;
             self.watch_seats()?;
             self.look_around();
+            managed::manage(self);
             let flow = self.wait()?;
             // Also what came just before the signal.
             for news in self.hosts.news() {
@@ -176,7 +262,8 @@ impl Session {
     }
 
     fn wait(&mut self) -> Result<Flow, ClientError> {
-        let until = self.hosts.deadline().into_iter().chain([self.look_at]);
+        let deadlines = [self.hosts.deadline(), self.manager.deadline()];
+        let until = deadlines.into_iter().flatten().chain([self.look_at]);
         let ready = self.hosts.poller.wait(until.min());
         for event in ready.map_err(events("wait for events"))? {
             match event {
@@ -186,6 +273,9 @@ impl Session {
                 Event::Seat(adapter) => self.hosts.work_mut().changed(adapter)?,
                 Event::Signal | Event::Leave | Event::Link | Event::Removal => {}
             }
+        }
+        if self.manager.wants_to_leave() {
+            managed::leave_with_manager(self);
         }
         // After what came with it: the last words of a host count.
         Ok(match self.signals.have_come() {
@@ -197,7 +287,12 @@ impl Session {
     fn hear(&mut self, news: News) -> Result<(), ClientError> {
         let client = self.config.name();
         match news {
-            News::Started(report) => self.answer(&report),
+            News::Started(report) => self.started(&report),
+            News::Lent => {
+                managed::keep_with_manager(self);
+                self.hosts.answer_held();
+                Ok(())
+            }
             News::Failed(failure) | News::Gone(failure) => Err(ClientError::NotStarted { failure }),
             News::Died(how) => Err(ClientError::died(client, how, "before its devices ran")),
             News::GivenUp(how) => Err(ClientError::GivenUp {
@@ -208,15 +303,12 @@ impl Session {
     }
 
     /// Answers questions from now on.
-    fn answer(&mut self, report: &Report) -> Result<(), ClientError> {
+    fn started(&mut self, report: &Report) -> Result<(), ClientError> {
         // What wants the filters of its interfaces is another client now.
         self.hosts.work_mut().forget_filters();
         self.look_at = Instant::now();
         if self.server.is_none() {
-            let shared = (self.board.clone(), self.orders.clone());
-            let reporter = Reporter::new(&self.config, shared);
-            let stem = self.config.stem();
-            self.server = Some(Server::start(&self.config.host, &stem, Arc::new(reporter))?);
+            self.answer_questions()?;
             let client = report.client.as_ref();
             let (devices, adapters) =
                 client.map_or((0, 0), |client| (client.devices, client.adapters.len()));
@@ -225,6 +317,14 @@ impl Session {
                 self.config.name()
             );
         }
+        Ok(())
+    }
+
+    fn answer_questions(&mut self) -> Result<(), ClientError> {
+        let shared = (self.board.clone(), self.orders.clone());
+        let reporter = Reporter::new(&self.config, shared, self.began);
+        let server = Server::start(&self.config.host, self.lock.device(), Arc::new(reporter))?;
+        self.server = Some(server);
         Ok(())
     }
 
@@ -260,19 +360,22 @@ impl Session {
             match order {
                 Order::Count(done) => self.hosts.count_now(done),
                 Order::Happen { event, reply } => self.hosts.happen(event, reply),
-                Order::Update { what, reply } if what.supervisor || what.binary.is_some() => {
-                    let why = "a client's run takes another library only: umnet update";
-                    let _ = reply.try_send(Err(why.to_owned()));
+                Order::Update { what, reply } if what.supervisor => {
+                    handover::replace(self, what.binary.as_deref(), &reply);
                 }
-                Order::Update { reply, .. } => self.hosts.begin_update(None, reply),
+                Order::Update { what, reply } => {
+                    self.hosts.begin_update(what.binary.as_deref(), reply);
+                }
             }
         }
     }
 
     fn close(mut self) -> Result<(), ClientError> {
+        self.manager.stopping();
         drop(self.server.take());
         let (seats, how) = self.hosts.end();
         drop(seats);
+        self.manager.clear();
         debug!("{}: ended", self.config.name());
         match how {
             Some(how) if !how.well() => {
@@ -285,5 +388,36 @@ impl Session {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Run for Session {
+    type Work = Seats;
+
+    fn hosts(&self) -> &Hosts<Seats> {
+        &self.hosts
+    }
+
+    fn hosts_mut(&mut self) -> &mut Hosts<Seats> {
+        &mut self.hosts
+    }
+
+    fn manager(&mut self) -> &mut Manager {
+        &mut self.manager
+    }
+
+    fn title(&self) -> String {
+        self.config.name()
+    }
+
+    fn keep(&self, hosts: HostsState) -> io::Result<(State, Vec<OwnedFd>)> {
+        let (seats, fds) = self.hosts.work().keep()?;
+        let run = ClientRun {
+            config: self.config.clone(),
+            stem: self.lock.device().to_owned(),
+            seats,
+        };
+        let run = RunState::Client(Box::new(run));
+        Ok((State::new(self.began, run, hosts), fds))
     }
 }

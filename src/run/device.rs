@@ -8,13 +8,17 @@ use std::time::Duration;
 use log::warn;
 use netadapter_shim::SystemPort;
 use netadapter_shim::os::tap::Tap;
+use serde::{Deserialize, Serialize};
 
-use super::handover::port_setup;
-use super::holding::{Holding, Lending};
+use super::handover::{miscounted, port_setup};
+use super::holding::{HeldState, Holding, Lending};
 use super::host_process::{UNCAGED, VERB};
 use super::hosts::HostSettings;
 use super::work::{Patience, Start, Work};
-use crate::channel::{Answer, Ask, PROTOCOL, Report, Setup, StartFailure, ToHost};
+use super::{RunError, events};
+use crate::channel::{Answer, Ask, PROTOCOL, PortSetup, Setup, StartFailure, ToHost};
+use crate::config::RunConfig;
+use crate::host::IfName;
 
 /// How long hosts of a device may take.
 const PATIENCE: Patience = Patience {
@@ -28,9 +32,61 @@ const PATIENCE: Patience = Patience {
 pub(super) struct Device {
     pub(super) holding: Holding,
     pub(super) tap: Tap,
+    /// Whether the device's memory is other than what was kept.
+    memory_is_new: bool,
+}
+
+/// What another program has to know of a run with a device.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeviceRun {
+    pub(super) config: RunConfig,
+    pub(super) ifname: IfName,
+    /// The interface's.
+    pub(super) index: u32,
+    /// What the lock of a device without a binding is named by.
+    pub(super) lock: Option<String>,
+    pub(super) device: KeptDevice,
+}
+
+/// The device itself; its descriptors are the TAP's queues, then the device's.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptDevice {
+    pub(super) holding: HeldState,
+    pub(super) port: PortSetup,
 }
 
 impl Device {
+    pub(super) fn new(holding: Holding, tap: Tap) -> Self {
+        Self {
+            holding,
+            tap,
+            memory_is_new: false,
+        }
+    }
+
+    /// What another program needs to hold it instead of this one.
+    pub(super) fn keep(&self) -> io::Result<(KeptDevice, Vec<OwnedFd>)> {
+        let (holding, device) = self.holding.keep()?;
+        let queues = self.tap.queues().map(|fd| fd.try_clone_to_owned());
+        let mut fds = queues.collect::<io::Result<Vec<_>>>()?;
+        fds.extend(device);
+        let port = port_setup(&self.tap);
+        Ok((KeptDevice { holding, port }, fds))
+    }
+
+    /// What another program has kept; it may be running.
+    pub(super) fn resume(kept: KeptDevice, mut queues: Vec<OwnedFd>) -> Result<Self, RunError> {
+        let KeptDevice { holding, port } = kept;
+        let wanted = port.queues + holding.descriptor_count();
+        if queues.len() != wanted {
+            let why = miscounted(queues.len(), wanted);
+            return Err(events("take the device over")(why));
+        }
+        let device = queues.split_off(port.queues);
+        let tap = Tap::attached(&port.name, queues, port.uso);
+        Ok(Self::new(Holding::resume(holding, device)?, tap))
+    }
+
     fn stop(&self) {
         if let Err(error) = self.holding.stop() {
             // Whatever the device still does, it does to memory that is built anew.
@@ -91,14 +147,16 @@ impl Work for Device {
         self.stop();
     }
 
-    fn perform(&mut self, ask: Ask, _taking_over: bool) -> Result<(Answer, Vec<OwnedFd>), String> {
+    fn perform(&mut self, ask: Ask) -> Result<(Answer, Vec<OwnedFd>), String> {
         let port = |done: io::Result<()>| {
             let done = done.map_err(|error| error.to_string());
             done.map(|()| (Answer::Done, Vec::new()))
         };
         match ask {
             Ask::Memory(len) => {
+                let before = self.holding.memory();
                 let lent = self.holding.lend_memory(len)?;
+                self.memory_is_new |= self.holding.memory() != before;
                 let answer = Answer::Memory {
                     len: lent.len,
                     iova: lent.iova.0,
@@ -117,8 +175,9 @@ impl Work for Device {
         }
     }
 
-    // It has stated its link on the way.
-    fn started(&mut self, _report: &Report) {}
+    fn outdates_kept(&mut self) -> bool {
+        std::mem::take(&mut self.memory_is_new)
+    }
 
     fn is_over(&self, failure: &StartFailure) -> bool {
         failure.gone && matches!(self.holding, Holding::Vfio(_))

@@ -176,6 +176,14 @@ impl Holding {
         }
     }
 
+    /// Length and device address of the memory that stays lent from host to host.
+    pub(super) fn memory(&self) -> Option<(usize, u64)> {
+        match self {
+            Self::Vfio(card) => card.held.memory(),
+            Self::BackEnd { .. } | Self::InProcess { .. } => None,
+        }
+    }
+
     /// Memory for the host that drives the device. What is no card gets fresh memory every time:
     /// a back end that does not stop at once writes to what nobody looks at any more.
     pub(super) fn lend_memory(&mut self, len: usize) -> Result<LentMemory, String> {

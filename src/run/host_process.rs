@@ -25,6 +25,8 @@ pub(crate) const VERB: &str = "driver-host";
 pub(crate) const CLIENT_VERB: &str = "client-host";
 /// The hidden verb of a supervisor that takes over from itself.
 pub(crate) const RESUME: &str = "supervisor-resume";
+/// The hidden verb of the process that replaces a client host's root.
+pub(crate) const ROOT_KEEPER: &str = "cage-root-keeper";
 /// The hidden verb of the cage's self-test.
 pub(crate) const REHEARSAL: &str = "cage-rehearsal";
 /// Its option, for debuggers and profilers.

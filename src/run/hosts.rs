@@ -10,6 +10,7 @@
 //! A killed host and one that died by itself take the same way.
 
 mod ended;
+mod member;
 mod said;
 
 use std::io;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, warn};
 
+use self::member::{Member, State};
 use super::activity::Activity;
 use super::board::{Board, HostInfo, SharedBoard};
 use super::handover::HostsState;
@@ -29,7 +31,7 @@ use super::pulse::{Look, Pulse};
 use super::update::Update;
 use super::work::Work;
 use super::{Event, RunError};
-use crate::channel::{Interface, Report, StartFailure, ToHost};
+use crate::channel::{Answer, Interface, Report, StartFailure, ToHost};
 use crate::config::{Coalesce, RestartConfig};
 use crate::control::DeviceEvent;
 use crate::poller::Poller;
@@ -38,36 +40,6 @@ use crate::poller::Poller;
 const SPARE_AFTER: Duration = Duration::from_millis(100);
 /// Messages of one host that are handled before anything else has its turn.
 const BUDGET: usize = 64;
-
-/// Where a host is in its life.
-#[derive(Clone, Copy, Debug)]
-enum State {
-    Preparing { until: Instant },
-    Ready,
-    Starting { until: Instant },
-    Running { since: Instant, pulse: Pulse },
-    Stopping { until: Instant },
-}
-
-/// A host and where it is.
-struct Member {
-    process: HostProcess,
-    state: State,
-    info: HostInfo,
-    hung: bool,
-}
-
-impl Member {
-    fn deadline(&self) -> Option<Instant> {
-        match self.state {
-            State::Ready => None,
-            State::Preparing { until } | State::Starting { until } | State::Stopping { until } => {
-                Some(until)
-            }
-            State::Running { pulse, .. } => Some(pulse.next_look()),
-        }
-    }
-}
 
 /// What every host of a run is told.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +73,9 @@ impl HostSettings {
 pub(super) enum News {
     /// The device runs, for the first time or again.
     Started(Report),
+    /// Something is lent that was not before, or is lent no more; the host hears of it by
+    /// [`Hosts::answer_held`], once that is safe.
+    Lent,
     /// The first host could not start the device.
     Failed(StartFailure),
     /// The first host died, where that ends the run.
@@ -133,6 +108,8 @@ pub(super) struct Hosts<W> {
     /// Whether a host has ever run the device.
     has_run: bool,
     news: Vec<News>,
+    /// Answers that wait until what they bring is kept, and for whom.
+    held: Vec<(HostId, Answer, Vec<OwnedFd>)>,
     /// Who waits for fresh counters.
     counting: Vec<SyncSender<()>>,
     /// Who waits for something to have happened to a client's devices.
@@ -165,6 +142,7 @@ impl<W: Work> Hosts<W> {
             next_id: 0,
             has_run: false,
             news: Vec::new(),
+            held: Vec::new(),
             counting: Vec::new(),
             happening: None,
         })
@@ -196,6 +174,7 @@ impl<W: Work> Hosts<W> {
             interface: self.interface,
             active: active.unwrap_or_default(),
             next_id: self.next_id,
+            has_run: self.has_run,
         }
     }
 
@@ -218,6 +197,7 @@ impl<W: Work> Hosts<W> {
             interface,
             active,
             next_id,
+            has_run,
         } = state;
         board.supervisor_restarts += 1;
         if channel.is_none() {
@@ -228,7 +208,7 @@ impl<W: Work> Hosts<W> {
         *self.board.lock() = board;
         self.next_id = next_id.wrapping_add(1);
         self.interface = interface;
-        self.has_run = true;
+        self.has_run = has_run;
         match channel {
             Some(channel) => self.adopt(HostId(next_id), active, channel),
             None => Ok(()),
@@ -240,15 +220,8 @@ impl<W: Work> Hosts<W> {
         let process = HostProcess::adopt(id, info.pid, channel)?;
         self.poller.add(process.channel_fd(), Event::Said(id))?;
         self.poller.add(process.pidfd(), Event::Ended(id))?;
-        self.active = Some(Member {
-            process,
-            state: State::Running {
-                since: now,
-                pulse: Pulse::new(now, self.settings.restart.hang_after),
-            },
-            info,
-            hung: false,
-        });
+        let pulse = Pulse::new(now, self.settings.restart.hang_after);
+        self.active = Some(Member::adopted(process, info, pulse, now));
         self.begin_at = None;
         self.spare_at = Some(now + SPARE_AFTER);
         Ok(())
@@ -414,17 +387,10 @@ impl<W: Work> Hosts<W> {
         self.poller.add(process.channel_fd(), Event::Said(id))?;
         self.poller.add(process.pidfd(), Event::Ended(id))?;
         debug!("{}: driver host {} started", self.name(), process.pid());
-        Ok(Member {
-            info: HostInfo {
-                pid: process.pid(),
-                ..HostInfo::default()
-            },
+        Ok(Member::preparing(
             process,
-            state: State::Preparing {
-                until: now + self.work.patience().prepare,
-            },
-            hung: false,
-        })
+            now + self.work.patience().prepare,
+        ))
     }
 
     /// The spare takes over, as soon as there is one.
@@ -469,6 +435,7 @@ impl<W: Work> Hosts<W> {
         while let Some(active) = &self.active {
             let id = active.process.id;
             self.said(id);
+            self.answer_held();
             let step = Instant::now() + Duration::from_millis(5);
             let Some(active) = &mut self.active else {
                 break;

@@ -4,17 +4,16 @@
 //! Without one, nothing of this does anything.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
 use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::SIGUSR2;
 
-use super::Session;
-use super::handover::State;
 use super::notify::{Notifier, watchdog_interval};
 use super::store::Store;
+use super::succession::Run;
 use crate::signals::Signals;
 
 /// How old the counters are at most that a killed supervisor leaves behind.
@@ -31,7 +30,7 @@ struct Managed {
     watchdog: Option<Duration>,
     feed_at: Instant,
     refresh_at: Instant,
-    /// The driver host of which the last state was kept.
+    /// The host of which the last state was kept.
     kept_of: Option<u32>,
     ready: bool,
     status: String,
@@ -92,7 +91,7 @@ impl Manager {
         Managed::new(store).map(Self)
     }
 
-    /// When [`Session::manage`] has something to do next.
+    /// When [`manage`] has something to do next.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let managed = self.0.as_ref()?;
         let feed = managed.watchdog.map(|_| managed.feed_at);
@@ -146,77 +145,66 @@ impl Manager {
     }
 }
 
-impl Session {
-    /// Tells the manager what there is to tell, as often as there is something.
-    pub(super) fn manage(&mut self) {
-        let now = Instant::now();
-        let Some(managed) = &self.manager.0 else {
-            return;
-        };
-        let host = self.hosts.running_pid();
-        let fresh = host.is_some() && managed.kept_of != host;
-        if fresh || (managed.ready && now >= managed.refresh_at) {
-            self.keep_with_manager(now);
+/// Tells the manager what there is to tell, as often as there is something.
+pub(super) fn manage(run: &mut impl Run) {
+    let now = Instant::now();
+    let host = run.hosts().running_pid();
+    let Some(managed) = &run.manager().0 else {
+        return;
+    };
+    let fresh = host.is_some() && managed.kept_of != host;
+    if fresh || (managed.ready && now >= managed.refresh_at) {
+        keep_with_manager(run);
+    }
+    let (down, status) = status_line(run);
+    if let Some(managed) = &mut run.manager().0 {
+        managed.tell(host.is_some() || down, status);
+        managed.feed(now);
+    }
+}
+
+/// Has everything kept as it is now, if there is a manager.
+pub(super) fn keep_with_manager(run: &mut impl Run) {
+    if run.manager().0.is_none() {
+        return;
+    }
+    let host = run.hosts().running_pid();
+    let kept = run.keep(run.hosts().state());
+    let Some(managed) = &mut run.manager().0 else {
+        return;
+    };
+    let kept = kept.and_then(|(state, fds)| managed.store.keep(&managed.notifier, state, &fds));
+    managed.kept_of = host;
+    managed.refresh_at = Instant::now() + REFRESH;
+    if let Err(error) = kept {
+        let name = run.hosts().name();
+        warn!("{name}: the service manager does not keep it: {error}");
+    }
+}
+
+/// Whether there is no host for now, and how things are in one line.
+fn status_line(run: &impl Run) -> (bool, String) {
+    let name = run.title();
+    let board = run.hosts().board();
+    let down = board.down.is_some();
+    let line = match (&board.down, run.hosts().running_pid()) {
+        (Some(why), _) => format!("{name}: link down, no driver: {why}"),
+        (None, None) => format!("{name}: waiting for a driver host"),
+        (None, Some(pid)) => {
+            let restarts = board.restarts;
+            format!("{name}: driven by host {pid}, {restarts} restarts")
         }
-        let (down, status) = self.status_line();
-        if let Some(managed) = &mut self.manager.0 {
-            managed.tell(host.is_some() || down, status);
-            managed.feed(now);
-        }
-    }
+    };
+    // One line, whatever a host has said.
+    (down, line.replace(['\n', '\r'], " "))
+}
 
-    fn keep_with_manager(&mut self, now: Instant) {
-        let kept = self.state_to_keep();
-        let host = self.hosts.running_pid();
-        let Some(managed) = &mut self.manager.0 else {
-            return;
-        };
-        let kept = kept.and_then(|(state, device)| {
-            let mut fds: Vec<_> = self.hosts.work().tap.queues().collect();
-            fds.extend(device.iter().map(AsFd::as_fd));
-            managed.store.keep(&managed.notifier, state, &fds)
-        });
-        if let Err(error) = kept {
-            warn!(
-                "{}: the service manager does not keep it: {error}",
-                self.hosts.name()
-            );
-        }
-        managed.kept_of = host;
-        managed.refresh_at = now + REFRESH;
-    }
-
-    fn state_to_keep(&self) -> io::Result<(State, Vec<std::os::fd::OwnedFd>)> {
-        let (holding, device) = self.hosts.work().holding.keep()?;
-        Ok((self.state(holding, self.hosts.state()), device))
-    }
-
-    /// Whether there is no driver for now, and how things are in one line.
-    fn status_line(&self) -> (bool, String) {
-        let name = &self.ifname;
-        let board = self.hosts.board();
-        let down = board.down.is_some();
-        let line = match (&board.down, self.hosts.running_pid()) {
-            (Some(why), _) => format!("{name}: link down, no driver: {why}"),
-            (None, None) => format!("{name}: waiting for a driver host"),
-            (None, Some(pid)) => {
-                let restarts = board.restarts;
-                format!("{name}: driven by host {pid}, {restarts} restarts")
-            }
-        };
-        // One line, whatever a host has said.
-        (down, line.replace(['\n', '\r'], " "))
-    }
-
-    /// Ends this process and leaves the interface, its connections and the device with the
-    /// manager, for the run that it starts next. The driver host ends with its supervisor.
-    pub(super) fn leave_with_manager(&mut self) -> ! {
-        self.keep_with_manager(Instant::now());
-        info!(
-            "{}: left with the service manager for the next run",
-            self.hosts.name()
-        );
-        // Nothing is dropped: that would stop the device and take its memory away.
-        std::process::exit(0)
-    }
+/// Ends this process and leaves interfaces, their connections and the device with the manager, for
+/// the run that it starts next. The host ends with its supervisor.
+pub(super) fn leave_with_manager(run: &mut impl Run) -> ! {
+    keep_with_manager(run);
+    let name = run.hosts().name();
+    info!("{name}: left with the service manager for the next run");
+    // Nothing is dropped: that would stop the device and take its memory away.
+    std::process::exit(0)
 }

@@ -92,7 +92,7 @@ impl Session {
         if let Some(removal) = holding.removal() {
             watch_for(&mut poller, removal.as_raw_fd(), Event::Removal)?;
         }
-        let device = Device { holding, tap };
+        let device = Device::new(holding, tap);
         let hosts = Hosts::new(poller, device, host_settings(config), board.clone());
         let mut hosts = hosts.map_err(events("open the program of driver hosts"))?;
         let report = first_start(config, &mut hosts, &signals)?;
@@ -186,15 +186,20 @@ fn first_start(
 ) -> Result<Report, RunError> {
     loop {
         hosts.tick(Instant::now())?;
-        match hosts.news().into_iter().next() {
-            Some(News::Started(report)) => return Ok(report),
-            Some(News::Failed(failure)) => {
-                let device = config.device.clone();
-                return Err(RunError::NotStarted { device, failure });
+        for news in hosts.news() {
+            match news {
+                News::Started(report) => return Ok(report),
+                News::Failed(failure) => {
+                    let device = config.device.clone();
+                    return Err(RunError::NotStarted { device, failure });
+                }
+                News::Gone(_) | News::Died(_) | News::GivenUp(_) => return Err(given_up(hosts)),
+                // There is nothing to lose yet.
+                News::Lent => hosts.answer_held(),
             }
-            Some(News::Gone(_) | News::Died(_) | News::GivenUp(_)) => return Err(given_up(hosts)),
-            None if hosts.is_down() => return Err(given_up(hosts)),
-            None => {}
+        }
+        if hosts.is_down() {
+            return Err(given_up(hosts));
         }
         let ready = hosts.poller.wait(hosts.deadline());
         let ready = ready.map_err(events("wait for events"))?;

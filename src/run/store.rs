@@ -1,23 +1,21 @@
 //! What must not be lost, in the keeping of the service manager (its file-descriptor store).
 //!
 //! A supervisor that dies, or is restarted, leaves there what its successor goes on with: the
-//! TAP's queues, the device's descriptors, and a file with the [`State`]. The driver host has
-//! ended with its supervisor. A name tells what a descriptor is and which one: what is to be
+//! TAPs' queues, the device's descriptors or a client's sockets, and a file with the [`State`]. The
+//! host has ended with its supervisor. A name tells what a descriptor is and which one: what is to be
 //! replaced is named otherwise than what replaces it, so that at any moment a whole set is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileExt;
 
 use log::warn;
-use rustix::fs::{MemfdFlags, fstat, memfd_create};
+use rustix::fs::fstat;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
-use super::handover::{Descriptors, State};
+use super::handover::{Left, RunState, State};
 use super::notify::Notifier;
-use crate::config::RunConfig;
 
 /// What the manager tells of descriptors that it passes, see sd_listen_fds(3).
 pub(super) const PASSED: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
@@ -25,8 +23,6 @@ pub(super) const PASSED: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAME
 const FIRST: RawFd = 3;
 /// More than a device can have.
 const MAX_PASSED: usize = 256;
-/// Longer than any state.
-const MAX_STATE: u64 = 1 << 20;
 const STATE: &str = "state";
 
 /// The names of what the manager keeps for this process.
@@ -44,21 +40,20 @@ impl Store {
         self.0.iter().cloned().collect()
     }
 
-    /// Has `state` kept with its descriptors, the TAP's queues first, and nothing else any more.
+    /// Has `state` kept with its descriptors, and nothing else any more.
     pub(super) fn keep(
         &mut self,
         manager: &Notifier,
         mut state: State,
-        fds: &[BorrowedFd<'_>],
+        fds: &[OwnedFd],
     ) -> io::Result<()> {
         let names = fds.iter().enumerate();
-        let names = names.map(|(index, fd)| name(&format!("fd{index}"), *fd));
+        let names = names.map(|(index, fd)| name(&format!("fd{index}"), fd.as_fd()));
         state.stored = names.collect::<io::Result<_>>()?;
         for (name, fd) in state.stored.iter().zip(fds) {
-            self.add(manager, name, *fd)?;
+            self.add(manager, name, fd.as_fd())?;
         }
-        let file = File::from(memfd_create("umnet-state", MemfdFlags::CLOEXEC)?);
-        file.write_all_at(&serde_json::to_vec(&state)?, 0)?;
+        let file = state.to_file()?;
         let state_name = name(STATE, file.as_fd())?;
         // Last, so that whatever it names is there.
         self.add(manager, &state_name, file.as_fd())?;
@@ -104,21 +99,30 @@ fn name(role: &str, fd: BorrowedFd<'_>) -> io::Result<String> {
 
 /// What a supervisor before this one has left with the manager.
 #[derive(Debug)]
-pub struct Stored {
-    state: State,
-    fds: Descriptors,
-    store: Store,
+pub struct Kept<R> {
+    pub(super) run: R,
+    pub(super) left: Left,
 }
 
-impl Stored {
-    /// What the manager has passed to this process for `config`'s device. What cannot be used is
-    /// given back to it to be closed: the run then begins from nothing.
-    pub fn received(config: &RunConfig) -> Option<Self> {
+impl<R> Kept<R> {
+    /// What the manager has passed to this process, as `fits` takes it for this run. What cannot be
+    /// used is given back to the manager to be closed: the run then begins from nothing.
+    pub(super) fn received(fits: impl FnOnce(RunState) -> io::Result<R>) -> Option<Self> {
         let names = names_passed()?;
         let store = Store::of(names.iter().cloned());
         let sorted = passed(names).and_then(sort);
-        match sorted.and_then(|(state, fds)| Ok((for_device(state, config)?, fds))) {
-            Ok((state, fds)) => Some(Self { state, fds, store }),
+        match sorted.and_then(|(state, fds)| Ok((fits(state.run)?, state.began, state.hosts, fds)))
+        {
+            Ok((run, began, hosts, fds)) => Some(Self {
+                run,
+                left: Left {
+                    began,
+                    hosts,
+                    channel: None,
+                    fds,
+                    store,
+                },
+            }),
             Err(error) => {
                 warn!("what the service manager has kept is of no use: {error}");
                 discard(store);
@@ -126,10 +130,24 @@ impl Stored {
             }
         }
     }
+}
 
-    pub(super) fn into_parts(self) -> (State, Descriptors, Store) {
-        (self.state, self.fds, self.store)
+/// Goes on with what was kept. Where that does not succeed nothing is kept any more.
+pub(super) fn go_on<R, T, E>(
+    kept: Kept<R>,
+    go_on: impl FnOnce(R, Left) -> Result<T, E>,
+) -> Result<T, E> {
+    let names = kept.left.store.names();
+    let gone_on = go_on(kept.run, kept.left);
+    if gone_on.is_err() {
+        discard(Store::of(names));
     }
+    gone_on
+}
+
+/// Why what was kept is not for this run.
+pub(super) fn unfit(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 /// Has the manager close what is of no use, so that the next start does not find it again.
@@ -138,20 +156,6 @@ pub(super) fn discard(mut store: Store) {
     if let Some(Err(error)) = cleared {
         warn!("the service manager still holds what it kept: {error}");
     }
-}
-
-/// The settings of today apply, to the interface of before.
-fn for_device(mut state: State, config: &RunConfig) -> io::Result<State> {
-    if state.config.device != config.device {
-        let text = format!("it is of {}, not {}", state.config.device, config.device);
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-    }
-    state.config = RunConfig {
-        ifname: state.config.ifname,
-        keep_interface: state.config.keep_interface,
-        ..config.clone()
-    };
-    Ok(state)
 }
 
 /// The names of the descriptors that the manager has passed to this process, if it has.
@@ -181,28 +185,19 @@ fn passed(names: Vec<String>) -> io::Result<BTreeMap<String, OwnedFd>> {
 }
 
 /// The state, and what it names.
-fn sort(mut passed: BTreeMap<String, OwnedFd>) -> io::Result<(State, Descriptors)> {
+fn sort(mut passed: BTreeMap<String, OwnedFd>) -> io::Result<(State, Vec<OwnedFd>)> {
     let is_state = |name: &&String| name.starts_with(STATE);
     // Two, if its writer died between adding one and removing the other: either is whole.
     let names: Vec<_> = passed.keys().filter(is_state).cloned().collect();
     let files = names.iter().filter_map(|name| passed.remove(name));
     let files: Vec<_> = files.map(File::from).collect();
     let state = files.iter().find_map(|file| {
-        let state = read_state(file).ok()?;
+        let state = State::of_file(file).ok()?;
         let whole = state.stored.iter().all(|name| passed.contains_key(name));
         whole.then_some(state)
     });
-    let missing = || io::Error::new(io::ErrorKind::InvalidData, "parts are missing");
-    let state = state.ok_or_else(missing)?;
+    let state = state.ok_or_else(|| unfit("parts are missing".to_owned()))?;
     let fds = state.stored.iter().filter_map(|name| passed.remove(name));
-    let fds = Descriptors::sort(None, fds.collect(), &state)?;
+    let fds = fds.collect();
     Ok((state, fds))
-}
-
-fn read_state(file: &File) -> io::Result<State> {
-    let len = file.metadata()?.len().min(MAX_STATE);
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
-    // The position is shared with the manager's descriptor, and stays.
-    file.read_exact_at(&mut bytes, 0)?;
-    State::read(&bytes)
 }

@@ -5,7 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::hosts::HostSettings;
-use crate::channel::{Answer, Ask, Report, StartFailure, ToHost};
+use crate::channel::{Answer, Ask, StartFailure, ToHost};
 
 /// What a host is started with.
 pub(super) struct Start<'a> {
@@ -49,12 +49,15 @@ pub(super) trait Work {
     /// There is no host for a while, or none any more.
     fn rest(&mut self);
 
-    /// Does what the host that works asks for. `taking_over`: it has not started yet, and is not
-    /// the first.
-    fn perform(&mut self, ask: Ask, taking_over: bool) -> Result<(Answer, Vec<OwnedFd>), String>;
+    /// Does what the host that works asks for.
+    fn perform(&mut self, ask: Ask) -> Result<(Answer, Vec<OwnedFd>), String>;
 
-    /// A host has started, and what it tells.
-    fn started(&mut self, report: &Report);
+    /// Whether what is kept of this for another program is out of date since this was last asked:
+    /// something was lent or taken back.
+    fn outdates_kept(&mut self) -> bool;
+
+    /// The host has started, and has asked for all that it begins with.
+    fn started(&mut self) {}
 
     /// Whether there is nothing left to work with after this.
     fn is_over(&self, failure: &StartFailure) -> bool;

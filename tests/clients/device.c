@@ -2,8 +2,8 @@
  * One adapter that drops what it is sent, on a device that says which of its callbacks it is in and
  * does what its control codes ask for: give itself up, keep a request, say how it is.
  *
- * For tests, which make it behave in other ways: FAIL_AFTER_FIRST fails every start but the first; with
- * ROGUE, other control codes go to rogue.c.
+ * For tests, which make it behave in other ways: FAIL_AFTER_FIRST fails every start but the first; SLOW
+ * takes so many milliseconds once its adapter is started; with ROGUE, other control codes go to rogue.c.
  */
 #include <windows.h>
 #include <wdf.h>
@@ -132,7 +132,11 @@ static NTSTATUS PrepareHardware(WDFDEVICE device, WDFCMRESLIST raw, WDFCMRESLIST
     NET_ADAPTER_LINK_STATE_INIT(&state, 1000000000ULL, MediaConnectStateConnected, MediaDuplexStateFull,
                                 NetAdapterPauseFunctionTypeUnsupported, NetAdapterAutoNegotiationFlagNone);
     NetAdapterSetLinkState(adapter, &state);
-    return NetAdapterStart(adapter);
+    NTSTATUS status = NetAdapterStart(adapter);
+#ifdef SLOW
+    Sleep(SLOW);
+#endif
+    return status;
 }
 
 static NTSTATUS ReleaseHardware(WDFDEVICE device, WDFCMRESLIST translated)

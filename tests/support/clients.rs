@@ -62,14 +62,29 @@ pub(crate) struct Hosted {
 impl Hosted {
     /// Starts `umnet run --client` on a machine with these further arguments.
     pub(crate) fn start(machine: &Machine, client: &Path, args: &[&str]) -> Self {
+        let words = Self::words(machine, client, args);
+        Self::start_as(machine, Command::new(&words[0]).args(&words[1..]))
+    }
+
+    /// The command line of that.
+    pub(crate) fn words(machine: &Machine, client: &Path, args: &[&str]) -> Vec<String> {
+        let root = machine.path("").display().to_string();
+        let client = client.display().to_string();
+        let umnet = env!("CARGO_BIN_EXE_umnet");
+        let run = [umnet, "--root", &root, "--log", "debug", "run", "--client"];
+        let words = run.into_iter().chain([client.as_str()]);
+        words
+            .chain(args.iter().copied())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Starts it by a command that was prepared.
+    pub(crate) fn start_as(machine: &Machine, command: &mut Command) -> Self {
         let log = machine.path("log");
         let file = fs::File::create(&log).expect("file");
-        let child = umnet()
-            .arg("--root")
-            .arg(machine.path(""))
-            .args(["--log", "debug", "run", "--client"])
-            .arg(client)
-            .args(args)
+        let child = command
+            .env_remove("UMNET_LOG")
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("file"))
             .stderr(file)
@@ -110,8 +125,13 @@ impl Hosted {
 
     /// Asks the run to end, as a service manager does.
     pub(crate) fn stop(self) -> Outcome {
+        self.end_by(rustix::process::Signal::TERM)
+    }
+
+    /// Ends the run by a signal.
+    pub(crate) fn end_by(self, signal: rustix::process::Signal) -> Outcome {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("our child");
+        rustix::process::kill_process(pid, signal).expect("our child");
         self.end()
     }
 

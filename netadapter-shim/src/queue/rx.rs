@@ -46,6 +46,10 @@ pub(crate) struct Coalescing {
 }
 
 impl Coalescing {
+    fn takes_any(self) -> bool {
+        self.ipv4 | self.ipv6
+    }
+
     fn takes(self, segment: &Segment) -> bool {
         match segment.layout.layer3_type().is_ipv4() {
             true => self.ipv4,
@@ -159,7 +163,9 @@ impl RxQueue {
         let view = NetRings::new(&self.set);
         view.zero_packets(packets);
         for index in fragments.indices() {
-            view.post_fragment(index, 0);
+            if let Some(buffer) = view.attached(index) {
+                view.post_fragment(index, buffer, 0);
+            }
         }
         if self.client.verified_queue() {
             self.prepare(packets, fragments);
@@ -236,7 +242,7 @@ impl RxQueue {
         counters: &Counters,
     ) -> Result<u64, Discard> {
         let length = self.gather(index, rest)?;
-        if self.coalescing == Coalescing::default() {
+        if !self.coalescing.takes_any() {
             return self.indicate(index, length, port, counters);
         }
         let Some(segment) = self.segment(index, length) else {

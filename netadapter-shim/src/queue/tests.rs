@@ -380,6 +380,48 @@ fn rx_posts_zeroed_packets_and_buffers_of_the_stated_capacity() {
 }
 
 #[test]
+fn rx_elements_are_as_new_when_they_come_again() {
+    let mut bench = rx();
+    bench.script(|rings| {
+        let (packets, fragments) = (rings.packet_ring(), rings.fragment_ring());
+        let index = packets.begin_index();
+        assert_eq!(rings.packet(index), NetPacket::default());
+        assert_eq!(rings.partial(index), NetPacketPartialChecksum::default());
+        let posted = NetFragment::default().with_capacity(CAPACITY as u32);
+        assert_eq!(rings.fragment(index), posted);
+        fill(rings, index, 1, 7, 60);
+        rings.set_packet(index, NetPacket::new(index, 1).with_scratch(true));
+        rings.set_partial(index, NetPacketPartialChecksum::partial(34, 6));
+        packets.set_begin_index(packets.increment_index(index));
+        fragments.set_begin_index(fragments.increment_index(index));
+    });
+    for turn in 1..=3 * ELEMENTS as usize {
+        bench.turn();
+        assert_eq!(bench.port.indicated.len(), turn);
+    }
+}
+
+#[test]
+fn tx_requests_do_not_outlive_their_frame() {
+    let mut bench = tx();
+    let turns = 3 * ELEMENTS as u8;
+    bench.port.sending.extend((0..turns).map(frame));
+    bench.script(|rings| {
+        let (packets, fragments) = (rings.packet_ring(), rings.fragment_ring());
+        let index = packets.begin_index();
+        let none = NetPacketPartialChecksum::default();
+        assert_eq!(rings.partial(index), none, "of the frame before");
+        rings.set_partial(index, NetPacketPartialChecksum::partial(34, 6));
+        packets.set_begin_index(packets.increment_index(index));
+        fragments.set_begin_index(fragments.increment_index(index));
+    });
+    for _ in 0..turns {
+        bench.turn().unwrap();
+    }
+    assert!(bench.port.sending.is_empty());
+}
+
+#[test]
 fn cancelled_rx_gets_nothing_more_and_is_idle_when_both_rings_are_empty() {
     let mut bench = rx();
     bench.turn();

@@ -56,7 +56,6 @@ enum Fate {
 }
 
 /// What the client is to do to a frame.
-#[derive(Default)]
 struct Requests {
     checksum: NetPacketChecksum,
     gso: NetPacketGso,
@@ -251,23 +250,28 @@ impl TxQueue {
 
     /// Describes the frame in the next fragment's buffer to the client. If it
     /// cannot be, the buffer is used again for the next frame.
-    fn post(&mut self, buffer: BufferId, frame: TxFrame, counters: &Counters) -> Fate {
+    fn post(&mut self, buffer: BufferId, mut frame: TxFrame, counters: &Counters) -> Fate {
         let bytes = self.set.pool.client_slice(buffer);
         if frame.length > bytes.len() || frame.length < MINIMUM_FRAME {
             return Fate::Dropped;
         }
-        let (frame, tag) = self.lift_tag(bytes, frame);
+        let mut tag = NetPacketIeee8021Q::default();
+        if self.coverage.tagging.0 != 0 {
+            // The client inserts tags: out of the frame with it.
+            (frame, tag) = vlan::lift(bytes, frame, self.coverage.tagging);
+        }
         let Ok(bytes) = bytes.subslice(0, frame.length) else {
             return Fate::Dropped;
         };
-        let count = bytes.copy_to(&mut self.head[..]);
+        let count = bytes.len().min(HEAD_LENGTH);
+        bytes.copy_to_volatile_slice(VolatileSlice::from(&mut self.head[..]));
         let head = &self.head[..count];
         let layout = parse(head);
         let requests = match frame.partial.is_partial() || frame.partial.is_segmented() {
-            false => Requests::default(),
+            false => None,
             true => match self.describe(bytes, head, layout, &frame, tag, counters) {
                 None => return Fate::Dropped,
-                Some(Description::Complete(requests)) => requests,
+                Some(Description::Complete(requests)) => Some(requests),
                 Some(Description::Cut(segments)) => {
                     self.segments = Some(segments);
                     return Fate::Cut;
@@ -275,16 +279,8 @@ impl TxQueue {
             },
         };
         let length = frame.length as u32;
-        self.write(length, layout, requests, tag);
+        self.write(buffer, length, layout, requests, tag);
         Fate::Posted(length)
-    }
-
-    /// Takes the 802.1Q tag out of a frame whose client inserts it.
-    fn lift_tag(&self, bytes: VolatileSlice<'_>, frame: TxFrame) -> (TxFrame, NetPacketIeee8021Q) {
-        match self.coverage.tagging.0 {
-            0 => (frame, NetPacketIeee8021Q::default()),
-            _ => vlan::lift(bytes, frame, self.coverage.tagging),
-        }
     }
 
     #[inline(never)]
@@ -348,16 +344,17 @@ impl TxQueue {
     /// it came back, so there is nothing to write for what is not requested.
     fn write(
         &mut self,
+        buffer: BufferId,
         length: u32,
         layout: NetPacketLayout,
-        requests: Requests,
+        requests: Option<Requests>,
         tag: NetPacketIeee8021Q,
     ) {
         let (packet, fragment) = (self.packets.next(), self.fragments.next());
         let view = NetRings::new(&self.set);
-        view.post_fragment(fragment, length);
+        view.post_fragment(fragment, buffer, length);
         view.set_packet(packet, NetPacket::new(fragment, 1).with_layout(layout));
-        if requests.partial.is_partial() {
+        if let Some(requests) = requests {
             view.set_checksum(packet, requests.checksum);
             view.set_gso(packet, requests.gso);
             view.set_partial(packet, requests.partial);

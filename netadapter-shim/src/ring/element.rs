@@ -12,6 +12,9 @@ use crate::abi::{
 /// Name of the private extension.
 pub(crate) const PARTIAL_CHECKSUM: &str = "umnet_packet_partial_checksum";
 
+/// Where every fragment element has `ms_fragment_virtualaddress`.
+pub(crate) const VIRTUAL_ADDRESS: u32 = size_of::<NetFragment>() as u32;
+
 /// What the adapter's capabilities ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extensions {
@@ -49,7 +52,6 @@ pub(crate) struct ElementLayout {
     pub(crate) ieee8021q: Option<u32>,
     pub(crate) hash: Option<u32>,
     pub(crate) partial: Option<u32>,
-    pub(crate) virtual_address: Option<u32>,
 }
 
 /// Name, version, size and alignment of an extension.
@@ -119,7 +121,6 @@ impl ElementLayout {
             "ms_packet_rsc" => &mut self.rsc,
             "ms_packet_ieee8021q" => &mut self.ieee8021q,
             "ms_packet_hash" => &mut self.hash,
-            "ms_fragment_virtualaddress" => &mut self.virtual_address,
             PARTIAL_CHECKSUM => &mut self.partial,
             _ => return self.placed.push(placed),
         };
@@ -226,6 +227,7 @@ mod tests {
     #[test]
     fn fragments_always_have_a_virtual_address() {
         let layout = ElementLayout::fragments();
-        assert_eq!((layout.virtual_address, layout.stride), (Some(8), 16));
+        let address = layout.query("ms_fragment_virtualaddress", 1, NetExtensionType::FRAGMENT);
+        assert_eq!((address, layout.stride), (Some(VIRTUAL_ADDRESS), 16));
     }
 }

@@ -345,10 +345,19 @@ impl Element<'_> {
     /// zero.
     #[inline]
     pub(crate) fn is_zero_behind(self, core: u32) -> bool {
-        let odd = core.next_multiple_of(8) - core;
-        let first = if odd == 0 { 0 } else { self.load_u32(core) };
-        let words = (core + odd) / 8..self.stride / 8;
-        words.fold(u64::from(first), |all, word| all | self.load_u64(word * 8)) == 0
+        let behind = core.next_multiple_of(8);
+        let mut all = if behind == core {
+            0
+        } else {
+            self.load_u32(core).into()
+        };
+        for word in behind / 8..self.stride / 8 {
+            // SAFETY: an element has a stride's bytes.
+            let at = unsafe { self.start.cast::<u64>().add(word as usize) };
+            // SAFETY: they are aligned to 8, as strides are multiples of it.
+            all |= unsafe { at.read_volatile() };
+        }
+        all == 0
     }
 
     /// The address of `length` bytes at `offset`. `None` if they do not lie

@@ -18,9 +18,9 @@ fn rings(direction: Direction) -> RingSet {
         ring.store_index(Index::End, 3);
     }
     for index in [6, 7, 0, 1, 2] {
-        set.attach(index).unwrap();
+        let id = set.attach(index).unwrap();
         let view = NetRings::new(&set);
-        view.post_fragment(index, 0);
+        view.post_fragment(index, id, 0);
         match direction {
             Direction::Rx => {
                 Verifier::poison_packet(&set, index);

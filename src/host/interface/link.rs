@@ -2,10 +2,12 @@
 
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 
+use serde::{Deserialize, Serialize};
+
 use crate::host::MacAddress;
 
 /// An interface as the kernel announces it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Link {
     /// The kernel's number for it.
     pub index: u32,

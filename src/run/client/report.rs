@@ -1,7 +1,5 @@
 //! What a client's run tells those who ask.
 
-use std::time::Instant;
-
 use super::ClientConfig;
 use crate::channel::{AdapterReport, counter_prefix};
 use crate::config::RestartConfig;
@@ -11,6 +9,7 @@ use crate::control::{
 };
 use crate::host::MacAddress;
 use crate::run::board::{Board, SeatInfo, SharedBoard};
+use crate::run::moment::Moment;
 use crate::run::orders::Orders;
 use crate::run::report::{host_status, policy_status};
 
@@ -22,11 +21,15 @@ pub(super) struct Reporter {
     restart: RestartConfig,
     board: SharedBoard,
     orders: Orders,
-    started: Instant,
+    began: Moment,
 }
 
 impl Reporter {
-    pub(super) fn new(config: &ClientConfig, (board, orders): (SharedBoard, Orders)) -> Self {
+    pub(super) fn new(
+        config: &ClientConfig,
+        (board, orders): (SharedBoard, Orders),
+        began: Moment,
+    ) -> Self {
         Self {
             name: config.name(),
             file: config.file.display().to_string(),
@@ -34,7 +37,7 @@ impl Reporter {
             restart: config.restart,
             board,
             orders,
-            started: Instant::now(),
+            began,
         }
     }
 
@@ -60,7 +63,7 @@ impl StatusSource for Reporter {
             ifname: first.and_then(|first| first.ifname.clone()),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_seconds: self.started.elapsed().as_secs(),
+            uptime_seconds: self.began.elapsed().as_secs(),
             link_up: first.is_some_and(|first| first.link_up),
             speed_mbps: first.and_then(|first| first.speed_mbps),
             full_duplex: first.and_then(|first| first.full_duplex),

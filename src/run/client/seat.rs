@@ -1,15 +1,19 @@
 //! One adapter's seat in the system: an interface that outlives the client host.
 
+use std::os::fd::OwnedFd;
+
 use log::{info, warn};
 use netadapter_shim::SystemPort;
 use netadapter_shim::os::tap::{Tap, TapConfig};
+use serde::{Deserialize, Serialize};
 
 use super::filter::filter_of;
-use crate::channel::{AdapterWish, Filter};
+use crate::channel::{AdapterWish, Filter, PortSetup};
 use crate::config::MTU;
 use crate::host::interface::{Interfaces, Link};
 use crate::host::watch::{LinkEvent, LinkWatch};
 use crate::host::{HostError, IfName, MacAddress};
+use crate::run::handover::port_setup;
 
 /// An interface, as it was last seen, and what the adapter wants of it.
 pub(super) struct Seat {
@@ -25,10 +29,27 @@ pub(super) struct Seat {
     pub(super) mtu: u32,
     /// Whether the adapter is started and its link up.
     pub(super) link_up: bool,
+    /// Whether one host has left it and the next has not started yet: it keeps its carrier then.
+    pub(super) changes_hands: bool,
     /// What the client was told last.
     pub(super) told: Option<Filter>,
     /// Whether somebody waits for what is watched.
     pub(super) is_watched: bool,
+}
+
+/// What another program has to know of a seat.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptSeat {
+    /// Its queues are the seat's descriptors.
+    pub(super) port: PortSetup,
+    name: IfName,
+    link: Link,
+    here: bool,
+    mac: Option<MacAddress>,
+    mtu: u32,
+    link_up: bool,
+    changes_hands: bool,
+    told: Option<Filter>,
 }
 
 /// Whether an interface can have this address.
@@ -68,7 +89,46 @@ impl Seat {
             link,
             mtu: wish.mtu,
             link_up: false,
+            changes_hands: false,
             told: None,
+            is_watched: false,
+        })
+    }
+
+    /// What another program needs to go on with it, beside its queues.
+    pub(super) fn keep(&self) -> KeptSeat {
+        KeptSeat {
+            port: port_setup(&self.tap),
+            name: self.name.clone(),
+            link: self.link.clone(),
+            here: self.here,
+            mac: self.mac,
+            mtu: self.mtu,
+            link_up: self.link_up,
+            changes_hands: self.changes_hands,
+            told: self.told.clone(),
+        }
+    }
+
+    /// From what another program has kept.
+    pub(super) fn resume(kept: KeptSeat, queues: Vec<OwnedFd>) -> Result<Self, HostError> {
+        let watch = LinkWatch::new(kept.link.index)?;
+        // What has happened to it while nobody watched.
+        let now = match kept.here {
+            true => Interfaces::open()?.get(kept.link.index)?,
+            false => None,
+        };
+        Ok(Self {
+            tap: Tap::attached(&kept.port.name, queues, kept.port.uso),
+            name: kept.name,
+            watch,
+            here: now.is_some(),
+            link: now.unwrap_or(kept.link),
+            mac: kept.mac,
+            mtu: kept.mtu,
+            link_up: kept.link_up,
+            changes_hands: kept.changes_hands,
+            told: kept.told,
             is_watched: false,
         })
     }
@@ -112,6 +172,14 @@ impl Seat {
         if let Err(error) = done {
             let name = &self.name;
             warn!("{name}: the interface does not follow the adapter's {what}: {error}");
+        }
+    }
+
+    /// The adapter's link is up or down now.
+    pub(super) fn set_link(&mut self, up: bool) {
+        self.link_up = up;
+        if up || !self.changes_hands {
+            self.show_carrier();
         }
     }
 

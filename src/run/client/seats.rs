@@ -13,20 +13,22 @@ use std::time::Duration;
 
 use log::{info, warn};
 use netadapter_shim::SystemPort;
+use serde::{Deserialize, Serialize};
 
 use super::filter::GROUPS;
-use super::seat::{Seat, check_mac, check_mtu};
+use super::seat::{KeptSeat, Seat, check_mac, check_mtu};
 use crate::channel::{
-    AdapterWish, Answer, Ask, ClientAsk, ClientSetup, Filter, MAX_ADAPTERS, Place, Report,
-    StartFailure, ToHost,
+    AdapterWish, Answer, Ask, ClientAsk, ClientSetup, Filter, MAX_ADAPTERS, Place, StartFailure,
+    ToHost,
 };
 use crate::host::interface::Interfaces;
 use crate::host::{HostError, IfName};
 use crate::run::board::{SeatInfo, SharedBoard};
-use crate::run::handover::port_setup;
+use crate::run::handover::{miscounted, port_setup};
 use crate::run::host_process::{CLIENT_VERB, UNCAGED};
 use crate::run::hosts::HostSettings;
 use crate::run::work::{Patience, Start, Work};
+use crate::run::{RunError, events};
 
 /// More queues than any adapter's interface is asked for.
 const MAX_QUEUES: usize = 16;
@@ -79,6 +81,18 @@ pub(super) struct Seats {
     places: BTreeMap<Place, UnixListener>,
     /// Those at which the present host answers.
     answered: BTreeSet<Place>,
+    /// Whether there are others than were kept.
+    has_changed: bool,
+}
+
+/// What another program has to know of them. The descriptors are the queues of the interfaces, then
+/// the sockets, in this order.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptSeats {
+    seats: Vec<(usize, KeptSeat)>,
+    taken: BTreeSet<usize>,
+    places: Vec<Place>,
+    answered: BTreeSet<Place>,
 }
 
 impl Seats {
@@ -101,7 +115,47 @@ impl Seats {
             left: Vec::new(),
             places: BTreeMap::new(),
             answered: BTreeSet::new(),
+            has_changed: false,
         }
+    }
+
+    /// What another program needs to go on with them.
+    pub(super) fn keep(&self) -> io::Result<(KeptSeats, Vec<OwnedFd>)> {
+        let queues = self.seats.values().flat_map(|seat| seat.tap.queues());
+        let sockets = self.places.values().map(UnixListener::as_fd);
+        let fds = queues.chain(sockets).map(|fd| fd.try_clone_to_owned());
+        let seats = self.seats.iter();
+        let kept = KeptSeats {
+            seats: seats
+                .map(|(adapter, seat)| (*adapter, seat.keep()))
+                .collect(),
+            taken: self.taken.clone(),
+            places: self.places.keys().copied().collect(),
+            answered: self.answered.clone(),
+        };
+        Ok((kept, fds.collect::<io::Result<_>>()?))
+    }
+
+    /// What another program has kept.
+    pub(super) fn resume(&mut self, kept: KeptSeats, fds: Vec<OwnedFd>) -> Result<(), RunError> {
+        let queues = kept.seats.iter().map(|(_, seat)| seat.port.queues);
+        let wanted = queues.sum::<usize>() + kept.places.len();
+        if fds.len() != wanted {
+            let why = miscounted(fds.len(), wanted);
+            return Err(events("take the client's interfaces over")(why));
+        }
+        let mut fds = fds.into_iter();
+        for (adapter, seat) in kept.seats {
+            let queues = fds.by_ref().take(seat.port.queues).collect();
+            self.seats.insert(adapter, Seat::resume(seat, queues)?);
+        }
+        self.places = kept
+            .places
+            .into_iter()
+            .zip(fds.map(UnixListener::from))
+            .collect();
+        (self.taken, self.answered) = (kept.taken, kept.answered);
+        Ok(())
     }
 
     /// Something has happened to an interface.
@@ -147,25 +201,14 @@ impl Seats {
         seat.ok_or_else(|| format!("adapter {adapter} is not started"))
     }
 
-    fn do_for_client(
-        &mut self,
-        ask: ClientAsk,
-        taking_over: bool,
-    ) -> Result<(Answer, Vec<OwnedFd>), String> {
+    fn do_for_client(&mut self, ask: ClientAsk) -> Result<(Answer, Vec<OwnedFd>), String> {
         match ask {
             ClientAsk::Interface(wish) => return self.interface(&wish),
             ClientAsk::Listen(place) => {
                 let fd = self.listen(place)?;
                 return Ok((Answer::Done, vec![fd]));
             }
-            ClientAsk::Carrier { adapter, up } => {
-                let seat = self.seat(adapter)?;
-                seat.link_up = up;
-                // The interface keeps its carrier while hosts change places.
-                if up || !taking_over {
-                    seat.show_carrier();
-                }
-            }
+            ClientAsk::Carrier { adapter, up } => self.seat(adapter)?.set_link(up),
             ClientAsk::Offloads { adapter, offloads } => {
                 let tap = &mut self.seat(adapter)?.tap;
                 let set = tap.set_tx_offloads(offloads.into());
@@ -210,6 +253,7 @@ impl Seats {
             None => {
                 let seat = Seat::make(wish, self.names.choose(adapter)?)?;
                 self.seats.insert(adapter, seat);
+                self.has_changed = true;
             }
         }
         self.taken.insert(adapter);
@@ -225,6 +269,7 @@ impl Seats {
         if let Some(seat) = self.seats.remove(&adapter) {
             info!("adapter {adapter}: interface {} goes", seat.name);
             self.left.push(seat);
+            self.has_changed = true;
         }
     }
 
@@ -248,6 +293,7 @@ impl Seats {
                 let path = self.path(place);
                 // A dead one's: the name has this process's number.
                 let _ = fs::remove_file(&path);
+                self.has_changed = true;
                 UnixListener::bind(&path).map_err(failed)?
             }
         };
@@ -259,9 +305,11 @@ impl Seats {
 
     fn close(&mut self, place: Place) {
         self.answered.remove(&place);
-        if self.places.remove(&place).is_some()
-            && let Err(error) = fs::remove_file(self.path(place))
-        {
+        if self.places.remove(&place).is_none() {
+            return;
+        }
+        self.has_changed = true;
+        if let Err(error) = fs::remove_file(self.path(place)) {
             warn!("{}: {error}", self.path(place).display());
         }
     }
@@ -313,9 +361,10 @@ impl Work for Seats {
     fn clear(&mut self) {
         self.taken.clear();
         self.answered.clear();
-        self.seats
-            .values_mut()
-            .for_each(|seat| seat.link_up = false);
+        for seat in self.seats.values_mut() {
+            seat.link_up = false;
+            seat.changes_hands = true;
+        }
         self.show();
     }
 
@@ -324,18 +373,22 @@ impl Work for Seats {
         self.seats.values_mut().for_each(Seat::show_carrier);
     }
 
-    fn perform(&mut self, ask: Ask, taking_over: bool) -> Result<(Answer, Vec<OwnedFd>), String> {
+    fn perform(&mut self, ask: Ask) -> Result<(Answer, Vec<OwnedFd>), String> {
         let Ask::Client(ask) = ask else {
             return Err("a client host asks for what is a driver's".to_owned());
         };
-        let done = self.do_for_client(ask, taking_over);
+        let done = self.do_for_client(ask);
         self.show();
         done
     }
 
+    fn outdates_kept(&mut self) -> bool {
+        std::mem::take(&mut self.has_changed)
+    }
+
     /// What the host before has had, and this one has not, stays without a carrier; nobody answers
     /// where only the one before did.
-    fn started(&mut self, _report: &Report) {
+    fn started(&mut self) {
         let places: Vec<_> = self.places.keys().copied().collect();
         let unanswered = places
             .into_iter()
@@ -343,8 +396,12 @@ impl Work for Seats {
         for place in unanswered.collect::<Vec<_>>() {
             self.close(place);
         }
-        let down = self.seats.values_mut().filter(|seat| !seat.link_up);
-        down.for_each(Seat::show_carrier);
+        for seat in self.seats.values_mut() {
+            seat.changes_hands = false;
+            if !seat.link_up {
+                seat.show_carrier();
+            }
+        }
     }
 
     fn is_over(&self, failure: &StartFailure) -> bool {
@@ -442,11 +499,11 @@ mod tests {
         let asks = wishes.map(ClientAsk::Interface).into_iter().chain(others);
         let mut seats = seats();
         for ask in asks {
-            let refused = seats.perform(Ask::Client(ask.clone()), false);
+            let refused = seats.perform(Ask::Client(ask.clone()));
             assert!(refused.is_err(), "{ask:?}");
         }
         assert!(seats.seats.is_empty() && seats.places.is_empty());
-        assert!(seats.perform(Ask::Memory(4096), false).is_err());
-        assert!(seats.perform(Ask::Carrier(true), false).is_err());
+        assert!(seats.perform(Ask::Memory(4096)).is_err());
+        assert!(seats.perform(Ask::Carrier(true)).is_err());
     }
 }

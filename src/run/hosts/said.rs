@@ -158,25 +158,34 @@ impl<W: Work> Hosts<W> {
 
     fn answer(&mut self, ask: Ask) {
         let name = self.name().to_owned();
-        let taking_over = self.is_taking_over();
-        let (answer, fds) = match self.work.perform(ask, taking_over) {
+        let (answer, fds) = match self.work.perform(ask) {
             Ok(done) => done,
             Err(why) => {
                 warn!("{name}: {why}");
                 (Answer::No(why), Vec::new())
             }
         };
-        if let Some(active) = &self.active {
-            let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
-            // One that does not listen is found by its pulse.
-            let _ = active.process.send(&ToHost::Answer(answer), &fds);
+        let Some(active) = &self.active else { return };
+        // In the order of the questions.
+        let waits = self.work.outdates_kept() || !self.held.is_empty();
+        self.held.push((active.process.id, answer, fds));
+        match waits {
+            true => self.news.push(News::Lent),
+            false => self.answer_held(),
         }
     }
 
-    /// Whether a host starts the device that another one has run before it.
-    fn is_taking_over(&self) -> bool {
-        let state = self.active.as_ref().map(|active| active.state);
-        self.has_run && matches!(state, Some(State::Starting { .. }))
+    /// Whoever goes on if this program dies knows of what was lent: hosts may have it.
+    pub(in crate::run) fn answer_held(&mut self) {
+        for (id, answer, fds) in std::mem::take(&mut self.held) {
+            let active = self.active.as_ref();
+            // Not a host that came after the one that asked.
+            if let Some(active) = active.filter(|active| active.process.id == id) {
+                let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+                // One that does not listen is found by its pulse.
+                let _ = active.process.send(&ToHost::Answer(answer), &fds);
+            }
+        }
     }
 
     fn started(&mut self, id: HostId, report: Report) {
@@ -206,7 +215,7 @@ impl<W: Work> Hosts<W> {
             ),
             false => info!("{}: driver host {}: {}", self.name(), info.pid, info.cage),
         }
-        self.work.started(&report);
+        self.work.started();
         // What happened to the interface while it started.
         if let (Some(interface), Some(active)) = (self.interface, &self.active) {
             let _ = active.process.send(&ToHost::Follow(interface), &[]);

@@ -1,7 +1,7 @@
 //! An evil driver host: enters umnet's cage like a good one, then tries to get out.
 //!
-//! `cage-escape free|entered|driver|client ATTEMPT` makes one attempt: without a cage, after its
-//! first step, or after both with that profile. It prints what came of it: `succeeded`,
+//! `cage-escape free|entered|loaded|driver|client ATTEMPT` makes one attempt: without a cage, after its
+//! first step, after that of a host which has loaded a library, or after both with that profile. It prints what came of it: `succeeded`,
 //! `refused` with the errno, `killed`, or `became another program`. Each attempt has a process of
 //! its own, whose parent plays the supervisor.
 //!
@@ -21,7 +21,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc;
 
-use umnet::cage::{Confinement, Profile, enter, enter_reading, lock_down, rehearse, selftest};
+use umnet::cage::{
+    Confined, Confinement, Profile, Reading, enter, enter_reading, keep_root, lock_down, rehearse,
+    selftest,
+};
 
 use attempts::{ATTEMPTS, Attempt};
 use ground::Ground;
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let result = match arguments[..] {
         ["list"] => list(),
         ["inside", stage, name, ref ground @ ..] => inside(stage, name, ground),
+        ["keep-root"] => keep_root().map_err(Into::into),
         ["rehearse", ..] => return rehearse(&all[1..]),
         ["profile", profile] => print_profile(profile),
         ["selftest", profile] => test_profile(profile),
@@ -87,7 +91,7 @@ fn stay(profile: &str, strict: bool) -> Outcome {
         strict,
         ..Confinement::default()
     };
-    let confined = enter(&wish)?;
+    let confined = first_step(&wish, profile)?;
     let (started, begins) = mpsc::channel();
     std::thread::spawn(move || {
         let _ = started.send(());
@@ -103,9 +107,27 @@ fn stay(profile: &str, strict: bool) -> Outcome {
     Ok(())
 }
 
+/// As a host that has a library of `folder` to load.
+fn reading(wish: &Confinement, folder: &str) -> Result<Reading, Box<dyn std::error::Error>> {
+    let mut keeper = Command::new(std::env::current_exe()?);
+    Ok(enter_reading(
+        wish,
+        &[folder.into()],
+        keeper.arg("keep-root"),
+    )?)
+}
+
+/// The first step, as hosts for this stage make it.
+fn first_step(wish: &Confinement, stage: &str) -> Result<Confined, Box<dyn std::error::Error>> {
+    match stage {
+        "loaded" | "client" => Ok(reading(wish, "/lib")?.close()?),
+        _ => Ok(enter(wish)?),
+    }
+}
+
 /// What a library's own code can read while it is loaded, and afterwards.
 fn read(folder: &str, file: &str, threaded: bool) -> Outcome {
-    let reading = enter_reading(&Confinement::default(), &[folder.into()])?;
+    let reading = reading(&Confinement::default(), folder)?;
     if threaded {
         std::thread::spawn(std::thread::park);
     }
@@ -172,10 +194,10 @@ fn inside(stage: &str, name: &str, found: &[&str]) -> Outcome {
     let found: Vec<usize> = found.iter().map(|n| n.parse()).collect::<Result<_, _>>()?;
     let ground = Ground::new(found.try_into().map_err(|_| "three numbers")?)?;
     if stage != "free" {
-        enter(&Confinement::default())?;
+        first_step(&Confinement::default(), stage)?;
     }
     match stage {
-        "free" | "entered" => say(&(attempt.make)(&ground)),
+        "free" | "entered" | "loaded" => say(&(attempt.make)(&ground)),
         profile => in_older_thread(&profile.parse()?, attempt, ground),
     }
 }

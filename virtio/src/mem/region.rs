@@ -100,6 +100,7 @@ impl DmaRegion {
     pub fn at(self: &Arc<Self>, iova: Iova) -> DmaSlice {
         DmaSlice {
             region: Arc::clone(self),
+            start: self.map.as_mut_ptr(),
             offset: 0,
             len: self.len(),
             iova,
@@ -114,10 +115,19 @@ impl DmaRegion {
 #[derive(Clone, Debug)]
 pub struct DmaSlice {
     region: Arc<DmaRegion>,
+    /// The first byte, `offset` bytes into the mapping of `region`: known here, where every access
+    /// begins, and not behind two pointers.
+    start: *mut u8,
     offset: usize,
     len: usize,
     iova: Iova,
 }
+
+// SAFETY: the pointer is into a mapping that lives as long as the `Arc` beside it and that no
+// thread owns: it is only reached by atomic and volatile accesses, as the device reaches it.
+unsafe impl Send for DmaSlice {}
+// SAFETY: the same; nothing in a `DmaSlice` changes.
+unsafe impl Sync for DmaSlice {}
 
 impl DmaSlice {
     /// The part `offset..offset + len`.
@@ -137,6 +147,7 @@ impl DmaSlice {
         }
         Ok(Self {
             region: Arc::clone(&self.region),
+            start: self.start.wrapping_add(offset),
             offset: self.offset + offset,
             len,
             iova,
@@ -166,11 +177,10 @@ impl DmaSlice {
     /// The piece as `vm-memory` sees foreign memory.
     #[inline]
     pub fn bytes(&self) -> VolatileSlice<'_> {
-        let start = self.region.map.as_mut_ptr().wrapping_add(self.offset);
-        // SAFETY: `slice` keeps offset + len within the region, whose mapping lives as long
+        // SAFETY: `slice` keeps start + len within the region, whose mapping lives as long
         // as the `Arc` this borrow holds; a VolatileSlice is made for memory that others
         // write, and nothing here ever forms a reference into the mapping.
-        unsafe { VolatileSlice::new(start, self.len) }
+        unsafe { VolatileSlice::new(self.start, self.len) }
     }
 
     /// The bytes `offset..offset + len` of the piece as `vm-memory` sees foreign memory.
@@ -254,21 +264,58 @@ impl DmaSlice {
         unsafe { AtomicU64::from_ptr(self.word(offset)) }.store(value.to_le(), order);
     }
 
+    /// Loads `N` 32-bit values that follow each other, each once and in no particular order.
+    #[inline]
+    pub fn load_u32s<const N: usize>(&self, offset: usize) -> [u32; N] {
+        #[cfg(loom)]
+        return std::array::from_fn(|i| self.load_u32(offset + 4 * i, Ordering::Relaxed));
+        #[cfg(not(loom))]
+        {
+            let first: *mut u32 = self.words(offset, N);
+            std::array::from_fn(|i| {
+                // SAFETY: `words` checked that N aligned words lie inside the piece, whose mapping
+                // lives as long as the `Arc` it holds; others reach them only atomically or volatilely.
+                let word = unsafe { AtomicU32::from_ptr(first.wrapping_add(i)) };
+                u32::from_le(word.load(Ordering::Relaxed))
+            })
+        }
+    }
+
+    /// Stores `N` 32-bit values that follow each other, in no particular order.
+    #[inline]
+    pub fn store_u32s<const N: usize>(&self, offset: usize, values: [u32; N]) {
+        #[cfg(loom)]
+        for (i, value) in values.into_iter().enumerate() {
+            self.store_u32(offset + 4 * i, value, Ordering::Relaxed);
+        }
+        #[cfg(not(loom))]
+        {
+            let first: *mut u32 = self.words(offset, N);
+            for (i, value) in values.into_iter().enumerate() {
+                // SAFETY: as in `load_u32s`.
+                let word = unsafe { AtomicU32::from_ptr(first.wrapping_add(i)) };
+                word.store(value.to_le(), Ordering::Relaxed);
+            }
+        }
+    }
+
     /// The word at `offset`, checked to lie aligned inside the piece.
     #[cfg(not(loom))]
     #[inline]
     fn word<T>(&self, offset: usize) -> *mut T {
-        let size = size_of::<T>();
-        let inside = offset.checked_add(size).is_some_and(|end| end <= self.len);
-        // The region itself begins on a page.
-        if !inside || !(self.offset + offset).is_multiple_of(size) {
+        self.words(offset, 1)
+    }
+
+    /// The first of `count` words from `offset` on, checked to lie aligned inside the piece.
+    #[cfg(not(loom))]
+    #[inline]
+    fn words<T>(&self, offset: usize, count: usize) -> *mut T {
+        let end = offset.checked_add(count * size_of::<T>());
+        let at: *mut T = self.start.wrapping_add(offset).cast();
+        if end.is_none_or(|end| end > self.len) || !at.is_aligned() {
             outside(offset, self.len);
         }
-        self.region
-            .map
-            .as_mut_ptr()
-            .wrapping_add(self.offset + offset)
-            .cast()
+        at
     }
 
     #[cfg(loom)]

@@ -158,12 +158,8 @@ impl SplitRing {
             return Ok(None);
         }
         let entry = used::RING + self.size.position(self.used_idx) * used::ENTRY_SIZE;
-        let id = self
-            .used
-            .load_u32(entry + used::ENTRY_ID, Ordering::Relaxed);
-        let len = self
-            .used
-            .load_u32(entry + used::ENTRY_LEN, Ordering::Relaxed);
+        const { assert!(used::ENTRY_ID == 0 && used::ENTRY_LEN == 4) };
+        let [id, len] = self.used.load_u32s(entry);
         Ok(Some((id, len)))
     }
 

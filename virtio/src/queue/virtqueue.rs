@@ -48,8 +48,10 @@ impl SlotLayout<'_> {
 /// In the place of a batch: the slot is not with the device.
 const WITH_DRIVER: u64 = 0;
 
-/// The ring of a queue, in the format that was agreed on.
+/// The ring of a queue, in the format that was agreed on. Which one is asked for with every buffer:
+/// it is a number of its own, and not to be concluded from what a ring holds.
 #[derive(Debug)]
+#[repr(u8)]
 pub(super) enum Ring {
     Split(SplitRing),
     Packed(PackedRing),
@@ -238,7 +240,7 @@ impl Virtqueue {
     ///
     /// # Errors
     /// [`DeviceFault`] when the device broke the protocol; the same one on every later call.
-    #[inline]
+    #[inline(always)]
     pub fn pop_used(&mut self) -> Result<Option<Used>, DeviceFault> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -250,7 +252,7 @@ impl Virtqueue {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_next(&mut self, visible: u16) -> Result<Option<Used>, DeviceFault> {
         let next = match &mut self.ring {
             Ring::Split(ring) => match ring.next_used(visible)? {

@@ -218,6 +218,12 @@ impl Held {
         Ok(lent)
     }
 
+    /// Length and device address of the memory that is lent, if any is.
+    pub fn memory(&self) -> Option<(usize, u64)> {
+        let memory = self.memory.as_ref()?;
+        Some((memory.len(), memory.iova().0))
+    }
+
     fn allocate(&mut self, len: usize) -> Result<DmaSlice, TransportError> {
         let what = format!("allocating {len} bytes of memory for the device");
         let region = DmaRegion::new(len).map_err(self.function.failed(&what))?;
