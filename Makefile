@@ -24,7 +24,7 @@
 #   make kills-vm     the driver host killed KILLS=n times (100) in a guest, and an idle minute
 #   make bench        the driver against memcpy and another driver, no guest (ROUNDS=n)
 #   make bench-dpdk   the driver against DPDK's virtio-user on the same vhost-user back end (ROUNDS=n);
-#                     installs Debian's DPDK, two processors, best as root on a quiet machine
+#                     packed and split rings; installs Debian's DPDK, two processors, best as root, quiet
 #   make bench-vm     the guest's four tables: with offloads and without, in deterministic time, and what
 #                     QEMU saw of each frame (ROUNDS=n); about ten minutes, best on a quiet machine
 #   make bench-dpdk-vm  the driver against DPDK's and the kernel's in one guest, without a TAP (ROUNDS=n)
@@ -189,6 +189,7 @@ bench-dpdk:
 	@$(CC) -O3 -Wall -Wextra tests/dpdk/copying.c -o target/release/dpdk-copying \
 		$$(pkg-config --cflags --libs libdpdk) -march=native
 	target/release/bench-dpdk --rounds $(ROUNDS)
+	target/release/bench-dpdk --rounds $(ROUNDS) --split
 
 bench-vm: prepare
 	@$(STATIC) -p umnet -p guest-runner
