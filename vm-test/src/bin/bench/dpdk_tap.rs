@@ -43,7 +43,7 @@ pub(crate) struct Forwarding<'a> {
 impl Forwarding<'_> {
     fn terms(&self) -> String {
         let engine = match self.offloads {
-            true => "csum, with checksums, LRO and TSO passed on both ways",
+            true => "csum, with checksums, LRO and TSO passed on both ways, buffers of 34 KiB",
             false => "io, no offloads",
         };
         let place = match self.processors {
