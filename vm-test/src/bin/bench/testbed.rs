@@ -6,6 +6,7 @@ use std::time::Duration;
 use vm_test::report::Driver;
 use vm_test::{Backend, Error, Guest, HostNet, Job, Lab, Machine, Nic, Result, Vm};
 
+use crate::instructions;
 use crate::measure::{facts, number};
 use crate::options::Options;
 
@@ -70,6 +71,9 @@ impl Testbed {
         machine = machine.cpus(options.processors);
         if options.icount {
             machine = machine.icount();
+        }
+        if options.instructions {
+            machine = instructions::counted(machine)?;
         }
         // Nothing of IPv6 shall speak up in between; a host without it has nothing to switch off.
         net.run("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6")?;
