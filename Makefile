@@ -24,11 +24,13 @@
 #   make kills-vm     the driver host killed KILLS=n times (100) in a guest, and an idle minute
 #   make bench        the driver against memcpy and another driver, no guest (ROUNDS=n)
 #   make bench-dpdk   the driver against DPDK's virtio-user on the same vhost-user back end (ROUNDS=n);
-#                     installs Debian's DPDK, two processors, best as root on a quiet machine
+#                     packed and split rings; installs Debian's DPDK, two processors, best as root, quiet
 #   make bench-vm     the guest's five tables: with offloads and without, in deterministic time, what QEMU
 #                     saw of each frame, and which instructions it took (ROUNDS=n); about a quarter of an
 #                     hour, best on a quiet machine
 #   make bench-dpdk-vm  the driver against DPDK's and the kernel's in one guest, without a TAP (ROUNDS=n)
+#   make bench-dpdk-tap-vm  the same job in one guest: the driver, the kernel's, and DPDK's with testpmd
+#                     between the card and a TAP; with offloads, without, on two processors (ROUNDS=n)
 #   make instructions counts the instructions of a frame and writes them down for make test
 #   make doc          the API documentation
 #   make clean        removes what was built (not what was downloaded)
@@ -53,7 +55,7 @@ ifdef ACCEL
 export ACCEL
 endif
 
-.PHONY: help run test test-host test-vm kills-vm build static clients check images fuzz models asan tsan hostile kills soak crash-demo inject inject-vm bench bench-dpdk bench-dpdk-vm bench-vm instructions doc clean prepare ci
+.PHONY: help run test test-host test-vm kills-vm build static clients check images fuzz models asan tsan hostile kills soak crash-demo inject inject-vm bench bench-dpdk bench-dpdk-vm bench-dpdk-tap-vm bench-vm instructions doc clean prepare ci
 
 help:
 	@sed -n '3,/^$$/s/^#\( \{0,3\}\)//p' Makefile
@@ -188,6 +190,7 @@ bench-dpdk:
 	@$(CC) -O3 -Wall -Wextra tests/dpdk/copying.c -o target/release/dpdk-copying \
 		$$(pkg-config --cflags --libs libdpdk) -march=native
 	target/release/bench-dpdk --rounds $(ROUNDS)
+	target/release/bench-dpdk --rounds $(ROUNDS) --split
 
 bench-vm: prepare
 	@$(STATIC) -p umnet -p guest-runner
@@ -205,6 +208,15 @@ bench-dpdk-vm:
 	@$(CARGO) build --release --locked -p vm-test --bin bench-dpdk-vm
 	@images/build
 	setpriv --pdeathsig KILL target/release/bench-dpdk-vm --rounds $(ROUNDS)
+
+bench-dpdk-tap-vm:
+	@vm-test/prepare dpdk
+	@$(STATIC) -p umnet -p guest-runner
+	@$(CARGO) build --release --locked -p vm-test --bin bench
+	@images/build
+	target/release/bench --dpdk --rounds $(ROUNDS)
+	target/release/bench --dpdk --rounds $(ROUNDS) --without-offloads --json target/report/dpdk-tap-without-offloads.json
+	target/release/bench --dpdk --rounds $(ROUNDS) --processors 2 --json target/report/dpdk-tap-2.json
 
 instructions: prepare
 	UMNET_WRITE_INSTRUCTIONS=1 $(CARGO) test --release --locked -p umnet --test instructions -- --nocapture

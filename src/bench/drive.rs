@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use virtio::Transport;
 use virtio::net::FeatureSet;
-use virtio::spec::feature::VIRTIO_F_IN_ORDER;
+use virtio::spec::feature::{VIRTIO_F_IN_ORDER, VIRTIO_F_RING_PACKED};
 use virtio::transport::vfio::VfioPci;
 use virtio::transport::vhost_user::{Options, VhostUser};
 
@@ -63,6 +63,8 @@ pub struct Conditions {
     /// How long the driver looks for frames awake before it sleeps, whatever there is of
     /// processors; as `umnet run` has it if not given.
     pub busy_poll: Option<Duration>,
+    /// Whether packed rings are taken where they are offered.
+    pub packed: bool,
 }
 
 impl Conditions {
@@ -77,7 +79,10 @@ impl Conditions {
         let usual = Duration::from_micros(BUSY_POLL_US.into());
         config.adapter.execution.busy_poll = self.busy_poll.unwrap_or(usual);
         // As `umnet run` does when it is told nothing.
-        config.card.disabled = FeatureSet::of(&[VIRTIO_F_IN_ORDER]);
+        config.card.disabled = match self.packed {
+            true => FeatureSet::of(&[VIRTIO_F_IN_ORDER]),
+            false => FeatureSet::of(&[VIRTIO_F_IN_ORDER, VIRTIO_F_RING_PACKED]),
+        };
         config
     }
 }

@@ -119,6 +119,9 @@ enum Other {
         /// it; 0: not at all. Without it as `umnet run` would
         #[arg(long, value_name = "MICROSECONDS", value_parser = clap::value_parser!(u64).range(0..=1000))]
         busy_poll_us: Option<u64>,
+        /// Take split rings where packed ones are offered too
+        #[arg(long)]
+        split: bool,
         /// Print JSON with a schema number
         #[arg(long)]
         json: bool,
@@ -166,6 +169,7 @@ pub(super) fn bench(host: &Host, args: BenchArgs) -> Result<Exit, Failure> {
             warmup,
             window,
             busy_poll_us,
+            split,
             json,
         }) => {
             let target = match device {
@@ -176,6 +180,7 @@ pub(super) fn bench(host: &Host, args: BenchArgs) -> Result<Exit, Failure> {
                 warmup: Duration::from_millis(warmup),
                 window: Duration::from_millis(window),
                 busy_poll: busy_poll_us.map(Duration::from_micros),
+                packed: !split,
             };
             let driven = drive(&target, case, conditions)?;
             match json {

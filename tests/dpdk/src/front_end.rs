@@ -16,10 +16,40 @@ use crate::trip::{FRONT, TESTPMD};
 pub(crate) struct Programs {
     pub(crate) umnet: PathBuf,
     pub(crate) copying: PathBuf,
+    /// Which of the back end's rings they take.
+    pub(crate) ring: Ring,
 }
 
 /// How long umnet looks for frames awake; it has a processor to itself, as the others do.
 const BUSY_POLL_US: &str = "50";
+
+/// The feature bit of packed rings.
+const RING_PACKED: u32 = 34;
+
+/// What all front ends have their virtqueues as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ring {
+    Packed,
+    Split,
+}
+
+impl Ring {
+    /// Its name in reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Packed => "packed",
+            Self::Split => "split",
+        }
+    }
+
+    /// The ring that goes with features agreed on.
+    pub(crate) fn of(features: u64) -> Self {
+        match features >> RING_PACKED & 1 {
+            0 => Self::Split,
+            _ => Self::Packed,
+        }
+    }
+}
 
 /// A front end under measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +58,7 @@ pub(crate) enum FrontEnd {
     Umnet,
     /// testpmd on net_virtio_user, with the ring features that umnet has.
     VirtioUser,
-    /// The same as DPDK has it by default: with IN_ORDER, which umnet does not have.
+    /// The same as DPDK has it by default: with IN_ORDER, which umnet takes only when told to.
     InOrder,
     /// `copying.c`: the driver of [`Self::VirtioUser`] under a program that copies every frame once,
     /// as umnet does and testpmd does not.
@@ -58,13 +88,14 @@ impl FrontEnd {
         length: Duration,
     ) -> Result<Program, Failure> {
         let in_order = match self {
-            Self::Umnet => return drive(&programs.umnet, socket, case, length),
+            Self::Umnet => return drive(programs, socket, case, length),
             Self::VirtioUser | Self::Copying => 0,
             Self::InOrder => 1,
         };
         let socket = socket.display();
+        let packed = u8::from(programs.ring == Ring::Packed);
         let port = format!(
-            "--vdev=net_virtio_user0,path={socket},queues=1,queue_size={RING},packed_vq=0,\
+            "--vdev=net_virtio_user0,path={socket},queues=1,queue_size={RING},packed_vq={packed},\
              mrg_rxbuf=1,in_order={in_order}"
         );
         let port = ["--no-pci", &port];
@@ -100,21 +131,32 @@ fn copying(program: &Path, port: &[&str], case: Case) -> Vec<String> {
     words
 }
 
-fn drive(umnet: &Path, socket: &Path, case: Case, length: Duration) -> Result<Program, Failure> {
-    let device = format!("vhost-user:{}", socket.display());
-    let length = length.as_millis().to_string();
-    let words = [
-        &umnet.display().to_string(),
-        "bench",
-        "drive",
-        &device,
-        &case.to_string(),
-        "--warmup",
-        "0",
-        "--window",
-        &length,
-        "--busy-poll-us",
-        BUSY_POLL_US,
-    ];
-    Program::start(UMNET, FRONT, &words.map(str::to_owned))
+fn drive(
+    programs: &Programs,
+    socket: &Path,
+    case: Case,
+    length: Duration,
+) -> Result<Program, Failure> {
+    let length = length.as_millis();
+    let mut words = vec![programs.umnet.display().to_string()];
+    words.extend(["bench", "drive"].map(str::to_owned));
+    words.push(format!("vhost-user:{}", socket.display()));
+    words.push(case.to_string());
+    let options = format!("--warmup 0 --window {length} --busy-poll-us {BUSY_POLL_US}");
+    words.extend(options.split(' ').map(str::to_owned));
+    if programs.ring == Ring::Split {
+        words.push("--split".to_owned());
+    }
+    Program::start(UMNET, FRONT, &words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_are_told_by_what_was_agreed_on() {
+        assert_eq!(Ring::of(0x5_5000_8000), Ring::Packed);
+        assert_eq!(Ring::of(0x9_5000_8000), Ring::Split);
+    }
 }

@@ -26,7 +26,7 @@ use thiserror::Error;
 use umnet::bench::case::Case;
 use umnet::bench::{BenchError, Circumstances};
 
-use crate::front_end::FrontEnd;
+use crate::front_end::{FrontEnd, Ring};
 use crate::trip::Rig;
 
 /// Why nothing was measured.
@@ -51,6 +51,12 @@ pub(crate) enum Failure {
         own: u64,
         counted: u64,
     },
+    #[error("{name} agreed on features {features:#x}, which have no {wanted} rings")]
+    OtherRing {
+        name: &'static str,
+        wanted: &'static str,
+        features: u64,
+    },
     #[error(transparent)]
     System(#[from] std::io::Error),
     #[error(transparent)]
@@ -67,12 +73,32 @@ struct Options {
     /// Time of counting in a turn
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(50..=60_000))]
     turn: u64,
+    /// Split rings for all front ends, where they have packed ones otherwise
+    #[arg(long)]
+    split: bool,
     /// Only this kind of traffic: rx-64, rx-1518, tx-64 or tx-1518; may be repeated
     #[arg(long, value_name = "KIND")]
     only: Vec<Case>,
-    /// Where dpdk.json and dpdk.svg go
+    /// Where dpdk.json and dpdk.svg go, or dpdk-split.json and dpdk-split.svg
     #[arg(long, value_name = "DIR", default_value = "target/report")]
     output: PathBuf,
+}
+
+impl Options {
+    fn ring(&self) -> Ring {
+        match self.split {
+            true => Ring::Split,
+            false => Ring::Packed,
+        }
+    }
+
+    /// Of the result's files.
+    fn name(&self) -> &'static str {
+        match self.ring() {
+            Ring::Packed => "dpdk",
+            Ring::Split => "dpdk-split",
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -91,7 +117,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Failure> {
     let cases = trip::cases(&options.only)?;
     let turn = Duration::from_millis(options.turn);
-    let mut rig = Rig::new(turn)?;
+    let mut rig = Rig::new(turn, options.ring())?;
     let mut figures = trip::Figures::new(&cases);
     for round in 0..usize::from(options.rounds) {
         eprintln!("bench-dpdk: round {} of {}", round + 1, options.rounds);
@@ -107,7 +133,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     let mut about = Circumstances::of_this_machine(rounds, turn, trip::DEVICE);
     about.details = rig.details();
     let report = figures.report(about, &cases);
-    report.write(&options.output, "dpdk")?;
+    report.write(&options.output, options.name())?;
     print!("{}", report.to_table());
     Ok(())
 }

@@ -12,7 +12,7 @@ use umnet::bench::case::{ALL, Case, Direction};
 use umnet::bench::report::{CaseReport, Report};
 
 use crate::Failure;
-use crate::front_end::{FrontEnd, Programs};
+use crate::front_end::{FrontEnd, Programs, Ring};
 use crate::process::Program;
 
 /// The program.
@@ -58,7 +58,7 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    pub(crate) fn new(turn: Duration) -> Result<Self, Failure> {
+    pub(crate) fn new(turn: Duration, ring: Ring) -> Result<Self, Failure> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         if processors <= FRONT {
             let why = "two processors are needed, one for each side".to_owned();
@@ -67,6 +67,7 @@ impl Rig {
         let programs = Programs {
             umnet: beside("umnet")?,
             copying: beside("dpdk-copying")?,
+            ring,
         };
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("back-end");
@@ -103,9 +104,23 @@ impl Rig {
         front_end.end(&mut program)?;
         check(front_end, &program, counted)?;
         if let Some(features) = agreed_features(&self.back_end.said) {
+            self.same_ring(front_end, features)?;
             self.features.insert(front_end.name(), features);
         }
         Ok(1e9 / counted as f64)
+    }
+
+    /// Rings of two kinds would not compare.
+    fn same_ring(&self, front_end: FrontEnd, features: u64) -> Result<(), Failure> {
+        let wanted = self.programs.ring;
+        if Ring::of(features) == wanted {
+            return Ok(());
+        }
+        Err(Failure::OtherRing {
+            name: front_end.name(),
+            wanted: wanted.name(),
+            features,
+        })
     }
 
     fn set_to_work(&mut self, work: Work) -> Result<(), Failure> {
@@ -138,7 +153,7 @@ impl Rig {
             features.map(|(name, bits)| (format!("features of {name}"), format!("{bits:#x}")));
         let fixed = [
             ("descriptors of a queue".to_owned(), RING.to_string()),
-            ("ring".to_owned(), "split".to_owned()),
+            ("ring".to_owned(), self.programs.ring.name().to_owned()),
             ("pages".to_owned(), "ordinary".to_owned()),
         ];
         features.chain(fixed).collect()

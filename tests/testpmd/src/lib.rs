@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+pub mod forward;
+
 /// Memory buffers of its pool: the fewest that its queues and its cache are content with.
 const BUFFERS: u32 = 4096;
 /// Descriptors of a queue, as umnet has them.

@@ -222,6 +222,7 @@ mod tests {
         full_duplex: None,
         max_pairs: None,
         rss: None,
+        announce: false,
     };
 
     #[test]

@@ -2,10 +2,12 @@
 //!
 //! One boot, one virtual processor, three like cards on TAPs in a network namespace of the host.
 //! The first is driven by the kernel with the IOMMU translating, the second by the kernel with
-//! its IOMMU group switched to passthrough, the third by umnet. Every kind of traffic is measured
+//! its IOMMU group switched to passthrough, the third by umnet; a fourth, with `--dpdk`, by DPDK,
+//! which like umnet gives the guest an ordinary interface for it. Every kind of traffic is measured
 //! on each in turn, within seconds, in an order that rotates; what is reported are medians of the
 //! ratios inside such a trip.
 
+mod dpdk_tap;
 mod events;
 mod instructions;
 mod measure;
@@ -193,6 +195,7 @@ fn complete(options: &Options, report: &Report) -> Result<()> {
         row.kernel.is_none()
             || row.kernel_pt.is_none()
             || (row.umnet.is_none() && !options.without_umnet)
+            || (row.dpdk.is_none() && options.dpdk)
     };
     let wanted = Traffic::ALL
         .into_iter()

@@ -136,10 +136,11 @@ impl<'a> Meter<'a> {
     /// One figure, in the unit of the traffic's metric; a second try if the first was spoilt.
     pub(crate) fn measure(&self, driver: Driver, traffic: Traffic) -> Result<f64> {
         let card = self.bed.card(driver)?;
-        match self.measure_once(card, traffic) {
-            Err(Error::Command(_)) => self.measure_once(card, traffic),
-            other => other,
-        }
+        self.bed
+            .in_turn(driver, || match self.measure_once(card, traffic) {
+                Err(Error::Command(_)) => self.measure_once(card, traffic),
+                other => other,
+            })
     }
 
     fn measure_once(&self, card: &Card, traffic: Traffic) -> Result<f64> {

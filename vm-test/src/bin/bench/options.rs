@@ -13,7 +13,11 @@ How it is measured:
   One guest, one virtual processor (--processors), three like virtio-net cards on TAPs in a network namespace
   (root or a user namespace is needed for these). Card 1: the kernel's driver, IOMMU translating.
   Card 2: the kernel's driver, its IOMMU group set to passthrough. Card 3: umnet.
-  A trip measures one kind of traffic on all three within seconds; the order rotates. Figures
+  With --dpdk, card 4: testpmd between the card and a TAP (virtio-user on vhost-net), at work in its
+  own turns only, for it never sleeps. Where the cards have offloads it passes them on (csum engine,
+  LRO, TSO), without them it forwards unread (io). On one processor it runs at nice 10, which is best
+  for it: at 0 the kernel lets it look at empty rings while the programs it serves wait.
+  A trip measures one kind of traffic on all of them within seconds; the order rotates. Figures
   are medians over all trips, ratios are medians of the trips' ratios.
 
     tcp_to_guest     one connection, counted by the reader in the guest
@@ -31,6 +35,7 @@ Examples:
   bench --rounds 1               a first impression in half a minute
   bench --icount                 deterministic time: what to watch for regressions
   bench --only udp_to_guest      one row, to try something out
+  bench --dpdk                   DPDK's way to an interface beside it
   bench --without-umnet          the two kernel baselines only
   bench --without-offloads       cards that leave checksums and segmentation to the guest
   bench --events                 doorbells, interrupts and IOTLB invalidations of a frame
@@ -51,12 +56,15 @@ pub(crate) struct Options {
     /// Processors of the guest
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "icount", value_parser = clap::value_parser!(u16).range(1..=8))]
     pub(crate) processors: u16,
-    /// Cards with packed rings, for all three drivers
+    /// Cards with packed rings, for all drivers
     #[arg(long)]
     pub(crate) packed: bool,
-    /// Cards without checksum and segmentation offloads, for all three drivers
+    /// Cards without checksum and segmentation offloads, for all drivers
     #[arg(long)]
     pub(crate) without_offloads: bool,
+    /// A fourth card, which DPDK's testpmd forwards to a TAP of its own (virtio-user on vhost-net)
+    #[arg(long, conflicts_with = "icount")]
+    pub(crate) dpdk: bool,
     /// Instead of rates, count what QEMU saw for each frame: doorbells, interrupts, IOTLB invalidations
     #[arg(long, conflicts_with_all = ["rounds", "umnet_stats"])]
     pub(crate) events: bool,
@@ -113,6 +121,7 @@ impl Options {
         let usual = match () {
             () if self.events => "events",
             () if self.instructions => "instructions",
+            () if self.dpdk => "dpdk-tap",
             () => "run",
         };
         self.json.clone().unwrap_or_else(|| report(usual))
@@ -187,6 +196,7 @@ mod tests {
             PathBuf::from("/a/b.svg")
         );
         let default = |line| parsed(line).unwrap().json();
+        assert!(default("bench --dpdk").ends_with("target/report/dpdk-tap.json"));
         assert!(default("bench").ends_with("target/report/run.json"));
         assert!(default("bench --events").ends_with("target/report/events.json"));
         let instructions = default("bench --icount --instructions");

@@ -1,4 +1,4 @@
-//! The guest, its three cards, who drives them, and the host's ends.
+//! The guest, its cards, who drives them, and the host's ends.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use vm_test::report::Driver;
 use vm_test::{Backend, Error, Guest, HostNet, Job, Lab, Machine, Nic, Result, Vm};
 
+use crate::dpdk_tap::{self, Forwarder, Forwarding};
 use crate::instructions;
 use crate::measure::{facts, number};
 use crate::options::Options;
@@ -36,6 +37,7 @@ impl Card {
 /// Everything a measurement needs, until it goes.
 pub(crate) struct Testbed {
     umnet: Option<Job>,
+    dpdk: Option<Forwarder>,
     cards: Vec<Card>,
     vm: Vm,
     pub(crate) net: HostNet,
@@ -51,11 +53,10 @@ struct Switching {
     threads: f64,
 }
 
-/// Who drives a card here.
-pub(crate) const DRIVERS: [Driver; 3] = [Driver::Kernel, Driver::KernelPt, Driver::Umnet];
-
 /// What umnet's interface is called.
 const UMNET_IFNAME: &str = "um0";
+/// For DPDK's pool, and its libraries in the file system.
+const MEMORY_WITH_DPDK_MIB: u32 = 768;
 /// An idle guest that is busier than this has somebody in it who disturbs the others.
 const TOLERATED_BUSY: f64 = 0.05;
 
@@ -75,6 +76,9 @@ impl Testbed {
         if options.instructions {
             machine = instructions::counted(machine)?;
         }
+        if options.dpdk {
+            machine = machine.memory_mib(MEMORY_WITH_DPDK_MIB);
+        }
         // Nothing of IPv6 shall speak up in between; a host without it has nothing to switch off.
         net.run("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6")?;
         for (index, driver) in drivers.iter().enumerate() {
@@ -85,6 +89,7 @@ impl Testbed {
         let vm = lab.boot(machine)?;
         let mut bed = Self {
             umnet: None,
+            dpdk: None,
             cards: Vec::new(),
             vm,
             net,
@@ -131,10 +136,7 @@ impl Testbed {
                 self.kernel_ifname(driver)?
             }
             Driver::Umnet => self.start_umnet(&pci, options)?,
-            Driver::Dpdk => {
-                let why = "DPDK gives no interface to be measured here";
-                return Err(Error::Command(why.to_owned()));
-            }
+            Driver::Dpdk => self.start_dpdk(&pci, options)?,
         };
         let card = Card {
             driver,
@@ -147,7 +149,7 @@ impl Testbed {
                 .to_owned(),
         };
         check_iommu(&card)?;
-        self.address(&card)?;
+        self.in_turn(driver, || self.address(&card))?;
         Ok(card)
     }
 
@@ -207,6 +209,28 @@ impl Testbed {
         }
         self.umnet = Some(job);
         Ok(UMNET_IFNAME.to_owned())
+    }
+
+    fn start_dpdk(&mut self, pci: &str, options: &Options) -> Result<String> {
+        let forwarding = Forwarding {
+            pci,
+            mac: self.vm.nic(Driver::Dpdk.key()).mac,
+            processors: options.processors,
+            offloads: !options.without_offloads,
+        };
+        self.dpdk = Some(Forwarder::start(&self.vm.guest, &forwarding)?);
+        Ok(dpdk_tap::IFNAME.to_owned())
+    }
+
+    /// Has `driver` at work while `work` lasts. All but DPDK always are, and rest when they are not
+    /// needed.
+    pub(crate) fn in_turn<T>(&self, driver: Driver, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let dpdk = self.dpdk.as_ref().filter(|_| driver == Driver::Dpdk);
+        let Some(dpdk) = dpdk else { return work() };
+        dpdk.forward(true)?;
+        let outcome = work();
+        dpdk.forward(false)?;
+        outcome
     }
 
     /// What umnet has said so far, where it may be to blame.
@@ -278,7 +302,8 @@ impl Testbed {
         ];
         let switching = switching.map(|(name, us)| (name.to_owned(), format!("{us:.1}")));
         let cards = self.cards.iter().map(iommu);
-        cards.chain([busy]).chain(switching).collect()
+        let dpdk = self.dpdk.iter().flat_map(Forwarder::details);
+        cards.chain([busy]).chain(switching).chain(dpdk).collect()
     }
 
     fn sh(&self, line: &str) -> Result<String> {
@@ -287,8 +312,12 @@ impl Testbed {
 }
 
 fn drivers(options: &Options) -> Vec<Driver> {
-    let wanted = |driver: &Driver| *driver != Driver::Umnet || !options.without_umnet;
-    DRIVERS.into_iter().filter(wanted).collect()
+    let wanted = |driver: &Driver| match driver {
+        Driver::Kernel | Driver::KernelPt => true,
+        Driver::Umnet => !options.without_umnet,
+        Driver::Dpdk => options.dpdk,
+    };
+    Driver::ALL.into_iter().filter(wanted).collect()
 }
 
 fn tap_name(index: usize) -> String {
