@@ -25,8 +25,9 @@
 #   make bench        the driver against memcpy and another driver, no guest (ROUNDS=n)
 #   make bench-dpdk   the driver against DPDK's virtio-user on the same vhost-user back end (ROUNDS=n);
 #                     packed and split rings; installs Debian's DPDK, two processors, best as root, quiet
-#   make bench-vm     the guest's four tables: with offloads and without, in deterministic time, and what
-#                     QEMU saw of each frame (ROUNDS=n); about ten minutes, best on a quiet machine
+#   make bench-vm     the guest's five tables: with offloads and without, in deterministic time, what QEMU
+#                     saw of each frame, and which instructions it took (ROUNDS=n); about a quarter of an
+#                     hour, best on a quiet machine
 #   make bench-dpdk-vm  the driver against DPDK's and the kernel's in one guest, without a TAP (ROUNDS=n)
 #   make bench-dpdk-tap-vm  the same job in one guest: the driver, the kernel's, and DPDK's with testpmd
 #                     between the card and a TAP; with offloads, without, on two processors (ROUNDS=n)
@@ -199,6 +200,7 @@ bench-vm: prepare
 	target/release/bench --rounds $(ROUNDS) --without-offloads --json target/report/run-without-offloads.json
 	target/release/bench --rounds 2 --icount --json target/report/run-icount.json
 	target/release/bench --events
+	target/release/bench --icount --instructions
 
 bench-dpdk-vm:
 	@vm-test/prepare dpdk

@@ -10,6 +10,7 @@
 //! [driver hosts](crate::driver_host), one after the other.
 
 mod activity;
+mod announcer;
 mod board;
 mod card;
 pub mod client;
@@ -40,8 +41,10 @@ use std::io;
 use std::time::Instant;
 
 use log::{debug, warn};
+use netadapter_shim::os::ethtool::has_gro;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use self::announcer::Announcer;
 pub use self::board::Board;
 use self::card::{forget, release};
 use self::device::Device;
@@ -179,6 +182,7 @@ struct Session {
     hosts: Hosts<Device>,
     watch: LinkWatch,
     link: Link,
+    announcer: Announcer,
     binding: Option<Binding>,
     /// What the interface was called at first; it can be renamed, its index stays.
     ifname: IfName,
@@ -234,6 +238,10 @@ impl Session {
             for news in self.hosts.news() {
                 match news {
                     News::Started(_) | News::Failed(_) | News::Died(_) => {}
+                    News::Announce => {
+                        let (device, index) = (self.hosts.name(), self.link.index);
+                        self.announcer.asked(device, index, Instant::now());
+                    }
                     News::Lent => {
                         managed::keep_with_manager(self);
                         self.hosts.answer_held();
@@ -330,6 +338,8 @@ impl Session {
             mac: link.mac.map(|mac| mac.0),
             mtu: link.mtu,
             promisc: link.promisc,
+            // Of an interface in another namespace nothing is known.
+            gro: has_gro(&link.name).unwrap_or(true),
         });
         self.link = link;
     }

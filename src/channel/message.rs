@@ -7,7 +7,7 @@
 //!   Go                 ─►        brings the device up
 //!                      ◄─ Ask    memory, a connection, the carrier, offloads   ─► Answer
 //!                      ◄─ Started
-//!   Follow, Challenge, Count ─►   ◄─ Alive, Counted, Changed, Busy, GivenUp
+//!   Follow, Challenge, Count ─►   ◄─ Alive, Counted, Changed, Announce, Busy, GivenUp
 //!   Stop               ─►        ◄─ Stopped, and the process ends
 //! ```
 //!
@@ -71,6 +71,8 @@ pub enum FromHost {
     Failed(StartFailure),
     /// Something of the report is different now.
     Changed(Box<Report>),
+    /// The device wants the interface's peers told where it is now.
+    Announce,
     /// The poll loops go round.
     Alive {
         /// The challenge this answers.
@@ -248,6 +250,13 @@ pub struct Interface {
     pub mtu: u32,
     /// Whether it wants to see everything.
     pub promisc: bool,
+    /// Whether received segments may be joined.
+    #[serde(default = "unless_told")]
+    pub gro: bool,
+}
+
+fn unless_told() -> bool {
+    true
 }
 
 /// What is known of a running device.
@@ -278,6 +287,9 @@ pub struct Report {
     pub offered: u128,
     /// Features agreed on, a [`FeatureSet`].
     pub features: u128,
+    /// Receive offloads among them that are switched off.
+    #[serde(default)]
+    pub switched_off: u128,
     /// Bytes pinned for the device.
     pub pinned_bytes: u64,
     /// Bytes of system buffers.

@@ -126,6 +126,7 @@ impl Run {
     fn serve(&mut self) -> Result<(), HostEnd> {
         let poller = self.poller().map_err(system("wait for events"))?;
         // Something may have come between starting the device and waiting for it.
+        self.have_announced()?;
         let mut flow = self.told()?;
         while flow == Flow::On {
             let events = poller.wait(self.reset_at);
@@ -238,6 +239,15 @@ impl Run {
             warn!("{}: {error}", self.driver.name());
             self.schedule_reset()?;
         }
+        self.have_announced()
+    }
+
+    /// Peers are told by the supervisor, who has the interface.
+    fn have_announced(&mut self) -> Result<(), HostEnd> {
+        if self.driver.wants_announcement() {
+            self.line.send(&FromHost::Announce)?;
+            self.driver.announced();
+        }
         Ok(())
     }
 
@@ -278,7 +288,7 @@ impl Run {
         match self.driver.recover() {
             Ok(()) => {
                 info!("{}: reset, running again", self.driver.name());
-                Ok(())
+                self.have_announced()
             }
             Err(error) => {
                 warn!("{}: reset failed: {error}", self.driver.name());
@@ -304,6 +314,9 @@ fn follow(driver: &mut Driver, seen: &mut Option<Interface>, now: Interface) {
     }
     if before.is_none_or(|before| before.promisc != now.promisc) {
         attempt("receive mode", driver.set_filter(filter_of(&now)));
+    }
+    if before.is_none_or(|before| before.gro != now.gro) {
+        driver.set_gro(now.gro);
     }
 }
 
@@ -336,6 +349,7 @@ fn report(driver: &Driver) -> Report {
         busy_poll_us: driver.busy_poll().as_micros() as u16,
         offered: info.offered.0,
         features: info.features.0,
+        switched_off: driver.switched_off().0,
         pinned_bytes: info.pinned_bytes as u64,
         pool_bytes: driver.pool_bytes() as u64,
         resets: driver.resets(),

@@ -9,6 +9,7 @@
 
 mod dpdk_tap;
 mod events;
+mod instructions;
 mod measure;
 mod options;
 mod testbed;
@@ -20,10 +21,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use vm_test::report::{Circumstances, Report, Row, Series, Trip, rotated};
+use serde_json::Value;
+use vm_test::report::{Circumstances, Driver, Report, Row, Series, Trip, rotated};
 use vm_test::{Accel, Error, Lab, Result};
 
 use events::Tally;
+use instructions::Budget;
 use measure::{Meter, Traffic};
 use options::Options;
 use testbed::Testbed;
@@ -75,7 +78,13 @@ fn boot_and_measure(lab: &Lab, options: &Options, started: Instant) -> Result<()
     let about = circumstances(lab, options, &bed, acceleration);
     let meter = Meter::new(&bed, options.icount, options.udp_rate(acceleration));
     if options.events {
-        count(options, &meter, &about)?;
+        let told = (Tally::to_json, events::table);
+        count(options, &meter, &about, Tally::take, told)?;
+        return bed.stop_umnet();
+    }
+    if options.instructions {
+        let told = (Budget::to_json, instructions::table);
+        count(options, &meter, &about, Budget::take, told)?;
         return bed.stop_umnet();
     }
     let report = rounds(options, &meter, about)?;
@@ -115,22 +124,29 @@ fn rounds(options: &Options, meter: &Meter, mut about: Circumstances) -> Result<
     Ok(Report::new(about, &all))
 }
 
-/// What each frame cost the machine, of every kind of traffic on every driver.
-fn count(options: &Options, meter: &Meter, about: &Circumstances) -> Result<()> {
-    let mut tallies = Vec::new();
+/// What each frame cost the machine or the guest, of every kind of traffic on every driver.
+fn count<T>(
+    options: &Options,
+    meter: &Meter,
+    about: &Circumstances,
+    take: impl Fn(&Meter, Traffic, Driver) -> Result<T>,
+    told: (impl Fn(&T) -> Value, impl Fn(&[T]) -> String),
+) -> Result<()> {
+    let (to_json, table) = told;
+    let mut counts = Vec::new();
     for traffic in Traffic::ALL
         .into_iter()
         .filter(|&traffic| options.wants(traffic))
     {
         for driver in meter.bed.drivers() {
             eprintln!("counting {:<26} {}", traffic.metric().label, driver.key());
-            tallies.push(Tally::take(meter, traffic, driver)?);
+            counts.push(take(meter, traffic, driver)?);
         }
     }
-    let rows: Vec<_> = tallies.iter().map(Tally::to_json).collect();
+    let rows: Vec<_> = counts.iter().map(to_json).collect();
     let report = serde_json::json!({ "circumstances": about, "rows": rows });
     vm_test::report::write(&options.json(), &format!("{report:#}\n"))?;
-    println!("{}{}", events::table(&tallies), options.json().display());
+    println!("{}{}", table(&counts), options.json().display());
     Ok(())
 }
 

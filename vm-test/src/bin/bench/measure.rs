@@ -225,9 +225,18 @@ impl<'a> Meter<'a> {
 
     /// Frames that the card's TAP has seen, both ways.
     pub(crate) fn frames(&self, driver: Driver) -> Result<f64> {
+        self.both_ways(driver, [1, 9])
+    }
+
+    /// The bytes of these frames.
+    pub(crate) fn bytes(&self, driver: Driver) -> Result<f64> {
+        self.both_ways(driver, [0, 8])
+    }
+
+    fn both_ways(&self, driver: Driver, columns: [usize; 2]) -> Result<f64> {
         let card = self.bed.card(driver)?;
         let table = self.bed.net.run("cat /proc/net/dev")?.into_stdout()?;
-        let [rx, tx] = [1, 9].map(|column| counter(&table, &card.tap, column));
+        let [rx, tx] = columns.map(|column| counter(&table, &card.tap, column));
         let both = rx.and_then(|rx| Some(rx + tx?));
         both.ok_or_else(|| Error::Command(format!("no counters of {} in:\n{table}", card.tap)))
     }

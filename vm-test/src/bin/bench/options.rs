@@ -39,6 +39,7 @@ Examples:
   bench --without-umnet          the two kernel baselines only
   bench --without-offloads       cards that leave checksums and segmentation to the guest
   bench --events                 doorbells, interrupts and IOTLB invalidations of a frame
+  bench --icount --instructions  where a frame's instructions go in the guest, by function
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 the machine at hand lacks something.";
 
@@ -67,8 +68,11 @@ pub(crate) struct Options {
     /// Instead of rates, count what QEMU saw for each frame: doorbells, interrupts, IOTLB invalidations
     #[arg(long, conflicts_with_all = ["rounds", "umnet_stats"])]
     pub(crate) events: bool,
+    /// Instead of rates, count the guest's instructions for each frame, by what they are spent on
+    #[arg(long, requires = "icount", conflicts_with_all = ["rounds", "umnet_stats", "events"])]
+    pub(crate) instructions: bool,
     /// Where the result goes; the picture goes beside it, as .svg
-    /// [default: target/report/run.json, with --events target/report/events.json]
+    /// [default: target/report/run.json, with --events and --instructions named after these]
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Measure this kind of traffic only; may be repeated
@@ -114,10 +118,11 @@ impl Options {
     }
 
     pub(crate) fn json(&self) -> PathBuf {
-        let usual = match (self.events, self.dpdk) {
-            (true, _) => "events",
-            (false, true) => "dpdk-tap",
-            (false, false) => "run",
+        let usual = match () {
+            () if self.events => "events",
+            () if self.instructions => "instructions",
+            () if self.dpdk => "dpdk-tap",
+            () => "run",
         };
         self.json.clone().unwrap_or_else(|| report(usual))
     }
@@ -194,6 +199,8 @@ mod tests {
         assert!(default("bench --dpdk").ends_with("target/report/dpdk-tap.json"));
         assert!(default("bench").ends_with("target/report/run.json"));
         assert!(default("bench --events").ends_with("target/report/events.json"));
+        let instructions = default("bench --icount --instructions");
+        assert!(instructions.ends_with("target/report/instructions.json"));
     }
 
     #[test]

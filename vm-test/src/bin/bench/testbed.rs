@@ -7,6 +7,7 @@ use vm_test::report::Driver;
 use vm_test::{Backend, Error, Guest, HostNet, Job, Lab, Machine, Nic, Result, Vm};
 
 use crate::dpdk_tap::{self, Forwarder, Forwarding};
+use crate::instructions;
 use crate::measure::{facts, number};
 use crate::options::Options;
 
@@ -71,6 +72,9 @@ impl Testbed {
         machine = machine.cpus(options.processors);
         if options.icount {
             machine = machine.icount();
+        }
+        if options.instructions {
+            machine = instructions::counted(machine)?;
         }
         if options.dpdk {
             machine = machine.memory_mib(MEMORY_WITH_DPDK_MIB);
