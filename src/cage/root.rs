@@ -87,7 +87,7 @@ fn tell(keeper: &mut Child) -> io::Result<Root> {
 /// Longest reason that is listened to, in bytes.
 const LONGEST_REASON: u64 = 200;
 
-/// What a [`RootKeeper`]'s process does: waits for a word on standard input, replaces the root of
+/// What the process of a keeper of roots does: waits for a word on standard input, replaces the root of
 /// its mount namespace, and says on standard output how that went.
 ///
 /// # Errors
