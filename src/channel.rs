@@ -33,7 +33,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 /// Version of the messages. A host of another version is not started.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 /// Longest message in bytes.
 const MAX_MESSAGE: usize = 32 * 1024;
 /// Most descriptors with one message.

@@ -370,6 +370,21 @@ impl Driver {
         self.show_link()
     }
 
+    /// Whether the device asks that the interface's peers be told where it is now (§ *Gratuitous
+    /// Packet Sending*), since the last [`Driver::config_changed`]; then somebody who knows its
+    /// addresses is to do that, and [`Driver::announced`] is to be called.
+    pub fn wants_announcement(&self) -> bool {
+        self.config.announce
+    }
+
+    /// Tells the device that its peers are told: it stops asking.
+    pub fn announced(&mut self) {
+        self.config.announce = false;
+        let what = "say that peers were told";
+        let sent = ControlQueue::acknowledge_announcement;
+        self.shared.command(VIRTIO_NET_F_GUEST_ANNOUNCE, what, sent);
+    }
+
     /// Cancels the queues, resets the device and rebuilds everything, for instance after a
     /// fault; where the fault was a queue's own and the device can, only that queue is reset. The
     /// interface stays.

@@ -4,6 +4,7 @@
 //! the data path. Nothing here moves a frame or speaks virtio.
 
 mod address;
+pub mod announcement;
 pub mod binding;
 mod checks;
 pub mod doctor;

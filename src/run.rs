@@ -10,6 +10,7 @@
 //! [driver hosts](crate::driver_host), one after the other.
 
 mod activity;
+mod announcer;
 mod board;
 mod card;
 pub mod client;
@@ -43,6 +44,7 @@ use log::{debug, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 pub use self::board::Board;
+use self::announcer::Announcer;
 use self::card::{forget, release};
 use self::device::Device;
 pub use self::device::DeviceRun;
@@ -179,6 +181,7 @@ struct Session {
     hosts: Hosts<Device>,
     watch: LinkWatch,
     link: Link,
+    announcer: Announcer,
     binding: Option<Binding>,
     /// What the interface was called at first; it can be renamed, its index stays.
     ifname: IfName,
@@ -234,6 +237,10 @@ impl Session {
             for news in self.hosts.news() {
                 match news {
                     News::Started(_) | News::Failed(_) | News::Died(_) => {}
+                    News::Announce => {
+                        let (device, index) = (self.hosts.name(), self.link.index);
+                        self.announcer.asked(device, index, Instant::now());
+                    }
                     News::Lent => {
                         managed::keep_with_manager(self);
                         self.hosts.answer_held();

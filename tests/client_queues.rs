@@ -7,11 +7,12 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
+use netadapter_shim::os::frame_socket::FrameSocket;
 use support::clients::{Hosted, compile};
 use support::machine::{Machine, Outcome};
 use support::namespace::{in_namespace, sh};
-use support::packet::FrameSocket;
 use support::wire::{BOTH, Elsewhere, RIGHT, connect, digests_agree, ping};
+use umnet::host::interface::Interfaces;
 
 const SPREAD: &str = "tests/clients/spread.c";
 /// Datagrams for each receive queue.
@@ -126,13 +127,15 @@ fn frames_of_a_priority_have_a_queue_that_comes_with_the_first_of_them() {
         let mut hosted = Hosted::start(&machine, &client, &BOTH);
         hosted.wait_for(" device(s) with ");
         sh("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6");
-        let socket = FrameSocket::on("left").expect("root of this namespace");
+        let socket = FrameSocket::open().expect("root of this namespace");
+        let left = Interfaces::open().and_then(|mut all| all.find("left"));
+        let left = left.unwrap().expect("it was waited for").index;
         for (sent, priority) in [5u8, 0, 3, 5].into_iter().enumerate() {
             let mut frame = vec![priority; 200];
             frame[..6].fill(0xff);
             frame[12..16].copy_from_slice(&[0x81, 0, priority << 5, 9]);
             for _ in 0..=sent {
-                socket.send(&frame).expect("sent");
+                socket.send(left, &frame).expect("sent");
             }
             hosted.wait_for(&format!("step tx {priority} for priority {priority}"));
         }

@@ -7,7 +7,7 @@
 //!   Go                 ─►        brings the device up
 //!                      ◄─ Ask    memory, a connection, the carrier, offloads   ─► Answer
 //!                      ◄─ Started
-//!   Follow, Challenge, Count ─►   ◄─ Alive, Counted, Changed, Busy, GivenUp
+//!   Follow, Challenge, Count ─►   ◄─ Alive, Counted, Changed, Announce, Busy, GivenUp
 //!   Stop               ─►        ◄─ Stopped, and the process ends
 //! ```
 //!
@@ -71,6 +71,8 @@ pub enum FromHost {
     Failed(StartFailure),
     /// Something of the report is different now.
     Changed(Box<Report>),
+    /// The device wants the interface's peers told where it is now.
+    Announce,
     /// The poll loops go round.
     Alive {
         /// The challenge this answers.

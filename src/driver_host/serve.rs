@@ -126,6 +126,7 @@ impl Run {
     fn serve(&mut self) -> Result<(), HostEnd> {
         let poller = self.poller().map_err(system("wait for events"))?;
         // Something may have come between starting the device and waiting for it.
+        self.have_announced()?;
         let mut flow = self.told()?;
         while flow == Flow::On {
             let events = poller.wait(self.reset_at);
@@ -238,6 +239,15 @@ impl Run {
             warn!("{}: {error}", self.driver.name());
             self.schedule_reset()?;
         }
+        self.have_announced()
+    }
+
+    /// Peers are told by the supervisor, who has the interface.
+    fn have_announced(&mut self) -> Result<(), HostEnd> {
+        if self.driver.wants_announcement() {
+            self.line.send(&FromHost::Announce)?;
+            self.driver.announced();
+        }
         Ok(())
     }
 
@@ -278,7 +288,7 @@ impl Run {
         match self.driver.recover() {
             Ok(()) => {
                 info!("{}: reset, running again", self.driver.name());
-                Ok(())
+                self.have_announced()
             }
             Err(error) => {
                 warn!("{}: reset failed: {error}", self.driver.name());

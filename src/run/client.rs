@@ -288,6 +288,8 @@ impl Session {
         let client = self.config.name();
         match news {
             News::Started(report) => self.started(&report),
+            // A client tells its devices' peers itself.
+            News::Announce => Ok(()),
             News::Lent => {
                 managed::keep_with_manager(self);
                 self.hosts.answer_held();

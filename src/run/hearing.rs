@@ -40,6 +40,8 @@ pub enum Lead {
     Failed(StartFailure),
     /// Something of the report is different now.
     Changed(Box<Report>),
+    /// The interface's peers are to be told where it is.
+    Announce,
     /// Its poll loops go round.
     Alive {
         /// The challenge it says to answer.
@@ -83,6 +85,7 @@ fn weigh_active(message: FromHost) -> Lead {
         FromHost::Ask(ask) => Lead::Answer(ask),
         FromHost::Started(report) => reported(report, Lead::Started),
         FromHost::Changed(report) => reported(report, Lead::Changed),
+        FromHost::Announce => Lead::Announce,
         FromHost::Happened(outcome) => Lead::Happened(outcome.map_err(|why| printable(&why))),
         FromHost::Alive {
             challenge,

@@ -104,6 +104,8 @@ pub(super) enum News {
     /// Something is lent that was not before, or is lent no more; the host hears of it by
     /// [`Hosts::answer_held`], once that is safe.
     Lent,
+    /// The device wants the interface's peers told where it is.
+    Announce,
     /// The first host could not start the device.
     Failed(StartFailure),
     /// The first host died, where that ends the run.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use log::info;
 
+use super::announcer::Announcer;
 use super::board::SharedBoard;
 use super::card::{bind, hold, release};
 use super::device::Device;
@@ -166,6 +167,7 @@ impl Session {
             adopt: config.adopt,
             keep_interface: config.keep_interface,
             link: Link::default(),
+            announcer: Announcer::default(),
             book,
             _server: server,
             signals,
@@ -194,6 +196,8 @@ fn first_start(
                     return Err(RunError::NotStarted { device, failure });
                 }
                 News::Gone(_) | News::Died(_) | News::GivenUp(_) => return Err(given_up(hosts)),
+                // There are no addresses yet.
+                News::Announce => {}
                 // There is nothing to lose yet.
                 News::Lent => hosts.answer_held(),
             }

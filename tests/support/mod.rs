@@ -5,7 +5,6 @@ pub(crate) mod clients;
 pub(crate) mod faults;
 pub(crate) mod machine;
 pub(crate) mod namespace;
-pub(crate) mod packet;
 pub(crate) mod rig;
 pub(crate) mod rules;
 pub(crate) mod service_manager;

@@ -1,5 +1,6 @@
 //! What passes between device and interface beside frames: carrier, address, receive mode.
 
+use serde_json::json;
 use std::time::Duration;
 use vm_test::{Guest, Mac, Machine, Nic, Umnet, Vm, scenario};
 
@@ -134,4 +135,64 @@ fn answers_arp(guest: &Guest, peer: &mut vm_test::Peer) -> vm_test::Result<Mac> 
         guest.ok("true");
     }
     panic!("nobody answers for 10.0.0.1");
+}
+
+/// The address that a frame announces, over IPv4 or IPv6 (its end), and on which VLAN.
+fn announced(frame: &[u8]) -> Option<(Vec<u8>, Option<u16>)> {
+    let tagged = frame.get(12..14)? == [0x81, 0x00];
+    let vlan = tagged.then(|| u16::from_be_bytes([frame[14], frame[15]]));
+    let packet = frame.get(if tagged { 16 } else { 12 }..)?;
+    let is_arp = packet.get(..2)? == [0x08, 0x06] && packet.get(16..20)? == packet.get(26..30)?;
+    let is_advertisement = || packet.get(42) == Some(&136) && packet[..2] == [0x86, 0xdd];
+    match packet.get(..2)? {
+        _ if is_arp => Some((packet[26..30].to_vec(), vlan)),
+        _ if is_advertisement() => Some((packet.get(64..66)?.to_vec(), vlan)),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_machine_that_has_moved_tells_its_peers_where_its_addresses_are() {
+    scenario(|lab| {
+        lab.needs_umnet()?;
+        let wire = lab.wire("wire")?;
+        let vm = lab.boot(Machine::new().nic(Nic::new("n0", wire.backend())))?;
+        let guest = &vm.guest;
+        let card = guest.ifname(&vm.nic("n0").mac)?;
+        let umnet = Umnet::run(&vm, "n0", "")?;
+        guest.ok(&format!(
+            "modprobe 8021q; ip link set {card} up; ip addr add 10.0.0.1/24 dev {card}; \
+             ip addr add 2001:db8::aa01/64 dev {card} nodad; \
+             ip link add link {card} name tagged type vlan id 7; ip link set tagged up; \
+             ip addr add 10.0.7.1/24 dev tagged"
+        ));
+        let mut peer = wire.peer()?;
+        // Once at a time: a guest that is slow answers several rounds with one.
+        let mut moved = || -> vm_test::Result<()> {
+            let arguments = json!({ "initial": 50, "max": 100, "rounds": 1, "step": 10 });
+            vm.qmp.execute("announce-self", arguments)?;
+            for expected in [
+                (vec![10, 0, 0, 1], None),
+                (vec![10, 0, 7, 1], Some(7)),
+                (vec![0xaa, 1], None),
+            ] {
+                let told = |frame: &[u8]| announced(frame).as_ref() == Some(&expected);
+                let frame = peer.receive_where(SOON, told);
+                frame.unwrap_or_else(|error| panic!("{expected:?}: {error}"));
+            }
+            Ok(())
+        };
+        moved()?;
+        // The next host has the device ask it just the same.
+        let host = umnet.status()?["host"]["pid"].to_string();
+        guest.ok(&format!("kill -9 {host}"));
+        guest.eventually("umnet status | grep -q 'restarts *1,'", SOON);
+        moved()?;
+        let status = vm.qmp.virtio_status("n0")?;
+        assert_eq!(status["broken"], false, "{status}");
+        let umnet_status = umnet.status()?;
+        assert_eq!(umnet_status["resets"], 0, "{umnet_status}");
+        umnet.stop()?;
+        Ok(())
+    });
 }

@@ -109,6 +109,7 @@ fn hear(board: &mut Board, message: FromHost, how: u8) {
         }
         Lead::Happened(Err(why)) => assert_printable(&why),
         Lead::Happened(Ok(())) => {}
+        Lead::Announce => assert_eq!(speaker, Speaker::Active),
         Lead::GivenUp(text) | Lead::Refused(text) => assert_printable(&text),
         Lead::Answer(_) => assert_eq!(speaker, Speaker::Active),
     }

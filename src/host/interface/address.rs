@@ -40,8 +40,14 @@ impl Address {
         })
     }
 
+    /// Whether it is not known, or not yet known, to be nobody else's.
+    pub(in crate::host) fn is_doubtful(&self) -> bool {
+        let doubt = AddressFlags::Tentative | AddressFlags::Dadfailed;
+        self.flags().intersects(doubt)
+    }
+
     /// Index of the interface it was taken from.
-    pub(super) fn interface(&self) -> u32 {
+    pub(in crate::host) fn interface(&self) -> u32 {
         self.0.header.index
     }
 

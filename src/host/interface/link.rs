@@ -1,6 +1,8 @@
 //! What an interface is, apart from what it carries.
 
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +35,14 @@ pub struct Link {
     pub promisc_flag: bool,
     /// `ip link set allmulticast on` itself.
     pub allmulti_flag: bool,
+    /// It speaks no ARP.
+    pub noarp: bool,
+    /// Index of the interface that it is a VLAN or MACVLAN of, if that is in the same namespace.
+    pub lower: Option<u32>,
+    /// Whether it is a bridge.
+    pub bridge: bool,
+    /// Whether the host is a router for what comes in by it over IPv6.
+    pub ipv6_router: bool,
 }
 
 impl Link {
@@ -46,6 +56,9 @@ impl Link {
             allmulti: flags.contains(LinkFlags::Allmulti),
             promisc_flag: flags.contains(LinkFlags::Promisc),
             allmulti_flag: flags.contains(LinkFlags::Allmulti),
+            noarp: flags.contains(LinkFlags::Noarp),
+            lower: lower(message),
+            bridge: kind(message) == Some(&InfoKind::Bridge),
             ..Self::default()
         };
         for attribute in &message.attributes {
@@ -66,7 +79,41 @@ impl Link {
             // The flags leave out what packet sockets and bridges ask for; the counts do not.
             LinkAttribute::Promiscuity(count) => self.promisc |= *count > 0,
             LinkAttribute::AllMulticast(count) => self.allmulti |= *count > 0,
+            LinkAttribute::AfSpecUnspec(families) => self.ipv6_router = is_ipv6_router(families),
             _ => {}
         }
     }
+}
+
+fn kind(message: &LinkMessage) -> Option<&InfoKind> {
+    let infos = message.attributes.iter().filter_map(|a| match a {
+        LinkAttribute::LinkInfo(infos) => Some(infos),
+        _ => None,
+    });
+    infos.flatten().find_map(|info| match info {
+        LinkInfo::Kind(kind) => Some(kind),
+        _ => None,
+    })
+}
+
+fn lower(message: &LinkMessage) -> Option<u32> {
+    let stacked = matches!(kind(message), Some(InfoKind::Vlan | InfoKind::MacVlan));
+    let attributes = &message.attributes;
+    let elsewhere = |a: &LinkAttribute| matches!(a, LinkAttribute::LinkNetNsId(_));
+    if !stacked || attributes.iter().any(elsewhere) {
+        return None;
+    }
+    attributes.iter().find_map(|a| match a {
+        LinkAttribute::Link(index) => Some(*index),
+        _ => None,
+    })
+}
+
+fn is_ipv6_router(families: &[AfSpecUnspec]) -> bool {
+    let ipv6 = families.iter().filter_map(|family| match family {
+        AfSpecUnspec::Inet6(settings) => Some(settings),
+        _ => None,
+    });
+    ipv6.flatten()
+        .any(|setting| matches!(setting, AfSpecInet6::DevConf(conf) if conf.forwarding != 0))
 }

@@ -88,7 +88,7 @@ impl Interfaces {
         })
     }
 
-    pub(super) fn addresses(&mut self) -> Result<Vec<Address>, HostError> {
+    pub(in crate::host) fn addresses(&mut self) -> Result<Vec<Address>, HostError> {
         let answers = self
             .netlink
             .dump(Message::GetAddress(AddressMessage::default()))

@@ -56,6 +56,9 @@ impl<W: Work> Hosts<W> {
             Lead::Started(report) => self.started(id, *report),
             Lead::Failed(failure) => self.failed(failure, speaker),
             Lead::Changed(report) => self.board.lock().report = Some(*report),
+            Lead::Announce if self.is_running() => self.news.push(News::Announce),
+            // Of one that stops, the next one's device asks again if it still wants that.
+            Lead::Announce => {}
             Lead::Happened(outcome) => self.happened(outcome),
             Lead::Alive {
                 challenge,

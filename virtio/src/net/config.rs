@@ -26,6 +26,9 @@ pub struct NetConfig {
     pub mac: Option<[u8; 6]>,
     /// Whether the link is up; without `VIRTIO_NET_F_STATUS` it always is.
     pub link_up: bool,
+    /// Whether peers are to be told where the device is now; only with
+    /// `VIRTIO_NET_F_GUEST_ANNOUNCE`.
+    pub announce: bool,
     /// The largest packet without its link header, in bytes.
     pub mtu: Option<u16>,
     /// Link speed in Mbit/s.
@@ -96,6 +99,7 @@ impl NetConfig {
         } else {
             None
         };
+        let status = status.map(u16::from_le_bytes);
         let mtu = if has(VIRTIO_NET_F_MTU) {
             field(t, MTU)?
         } else {
@@ -117,7 +121,9 @@ impl NetConfig {
         };
         Ok(Self {
             mac: mac.filter(is_unicast),
-            link_up: status.is_none_or(|s| u16::from_le_bytes(s) & S_LINK_UP != 0),
+            link_up: status.is_none_or(|status| status & S_LINK_UP != 0),
+            announce: has(VIRTIO_NET_F_GUEST_ANNOUNCE)
+                && status.is_some_and(|status| status & S_ANNOUNCE != 0),
             mtu: mtu.map(u16::from_le_bytes),
             speed: speed
                 .map(u32::from_le_bytes)
@@ -211,6 +217,7 @@ mod tests {
     const BLANK: NetConfig = NetConfig {
         mac: None,
         link_up: true,
+        announce: false,
         mtu: None,
         speed: None,
         full_duplex: None,

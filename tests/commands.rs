@@ -1,0 +1,143 @@
+//! What a device asks of its driver and is told by it beside frames, and told again after a reset.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use netadapter_shim::PortOffloads;
+use netadapter_shim::os::loopback::loopback;
+use umnet::card::CardConfig;
+use umnet::driver::{Driver, DriverConfig};
+use umnet::fault::Fault;
+use virtio::spec::net::config::{S_ANNOUNCE, S_LINK_UP};
+use virtio::spec::net::feature::*;
+use virtio::transport::in_process::{
+    Answer, Conduct, Device, DeviceConfig, DeviceThread, Echo, InProcess,
+};
+
+/// How long the driver waits for an answer.
+const DEADLINE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Answers no command any more once that is set.
+#[derive(Clone, Default)]
+struct Mute(Arc<AtomicBool>);
+
+impl Conduct for Mute {
+    fn answer(&self, ack: u8) -> Answer {
+        match self.0.load(Ordering::Relaxed) {
+            true => Answer::Never,
+            false => Answer::Byte(ack),
+        }
+    }
+}
+
+struct Rig {
+    driver: Driver,
+    device: Device,
+    mute: Mute,
+    _thread: DeviceThread,
+}
+
+impl Rig {
+    fn new(config: DeviceConfig) -> Self {
+        let mute = Mute::default();
+        let (transport, device) =
+            InProcess::with_conduct(config, Echo::default(), mute.clone()).unwrap();
+        let thread = device.run().unwrap();
+        let (port, _seat) = loopback(1, PortOffloads::ALL).unwrap();
+        let config = DriverConfig {
+            card: CardConfig {
+                timeout: DEADLINE,
+                ..CardConfig::default()
+            },
+            ..DriverConfig::default()
+        };
+        let driver = Driver::start(Box::new(transport), config, Box::new(port)).unwrap();
+        Self {
+            driver,
+            device,
+            mute,
+            _thread: thread,
+        }
+    }
+
+    fn offering(bits: &[u32]) -> Self {
+        Self::new(DeviceConfig::default().offering(bits))
+    }
+
+    /// Waits for the interrupt that tells of another configuration, and looks.
+    fn look(&mut self) {
+        let start = Instant::now();
+        while self.driver.config_interrupt().read().is_err() {
+            assert!(start.elapsed() < PATIENCE, "no interrupt");
+            std::thread::yield_now();
+        }
+        self.driver.config_changed().unwrap();
+    }
+
+    fn announced(&self) -> u32 {
+        self.device.control_state().announced
+    }
+}
+
+#[test]
+fn a_device_is_told_that_its_peers_are_told_and_only_then_stops_asking() {
+    let mut rig = Rig::offering(&[VIRTIO_NET_F_GUEST_ANNOUNCE]);
+    for _ in 0..2 {
+        assert!(!rig.driver.wants_announcement());
+        rig.device.ask_for_announcement();
+        rig.look();
+        assert!(rig.driver.wants_announcement() && rig.driver.config().link_up);
+        rig.driver.config_changed().unwrap();
+        assert!(rig.driver.wants_announcement(), "it was not told yet");
+        let before = rig.announced();
+        rig.driver.announced();
+        assert_eq!(rig.announced(), before + 1);
+        assert!(!rig.driver.wants_announcement());
+        rig.driver.config_changed().unwrap();
+        assert!(!rig.driver.wants_announcement());
+        rig.driver.recover().unwrap();
+    }
+    assert!(rig.driver.take_fault().is_none());
+    assert_eq!(rig.device.violations(), []);
+}
+
+#[test]
+fn what_a_device_asks_for_before_it_is_started_is_not_forgotten() {
+    let status = S_LINK_UP | S_ANNOUNCE;
+    let asking = |bits: &[u32]| {
+        Rig::new(DeviceConfig {
+            status,
+            ..DeviceConfig::default().offering(bits)
+        })
+    };
+    let mut rig = asking(&[VIRTIO_NET_F_GUEST_ANNOUNCE]);
+    assert!(rig.driver.wants_announcement());
+    rig.driver.recover().unwrap();
+    assert!(rig.driver.wants_announcement(), "nor over a reset");
+    rig.driver.announced();
+    assert_eq!(rig.announced(), 1);
+    // One that has not said that it would ask does not mean it.
+    assert!(!asking(&[]).driver.wants_announcement());
+}
+
+#[test]
+fn a_device_that_does_not_hear_that_peers_are_told_is_reset() {
+    let mut rig = Rig::offering(&[VIRTIO_NET_F_GUEST_ANNOUNCE]);
+    rig.device.ask_for_announcement();
+    rig.look();
+    rig.mute.0.store(true, Ordering::Relaxed);
+    let start = Instant::now();
+    rig.driver.announced();
+    assert!(start.elapsed() >= DEADLINE && start.elapsed() < PATIENCE);
+    let report = rig.driver.take_fault().expect("silence is a fault");
+    assert!(matches!(report.fault, Fault::Control), "{}", report.fault);
+    rig.mute.0.store(false, Ordering::Relaxed);
+    rig.driver.recover().unwrap();
+    rig.device.ask_for_announcement();
+    rig.look();
+    assert!(rig.driver.wants_announcement());
+    rig.driver.announced();
+    assert!(rig.driver.take_fault().is_none());
+}
