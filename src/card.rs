@@ -38,10 +38,8 @@ const LINK_HEADER: usize = 18;
 const MERGEABLE_BUFFER: usize = 4032;
 const CONFIG_VECTOR: u16 = 0;
 /// Features that are of no use here, if they do no harm: nobody says which VLANs there are (without
-/// the feature all are received), and what the interface takes is known when the card starts and
-/// does not change.
-pub const LEFT_OUT: FeatureSet =
-    FeatureSet::of(&[VIRTIO_NET_F_CTRL_VLAN, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS]);
+/// the feature all are received).
+pub const LEFT_OUT: FeatureSet = FeatureSet::of(&[VIRTIO_NET_F_CTRL_VLAN]);
 /// Queue pairs that are ever used.
 pub const MAX_QUEUE_PAIRS: u16 = 8;
 

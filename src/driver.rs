@@ -31,7 +31,7 @@ use netadapter_shim::{
     ReceiveFilterCapabilities, RxCapabilities, SystemPort, TxCapabilities,
 };
 use virtio::Transport;
-use virtio::net::{Coalescing, ControlQueue, CtrlError, FeatureSet, NetConfig};
+use virtio::net::{Coalescing, ControlQueue, CtrlError, FeatureSet, NetConfig, guest_offloads};
 use virtio::spec::net::feature::*;
 use vmm_sys_util::eventfd::EventFd;
 
@@ -188,6 +188,10 @@ pub struct Driver {
     /// The address set by the system, if it is not the device's own.
     mac: Option<[u8; 6]>,
     mtu: u32,
+    /// Whether received segments may be joined.
+    gro: bool,
+    /// Receive offloads agreed on that the device was told not to use.
+    switched_off: FeatureSet,
     busy_poll: Duration,
     resets: u64,
     queue_resets: u64,
@@ -247,6 +251,8 @@ impl Driver {
             reports,
             mac: None,
             mtu: started.info.mtu().into(),
+            gro: true,
+            switched_off: FeatureSet::EMPTY,
             busy_poll,
             resets: 0,
             queue_resets: 0,
@@ -458,6 +464,19 @@ impl Driver {
         Ok(self.adapter.set_receive_filter(filter)?)
     }
 
+    /// Has segments that the device receives joined by it, or not. Unless it can be told so while it
+    /// runs (`VIRTIO_NET_F_CTRL_GUEST_OFFLOADS`), it goes on as was agreed; see
+    /// [`Driver::switched_off`].
+    pub fn set_gro(&mut self, on: bool) {
+        self.gro = on;
+        self.switch_offloads();
+    }
+
+    /// Receive offloads that were agreed on and are switched off.
+    pub fn switched_off(&self) -> FeatureSet {
+        self.switched_off
+    }
+
     /// Ends: queues cancelled, interface without carrier, device reset.
     ///
     /// # Errors
@@ -495,6 +514,9 @@ impl Driver {
         self.info = started.info;
         *self.shared.hand_over() = HandOver::of(started.pairs, started.ctrl);
         self.shared.set_coalescing(self.card.coalescing());
+        // With a reset all are on again.
+        self.switched_off = FeatureSet::EMPTY;
+        self.switch_offloads();
         if let Some(mac) = self.mac {
             let what = "set the MAC address";
             self.shared
@@ -502,6 +524,24 @@ impl Driver {
         }
         self.adapter.io_start()?;
         self.show_link()
+    }
+
+    /// Tells the device which receive offloads are on, where that is not what it knows.
+    fn switch_offloads(&mut self) {
+        let agreed = self.info.features.and(guest_offloads());
+        let off = match self.gro {
+            true => FeatureSet::EMPTY,
+            false => agreed.and(JOINING),
+        };
+        if off == self.switched_off {
+            return;
+        }
+        let what = "switch receive offloads";
+        let sent = |ctrl: &mut ControlQueue| ctrl.set_guest_offloads(agreed.without(off));
+        let bit = VIRTIO_NET_F_CTRL_GUEST_OFFLOADS;
+        if self.shared.command(bit, what, sent) {
+            self.switched_off = off;
+        }
     }
 
     fn state_capabilities(&mut self) -> Result<(), DriverError> {
@@ -557,6 +597,15 @@ impl Drop for Driver {
         }
     }
 }
+
+/// Receive offloads by which segments come joined.
+const JOINING: FeatureSet = FeatureSet::of(&[
+    VIRTIO_NET_F_GUEST_TSO4,
+    VIRTIO_NET_F_GUEST_TSO6,
+    VIRTIO_NET_F_GUEST_ECN,
+    VIRTIO_NET_F_GUEST_USO4,
+    VIRTIO_NET_F_GUEST_USO6,
+]);
 
 /// Length of the multicast list handed to the device; beyond it, all multicast is received.
 const MULTICAST_LIST: usize = 64;

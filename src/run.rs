@@ -41,10 +41,11 @@ use std::io;
 use std::time::Instant;
 
 use log::{debug, warn};
+use netadapter_shim::os::ethtool::has_gro;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-pub use self::board::Board;
 use self::announcer::Announcer;
+pub use self::board::Board;
 use self::card::{forget, release};
 use self::device::Device;
 pub use self::device::DeviceRun;
@@ -337,6 +338,8 @@ impl Session {
             mac: link.mac.map(|mac| mac.0),
             mtu: link.mtu,
             promisc: link.promisc,
+            // Of an interface in another namespace nothing is known.
+            gro: has_gro(&link.name).unwrap_or(true),
         });
         self.link = link;
     }

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use netadapter_shim::PortOffloads;
-use netadapter_shim::os::loopback::loopback;
+use netadapter_shim::os::loopback::{LoopbackSeat, loopback};
 use umnet::card::CardConfig;
 use umnet::driver::{Driver, DriverConfig};
 use umnet::fault::Fault;
+use virtio::net::{FeatureSet, guest_offloads};
 use virtio::spec::net::config::{S_ANNOUNCE, S_LINK_UP};
 use virtio::spec::net::feature::*;
 use virtio::transport::in_process::{
-    Answer, Conduct, Device, DeviceConfig, DeviceThread, Echo, InProcess,
+    Answer, Conduct, Device, DeviceConfig, DeviceThread, Frame, InProcess, Port,
 };
 
 /// How long the driver waits for an answer.
@@ -35,17 +36,19 @@ impl Conduct for Mute {
 struct Rig {
     driver: Driver,
     device: Device,
+    seat: LoopbackSeat,
+    wire: Port,
     mute: Mute,
     _thread: DeviceThread,
 }
 
 impl Rig {
     fn new(config: DeviceConfig) -> Self {
-        let mute = Mute::default();
+        let (mute, wire) = (Mute::default(), Port::default());
         let (transport, device) =
-            InProcess::with_conduct(config, Echo::default(), mute.clone()).unwrap();
+            InProcess::with_conduct(config, wire.clone(), mute.clone()).unwrap();
         let thread = device.run().unwrap();
-        let (port, _seat) = loopback(1, PortOffloads::ALL).unwrap();
+        let (port, seat) = loopback(1, PortOffloads::ALL).unwrap();
         let config = DriverConfig {
             card: CardConfig {
                 timeout: DEADLINE,
@@ -57,6 +60,8 @@ impl Rig {
         Self {
             driver,
             device,
+            seat,
+            wire,
             mute,
             _thread: thread,
         }
@@ -140,4 +145,64 @@ fn a_device_that_does_not_hear_that_peers_are_told_is_reset() {
     assert!(rig.driver.wants_announcement());
     rig.driver.announced();
     assert!(rig.driver.take_fault().is_none());
+}
+
+#[test]
+fn receive_offloads_are_switched_while_frames_flow_and_again_after_a_reset() {
+    let mut rig = Rig::offering(&[VIRTIO_NET_F_CTRL_GUEST_OFFLOADS]);
+    let all = rig.driver.info().features.and(guest_offloads());
+    let sums = FeatureSet::of(&[VIRTIO_NET_F_GUEST_CSUM]);
+    assert_ne!(all, sums, "there is something to switch");
+    let told = |rig: &Rig| rig.device.control_state().guest_offloads;
+    assert_eq!(told(&rig), None, "all are on at first");
+    for _ in 0..2 {
+        rig.driver.set_gro(false);
+        assert_eq!(told(&rig), Some(sums));
+        assert_eq!(rig.driver.switched_off(), all.without(sums));
+        rig.driver.recover().unwrap();
+        assert_eq!(told(&rig), Some(sums), "a reset forgets it");
+        rig.driver.set_gro(true);
+        assert_eq!(told(&rig), Some(all));
+        assert_eq!(rig.driver.switched_off(), FeatureSet::EMPTY);
+        rig.driver.recover().unwrap();
+        assert_eq!(told(&rig), None, "there is nothing to tell");
+    }
+    assert_eq!(rig.device.violations(), []);
+}
+
+#[test]
+fn receive_offloads_stay_as_they_are_where_they_cannot_be_switched() {
+    let joining = [
+        VIRTIO_NET_F_GUEST_TSO4,
+        VIRTIO_NET_F_GUEST_TSO6,
+        VIRTIO_NET_F_GUEST_USO4,
+        VIRTIO_NET_F_GUEST_USO6,
+    ];
+    let none = DeviceConfig::default().offering(&[VIRTIO_NET_F_CTRL_GUEST_OFFLOADS]);
+    let offered = none.offered.without(FeatureSet::of(&joining));
+    for config in [DeviceConfig::default(), DeviceConfig { offered, ..none }] {
+        let mut rig = Rig::new(config);
+        rig.driver.set_gro(false);
+        assert_eq!(rig.device.control_state().guest_offloads, None);
+        assert_eq!(rig.driver.switched_off(), FeatureSet::EMPTY);
+        assert!(rig.driver.take_fault().is_none());
+    }
+}
+
+#[test]
+fn frames_of_every_vlan_are_received_from_a_device_that_could_filter_them() {
+    let mut rig = Rig::offering(&[VIRTIO_NET_F_CTRL_VLAN]);
+    for vlan in [0, 7, 4094u16] {
+        let tag = vlan.to_be_bytes();
+        let head = [&DeviceConfig::default().mac[..], &[2, 0, 0, 0, 0, 1]].concat();
+        let frame = [&head, &[0x81, 0][..], &tag, &[0x88, 0xb5], &[0; 60]].concat();
+        rig.wire.inject(&Frame::plain(&frame));
+        let received = rig.seat.wait_receive(PATIENCE);
+        assert_eq!(
+            received.map(|frame| frame.bytes),
+            Some(frame),
+            "VLAN {vlan}"
+        );
+        rig.driver.recover().unwrap();
+    }
 }

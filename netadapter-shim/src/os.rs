@@ -1,5 +1,6 @@
 //! System ports: the network stack's seat.
 
+pub mod ethtool;
 pub mod frame_socket;
 pub mod loopback;
 pub mod pcap;

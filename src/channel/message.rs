@@ -250,6 +250,13 @@ pub struct Interface {
     pub mtu: u32,
     /// Whether it wants to see everything.
     pub promisc: bool,
+    /// Whether received segments may be joined.
+    #[serde(default = "unless_told")]
+    pub gro: bool,
+}
+
+fn unless_told() -> bool {
+    true
 }
 
 /// What is known of a running device.
@@ -280,6 +287,9 @@ pub struct Report {
     pub offered: u128,
     /// Features agreed on, a [`FeatureSet`].
     pub features: u128,
+    /// Receive offloads among them that are switched off.
+    #[serde(default)]
+    pub switched_off: u128,
     /// Bytes pinned for the device.
     pub pinned_bytes: u64,
     /// Bytes of system buffers.

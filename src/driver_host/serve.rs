@@ -315,6 +315,9 @@ fn follow(driver: &mut Driver, seen: &mut Option<Interface>, now: Interface) {
     if before.is_none_or(|before| before.promisc != now.promisc) {
         attempt("receive mode", driver.set_filter(filter_of(&now)));
     }
+    if before.is_none_or(|before| before.gro != now.gro) {
+        driver.set_gro(now.gro);
+    }
 }
 
 /// What an interface wants received. Which multicast groups its sockets joined, Linux tells
@@ -346,6 +349,7 @@ fn report(driver: &Driver) -> Report {
         busy_poll_us: driver.busy_poll().as_micros() as u16,
         offered: info.offered.0,
         features: info.features.0,
+        switched_off: driver.switched_off().0,
         pinned_bytes: info.pinned_bytes as u64,
         pool_bytes: driver.pool_bytes() as u64,
         resets: driver.resets(),

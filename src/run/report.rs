@@ -130,7 +130,7 @@ impl StatusSource for Reporter {
             features: features.names(),
             features_refused: offered.without(features).names(),
             features_not_offered: all_known().without(offered).names(),
-            offloads: offloads(features),
+            offloads: offloads(features.without(FeatureSet(report.switched_off))),
             restarts: board.restarts,
             hangs: board.hangs,
             supervisor_restarts: board.supervisor_restarts,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use std::time::Duration;
-use vm_test::{Guest, Mac, Machine, Nic, Umnet, Vm, scenario};
+use vm_test::{Backend, Guest, Mac, Machine, Nic, Umnet, Vm, scenario, traffic};
 
 const SOON: Duration = Duration::from_secs(10);
 /// Where the test process sits on its wire.
@@ -192,6 +192,52 @@ fn a_machine_that_has_moved_tells_its_peers_where_its_addresses_are() {
         assert_eq!(status["broken"], false, "{status}");
         let umnet_status = umnet.status()?;
         assert_eq!(umnet_status["resets"], 0, "{umnet_status}");
+        umnet.stop()?;
+        Ok(())
+    });
+}
+
+#[test]
+fn who_switches_joined_segments_off_gets_single_ones_from_every_host() {
+    scenario(|lab| {
+        lab.needs_umnet()?;
+        let host = lab.host_net()?;
+        host.tap("tap0", 1)?;
+        host.ok("ip addr add 10.9.0.2/24 dev tap0");
+        let nic = Nic::new("n0", Backend::tap("tap0"));
+        let vm = lab.boot(Machine::new().nic(nic).inside(&host))?;
+        let guest = &vm.guest;
+        let umnet = Umnet::run(&vm, "n0", "")?;
+        let ifname = umnet.ifname();
+        guest.ok(&format!(
+            "ip addr add 10.9.0.1/24 dev {ifname}; ip link set {ifname} up"
+        ));
+        let mut port = 5001..;
+        let mut joined = || -> vm_test::Result<u64> {
+            let before = umnet.counter("rx_gso_packets")?;
+            let address = format!("10.9.0.1:{}", port.next().unwrap_or_default());
+            traffic::stream(&host, guest, &address, 4)?;
+            Ok(umnet.counter("rx_gso_packets")? - before)
+        };
+        let off = "umnet status | grep offloads | grep -qv large-receive";
+        let on = "umnet status | grep -q 'offloads.*large-receive'";
+        guest.ok(on);
+        assert!(joined()? > 10);
+        guest.ok(&format!("ethtool -K {ifname} gro off"));
+        guest.eventually(off, SOON);
+        assert_eq!(joined()?, 0);
+        // Nor after another reset of the device, nor from another host.
+        guest.ok(&format!("ip link set {ifname} mtu 1400"));
+        guest.eventually("umnet status | grep -q 'MTU 1400'", SOON);
+        assert_eq!(joined()?, 0);
+        let killed = umnet.status()?["host"]["pid"].to_string();
+        guest.ok(&format!("kill -9 {killed}"));
+        guest.eventually("umnet status | grep -q 'restarts *1,'", SOON);
+        guest.eventually(off, SOON);
+        assert_eq!(joined()?, 0);
+        guest.ok(&format!("ethtool -K {ifname} gro on"));
+        guest.eventually(on, SOON);
+        assert!(joined()? > 10);
         umnet.stop()?;
         Ok(())
     });
