@@ -37,9 +37,12 @@ const LINK_HEADER: usize = 18;
 /// IOMMU. With the header they are whole cache lines, so that a frame's parts are copied aligned.
 const MERGEABLE_BUFFER: usize = 4032;
 const CONFIG_VECTOR: u16 = 0;
-/// Features that are of no use here, if they do no harm: nobody says which VLANs there are (without
-/// the feature all are received).
+/// Features that are known and not taken: with a filter of VLANs a device drops the frames of all that
+/// it is not told of, and nobody tells of all ([why](../docs/decisions/0007-no-vlan-filter.md)).
 pub const LEFT_OUT: FeatureSet = FeatureSet::of(&[VIRTIO_NET_F_CTRL_VLAN]);
+/// The same for people who see that the feature was offered.
+pub const WHY_LEFT_OUT: &str =
+    "the device would drop the frames of each VLAN that it is not told of, and not all are known";
 /// Queue pairs that are ever used.
 pub const MAX_QUEUE_PAIRS: u16 = 8;
 

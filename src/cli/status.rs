@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{Failure, output};
+use crate::card::{LEFT_OUT, WHY_LEFT_OUT};
 use crate::config::Fallback;
 use crate::control::{self, AdapterStatus, ClientStatus, ControlError, Counters, Stats, Status};
 use crate::exit::Exit;
@@ -195,6 +196,11 @@ fn device_text(status: &Status) -> String {
     line("busy poll", busy_poll(status.busy_poll_us));
     line("features", words(&status.features));
     line("refused", words(&status.features_refused));
+    for name in LEFT_OUT.names() {
+        if status.features_refused.contains(&name) {
+            line("", format!("{name}: {WHY_LEFT_OUT}"));
+        }
+    }
     line("not offered", words(&status.features_not_offered));
     line("offloads", words(&status.offloads));
     line(

@@ -183,6 +183,8 @@ fn a_machine_that_has_moved_tells_its_peers_where_its_addresses_are() {
             Ok(())
         };
         moved()?;
+        // The VLAN is heard; why the device was not told of it is said.
+        guest.ok("umnet status | grep -q 'CTRL_VLAN: the device would drop'");
         // The next host has the device ask it just the same.
         let host = umnet.status()?["host"]["pid"].to_string();
         guest.ok(&format!("kill -9 {host}"));
