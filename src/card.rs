@@ -36,6 +36,11 @@ const LINK_HEADER: usize = 18;
 /// enough that each lies in one page, and that all of them stay in the translation caches of an
 /// IOMMU. With the header they are whole cache lines, so that a frame's parts are copied aligned.
 const MERGEABLE_BUFFER: usize = 4032;
+/// Most memory of the slots of one queue, in bytes. A ring of the largest size takes half of it where
+/// slots are no larger than a page; one whose slots hold 64 KiB each has 2048 of them at most.
+const SLOT_MEMORY: usize = 256 << 20;
+/// Most memory of all slots; each queue has the same share of it.
+const ALL_SLOT_MEMORY: usize = 768 << 20;
 const CONFIG_VECTOR: u16 = 0;
 /// Features that are known and not taken: with a filter of VLANs a device drops the frames of all that
 /// it is not told of, and nobody tells of all ([why](../docs/decisions/0007-no-vlan-filter.md)).
@@ -49,9 +54,10 @@ pub const MAX_QUEUE_PAIRS: u16 = 8;
 /// What the card is asked for.
 #[derive(Clone, Debug)]
 pub struct CardConfig {
-    /// Most receive descriptors; the device may have fewer.
+    /// Most receive descriptors. The device may have fewer, and each has a slot: there are no more
+    /// than take 256 MiB, and all queues together 768 MiB.
     pub rx_ring: u16,
-    /// Most transmit descriptors; the device may have fewer.
+    /// Most transmit descriptors; the same goes for them.
     pub tx_ring: u16,
     /// Most queue pairs; the device may have fewer.
     pub queue_pairs: u16,
@@ -591,10 +597,6 @@ impl Plan {
         let there_are = device.transport().read_pairs()?.unwrap_or(told);
         let count = there_are.min(most).max(1);
         let indices = || (0..count).map(|pair| (receive_queue(pair), transmit_queue(pair)));
-        let rx = indices().map(|(rx, _)| rx);
-        let rx_size = common_size(device, rx, "receive", wish.rx_ring)?;
-        let tx = indices().map(|(_, tx)| tx);
-        let tx_size = common_size(device, tx, "transmit", wish.tx_ring)?;
         // Behind the queues of all pairs that there are, however many are used.
         let index = control_queue(told);
         let ctrl = features
@@ -617,12 +619,21 @@ impl Plan {
         } else {
             frame_limit
         };
-        let mergeable = features.has(VIRTIO_NET_F_MRG_RXBUF);
         let head = header_len(features);
-        let rx_slot = if mergeable {
-            mergeable_slot(max_rx_frame, rx_size, head)
-        } else {
-            max_rx_frame
+        let mergeable = features.has(VIRTIO_NET_F_MRG_RXBUF);
+        let least_rx_slot = match mergeable {
+            true => max_rx_frame.min(MERGEABLE_BUFFER - head),
+            false => max_rx_frame,
+        };
+        let rx = indices().map(|(rx, _)| rx);
+        let most = affordable(wish.rx_ring, count, least_rx_slot, head);
+        let rx_size = common_size(device, rx, "receive", most)?;
+        let tx = indices().map(|(_, tx)| tx);
+        let most = affordable(wish.tx_ring, count, max_tx_frame, head);
+        let tx_size = common_size(device, tx, "transmit", most)?;
+        let rx_slot = match mergeable {
+            true => mergeable_slot(max_rx_frame, rx_size, head),
+            false => max_rx_frame,
         };
         let plan = |index, size, frame, device_writes| QueuePlan {
             index,
@@ -736,6 +747,14 @@ fn mergeable_slot(max_rx_frame: usize, size: QueueSize, head: usize) -> usize {
     share.max(MERGEABLE_BUFFER - head).min(max_rx_frame)
 }
 
+/// How many slots of `wish` there is memory for in each queue of `pairs`, where one holds `frame`
+/// bytes.
+fn affordable(wish: u16, pairs: u16, frame: usize, head: usize) -> u16 {
+    let share = SLOT_MEMORY.min(ALL_SLOT_MEMORY / (2 * usize::from(pairs)));
+    let slot = SlotShape::for_frames_of(frame, head, false).stride();
+    u16::try_from(share / slot).map_or(wish, |most| wish.min(most))
+}
+
 /// The size that queues of one purpose can all have, as large as possible up to `most`.
 fn common_size(
     device: &mut Negotiated,
@@ -794,6 +813,20 @@ mod tests {
         assert_eq!(of(1, 2), [(0, 0), (0, 0)]);
         assert_eq!(of(3, 1), [(1, 2)]);
         assert!(Vectors::share(0, 1).is_err());
+    }
+
+    #[test]
+    fn the_largest_ring_is_had_for_ordinary_frames_and_a_shorter_one_for_large() {
+        for head in [12, 20] {
+            let most = |pairs, frame| affordable(32_768, pairs, frame, head);
+            assert_eq!(most(1, MERGEABLE_BUFFER - head), 32_768);
+            assert_eq!(most(1, MAX_PLAIN_FRAME), 32_768);
+            assert!((2048..4096).contains(&most(1, MAX_LARGE_FRAME)));
+            // However many pairs there are, the default is not too long.
+            let default = CardConfig::default().tx_ring;
+            let all = affordable(default, MAX_QUEUE_PAIRS, MAX_LARGE_FRAME, head);
+            assert_eq!(all, default);
+        }
     }
 
     #[test]

@@ -227,19 +227,33 @@ fn device(
                 open: Box::new(move || Ok(Box::new(vfio))),
             })
         }
-        DeviceSetup::VhostUser { name, mac } => Ok(back_end(name, *mac, line, crew)),
+        DeviceSetup::VhostUser { name, mac } => {
+            let default = vhost_user::Options::default();
+            let wished = setup.rx_ring.max(setup.tx_ring).unwrap_or_default();
+            let options = vhost_user::Options {
+                mac: *mac,
+                // Nobody knows what the back end can do, but whoever wishes for a ring may.
+                max_queue_size: wished.max(default.max_queue_size),
+                ..default
+            };
+            Ok(back_end(name, options, line, crew))
+        }
         DeviceSetup::InProcess { name } => {
             in_process(name, setup.port.queues as u16, line, threads)
         }
     }
 }
 
-fn back_end(name: &str, mac: Option<[u8; 6]>, line: &SharedLine, crew: &Arc<Crew>) -> Prepared {
+fn back_end(
+    name: &str,
+    options: vhost_user::Options,
+    line: &SharedLine,
+    crew: &Arc<Crew>,
+) -> Prepared {
     let (name, crew) = (name.to_owned(), Arc::clone(crew));
     let options = vhost_user::Options {
-        mac,
         spawn: Spawn::new(move |job| crew.run(job)),
-        ..vhost_user::Options::default()
+        ..options
     };
     let (lender, mut connector) = (line.clone(), line.clone());
     let open = move || {

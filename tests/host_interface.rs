@@ -303,3 +303,11 @@ fn leaving_a_bridge_is_not_taken_for_removal() {
         }
     });
 }
+
+#[test]
+fn an_interface_nobody_has_touched_joins_what_it_receives() {
+    in_namespace(
+        "an_interface_nobody_has_touched_joins_what_it_receives",
+        || assert!(netadapter_shim::os::ethtool::has_gro("lo").unwrap()),
+    );
+}

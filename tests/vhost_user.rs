@@ -100,6 +100,51 @@ fn rings_are_of_the_kind_that_the_device_offers_after_each_restart() {
 }
 
 #[test]
+fn the_largest_rings_go_round_several_times_both_ways() {
+    let test = "the_largest_rings_go_round_several_times_both_ways";
+    with_rig_but_umnet(test, |mut rig| {
+        const SIZE: u64 = 32_768;
+        // Frames no larger than a page each way: for larger ones there is no room.
+        let settings = "[defaults]\nrx_ring = 32768\ntx_ring = 32768\n\
+            offload.tx_tso = false\noffload.tx_uso = false\n\
+            offload.rx_tso = false\noffload.rx_uso = false\n";
+        let kinds: [&[&str]; 2] = [&[], &["--offer", "RING_PACKED"]];
+        for offers in kinds {
+            drop(rig.device.take());
+            rig.offers = offers;
+            rig.start_device();
+            start_with_settings(&mut rig, settings);
+            rig.give_address();
+            let status = rig.umnet_status().expect("it runs");
+            assert_eq!(status["rx_ring"], SIZE, "{status}");
+            assert_eq!(status["tx_ring"], SIZE, "{status}");
+            let pinned = status["memory"]["pinned_bytes"].as_u64().expect("a number");
+            assert!(pinned < 256 << 20, "{pinned}");
+            let packed = features(&rig).contains("RING_PACKED");
+            assert_eq!(packed, !offers.is_empty());
+            for seed in [1, 2] {
+                let (here, there) = rig.connect();
+                let (from, to) = if seed == 1 {
+                    (here, there)
+                } else {
+                    (there, here)
+                };
+                let receiver = std::thread::spawn(move || receive(to));
+                let sent = send(from, seed, |sent| sent < 2 * MUCH);
+                assert_eq!(receiver.join().expect("no panic"), sent);
+            }
+            for (queue, counter) in [("rx0", "rx_packets"), ("tx0", "tx_packets")] {
+                let frames = rig.counter(queue, counter);
+                assert!(frames > 2 * SIZE, "{queue}: {frames}");
+            }
+            let umnet = rig.umnet.take().expect("it runs");
+            assert!(umnet.end("TERM").success(), "{}", rig.said("umnet.log"));
+        }
+        assert_eq!(rig.said("device.log"), "", "nothing to complain of");
+    });
+}
+
+#[test]
 fn several_pairs_carry_streams_both_ways_and_survive_their_driver_and_their_device() {
     let test = "several_pairs_carry_streams_both_ways_and_survive_their_driver_and_their_device";
     with_rig(test, &["--queues", "3"], |rig| {

@@ -6,6 +6,7 @@ use virtio::net::FeatureSet;
 use virtio::queue::QueueSize;
 use virtio::spec::feature::VIRTIO_F_ACCESS_PLATFORM;
 use virtio::spec::net::feature::*;
+use virtio::spec::ring::MAX_QUEUE_SIZE;
 use virtio::spec::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
 use virtio::transport::in_process::{Device, DeviceConfig, InProcess};
 use virtio::transport::{Doorbell, QueueSetup};
@@ -102,7 +103,7 @@ pub fn device_config(pairs: u16) -> DeviceConfig {
             .offered
             .without(FeatureSet::of(&front_ends))
             .without(of_several),
-        queue_sizes: vec![1024; 2 * usize::from(pairs)],
+        queue_sizes: vec![MAX_QUEUE_SIZE; 2 * usize::from(pairs)],
         behind_iommu: false,
         ..default
     }

@@ -217,6 +217,7 @@ mod tests {
     const BLANK: NetConfig = NetConfig {
         mac: None,
         link_up: true,
+        announce: false,
         mtu: None,
         speed: None,
         full_duplex: None,
