@@ -29,7 +29,8 @@ pub(crate) const PATIENT: &str = "hang_after_ms = 600000\n";
 pub(crate) struct Bench {
     folder: tempfile::TempDir,
     program: PathBuf,
-    device: String,
+    /// What stands for it on the command line.
+    driven: Vec<String>,
     /// More of `umnet run`.
     pub(crate) options: &'static [&'static str],
     pub(crate) more_settings: &'static str,
@@ -44,14 +45,14 @@ pub(crate) struct Run<'b> {
 }
 
 impl Bench {
-    pub(crate) fn new(device: &str) -> Self {
+    pub(crate) fn new(driven: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let program = folder.path().join("umnet");
         fs::copy(env!("CARGO_BIN_EXE_umnet"), &program).expect("room for a copy");
         Self {
             folder,
             program,
-            device: device.to_owned(),
+            driven: driven.iter().copied().map(str::to_owned).collect(),
             options: &[],
             more_settings: "",
         }
@@ -91,7 +92,8 @@ impl Bench {
             }
         };
         command.arg("--root").arg(machine.path(""));
-        command.args(["run", &self.device, "--ifname", "um0", "--config"]);
+        command.arg("run").args(&self.driven);
+        command.args(["--ifname", "um0", "--config"]);
         command.arg(machine.path("umnet.toml")).args(self.options);
         command.current_dir(self.folder.path());
         let log = File::create(machine.path("log")).expect("a file of ours");

@@ -1,6 +1,7 @@
 //! System calls failed one at a time by strace: those of the supervisor while it starts, replaces
-//! a killed host and stops, and those of a driver host over its whole life, with a device in the
-//! process and with a back end. Nothing may hang, be left behind, or spoil the run that comes next.
+//! a killed host and stops, with a device in the process and with a client, and those of a driver
+//! host over its whole life, with a device in the process and with a back end. Nothing may hang, be
+//! left behind, or spoil the run that comes next.
 //!
 //! A few of them in every run of the tests, all with `make inject`, and with `make inject CALL=words`
 //! those whose line in the account has the words, as in `CALL="Stop sendto:1"`.
@@ -23,13 +24,17 @@ use bench::{Bench, PATIENT, is_killed, is_stopped, is_traced};
 use calls::Injection;
 use hosts::{BackEnd, Ground, Part};
 use supervisor::Phase;
+use support::clients::compile;
 use support::namespace::{in_namespace, sh};
 use support::rig::wait_until;
 
-/// How many of the supervisor's, and of a host's, are failed where not all are wanted.
+/// How many of the supervisor's, and of a client's supervisor's or a host's, are failed where not all
+/// are wanted.
 const SAMPLE: (usize, usize) = (20, 6);
 /// Set to `all`, or to what the names of those that are wanted have in them.
 const WANTED: &str = "UMNET_INJECT";
+/// A client with one adapter.
+const CLIENT: &str = "netadapter-shim/examples/loopback.c";
 /// Hosts' calls that are failed under one supervisor.
 const BATCH: usize = 12;
 
@@ -130,29 +135,43 @@ impl Account {
     }
 }
 
+/// Fails the calls of a supervisor.
+fn fail_supervisor(name: &'static str, bench: &Bench, few: usize) {
+    let phases = [Phase::Start, Phase::Recovery, Phase::Stop];
+    let recorded = phases.into_iter().flat_map(|phase| {
+        let calls = supervisor::record(bench, phase).into_iter();
+        calls.map(move |one| (phase, one))
+    });
+    let mut account = Account::of(name);
+    for (phase, one) in choose(recorded.collect(), few) {
+        eprintln!("{name} {phase:?} {}", one.name());
+        account.note(phase, &one, supervisor::inject(bench, phase, &one));
+        if let Err(why) = bench.normal_run() {
+            let why = format!("a normal run after it: {why}");
+            account.note(phase, &one, Err::<(), _>(why));
+        }
+    }
+    account.close();
+}
+
 #[test]
 fn no_call_of_the_supervisor_that_fails_makes_it_hang_leak_or_spoil_the_next_run() {
     let test = "no_call_of_the_supervisor_that_fails_makes_it_hang_leak_or_spoil_the_next_run";
     where_possible(test, || {
-        let bench = Bench::new("in-process");
-        let phases = [Phase::Start, Phase::Recovery, Phase::Stop];
-        let recorded = phases.into_iter().flat_map(|phase| {
-            let calls = supervisor::record(&bench, phase).into_iter();
-            calls.map(move |one| (phase, one))
-        });
-        let mut account = Account::of("supervisor");
-        for (phase, one) in choose(recorded.collect(), SAMPLE.0) {
-            eprintln!("{phase:?} {}", one.name());
-            account.note(phase, &one, supervisor::inject(&bench, phase, &one));
-            if let Err(why) = bench.normal_run() {
-                account.note(
-                    phase,
-                    &one,
-                    Err::<(), _>(format!("a normal run after it: {why}")),
-                );
-            }
-        }
-        account.close();
+        fail_supervisor("supervisor", &Bench::new(&["in-process"]), SAMPLE.0);
+    });
+}
+
+#[test]
+fn no_call_of_a_clients_supervisor_that_fails_makes_it_hang_leak_or_spoil_the_next_run() {
+    let test =
+        "no_call_of_a_clients_supervisor_that_fails_makes_it_hang_leak_or_spoil_the_next_run";
+    let Some(client) = compile(CLIENT, "injected", &[]) else {
+        return;
+    };
+    where_possible(test, || {
+        let bench = Bench::new(&["--client", &client.display().to_string()]);
+        fail_supervisor("supervisor-of-client", &bench, SAMPLE.1);
     });
 }
 
@@ -183,14 +202,16 @@ fn fail_hosts(name: &'static str, mut bench: Bench, device: Option<&BackEnd>) {
 #[test]
 fn no_call_of_a_host_that_fails_keeps_the_device_from_being_driven() {
     let test = "no_call_of_a_host_that_fails_keeps_the_device_from_being_driven";
-    where_possible(test, || fail_hosts("host", Bench::new("in-process"), None));
+    where_possible(test, || {
+        fail_hosts("host", Bench::new(&["in-process"]), None)
+    });
 }
 
 #[test]
 fn a_host_that_hangs_in_a_call_ends_with_its_supervisor() {
     let test = "a_host_that_hangs_in_a_call_ends_with_its_supervisor";
     where_possible(test, || {
-        let mut bench = Bench::new("in-process");
+        let mut bench = Bench::new(&["in-process"]);
         bench.more_settings = PATIENT;
         let mut run = bench.serving().expect("all is well");
         let host = run.status()["host"]["pid"].as_u64().expect("one drives");
@@ -215,7 +236,7 @@ fn no_call_of_a_host_that_fails_keeps_a_back_end_from_being_driven() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let (socket, log) = (folder.path().join("socket"), folder.path().join("log"));
         let start = move || support::rig::start_device(&socket, &log, &[]);
-        let bench = Bench::new(&format!("vhost-user:{}/socket", folder.path().display()));
+        let bench = Bench::new(&[&format!("vhost-user:{}/socket", folder.path().display())]);
         let device = BackEnd {
             process: RefCell::new(Some(start())),
             start: Box::new(start),

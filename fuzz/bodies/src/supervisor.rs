@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::time::Duration;
 
 use umnet::channel::{Channel, ChannelError, FromHost};
 use umnet::run::Board;
@@ -17,6 +18,9 @@ use crate::input::Input;
 
 /// Most messages of one input.
 const MESSAGES: usize = 32;
+
+/// How long somebody else may hold a socket that is closed here.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs one input: messages, each behind two bits of who speaks, six of how many descriptors come
 /// with it, and its length.
@@ -68,9 +72,11 @@ fn carry(
     Some(message)
 }
 
-/// What came with a message is closed by now.
+/// What came with a message is closed by now, or will be in a moment: whoever looks through
+/// `/proc/PID/fd` holds what is there meanwhile.
 fn assert_gone(kept: &mut UnixStream) {
-    kept.set_nonblocking(true).expect("a socket");
+    kept.set_read_timeout(Some(CLOSED_WITHIN))
+        .expect("a socket");
     match kept.read(&mut [0]) {
         Ok(0) => {}
         Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
