@@ -223,7 +223,6 @@ mod tests {
         full_duplex: None,
         max_pairs: None,
         rss: None,
-        announce: false,
     };
 
     #[test]
