@@ -597,16 +597,6 @@ impl Plan {
         let there_are = device.transport().read_pairs()?.unwrap_or(told);
         let count = there_are.min(most).max(1);
         let indices = || (0..count).map(|pair| (receive_queue(pair), transmit_queue(pair)));
-        // Behind the queues of all pairs that there are, however many are used.
-        let index = control_queue(told);
-        let ctrl = features
-            .has(VIRTIO_NET_F_CTRL_VQ)
-            .then(|| {
-                let size = ControlQueue::SIZE;
-                let size = queue_size(device, index, "control", size..=size)?;
-                Ok::<_, CardError>((index, size))
-            })
-            .transpose()?;
         let frame_limit = usize::from(config.mtu.unwrap_or(MTU_LIMIT)) + LINK_HEADER;
         let frame_limit = frame_limit.max(MAX_PLAIN_FRAME);
         let max_rx_frame = if receives_segments(features) {
@@ -631,6 +621,16 @@ impl Plan {
         let tx = indices().map(|(_, tx)| tx);
         let most = affordable(wish.tx_ring, count, max_tx_frame, head);
         let tx_size = common_size(device, tx, "transmit", most)?;
+        // Behind the queues of all pairs that there are, however many are used.
+        let index = control_queue(told);
+        let ctrl = features
+            .has(VIRTIO_NET_F_CTRL_VQ)
+            .then(|| {
+                let size = ControlQueue::SIZE;
+                let size = queue_size(device, index, "control", size..=size)?;
+                Ok::<_, CardError>((index, size))
+            })
+            .transpose()?;
         let rx_slot = match mergeable {
             true => mergeable_slot(max_rx_frame, rx_size, head),
             false => max_rx_frame,
