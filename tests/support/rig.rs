@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -351,9 +351,12 @@ pub(crate) fn receive(mut socket: TcpStream) -> (usize, u64) {
     let (mut digest, mut received) = (Xxh3::new(), 0);
     let mut block = vec![0; 64 * 1024];
     loop {
-        match socket.read(&mut block).expect("the connection holds") {
-            0 => return (received, digest.digest()),
-            len => {
+        match socket.read(&mut block) {
+            // A machine that is stopped for a moment interrupts whoever waits with a limit.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => panic!("the connection holds: {error}"),
+            Ok(0) => return (received, digest.digest()),
+            Ok(len) => {
                 digest.update(&block[..len]);
                 received += len;
             }
