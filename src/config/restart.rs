@@ -41,7 +41,7 @@ impl Default for RestartConfig {
         Self {
             settled_after: Duration::from_millis(500),
             first_delay: Duration::from_millis(20),
-            longest_delay: Duration::from_secs(1),
+            longest_delay: Duration::from_millis(1500),
             give_up_after: 20,
             fallback: Fallback::LinkDown,
             retry_after: Duration::from_secs(30),

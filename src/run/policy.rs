@@ -88,7 +88,7 @@ mod tests {
         let delays: Vec<Duration> = (0..20)
             .map(|_| delay(policy.on_death(now, Some(now)), now))
             .collect();
-        let expected = [0, 0, 20, 40, 80, 160, 320, 640, 1000, 1000];
+        let expected = [0, 0, 20, 40, 80, 160, 320, 640, 1280, 1500];
         assert_eq!(delays[..10], expected.map(Duration::from_millis));
         assert_eq!(policy.on_death(now, None), Verdict::GiveUp);
         assert_eq!(policy.on_death(now, None), Verdict::GiveUp);
