@@ -18,7 +18,7 @@ use vm_test::report::Driver;
 use vm_test::{Error, Machine, Result};
 
 use self::kinds::Kind;
-use self::symbols::Symbols;
+pub(crate) use self::symbols::Symbols;
 use crate::measure::{Meter, Traffic};
 
 /// What the plugin's table is called in the guest's folder.
@@ -75,10 +75,14 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// Counts while one figure is taken, the figure's warm-up included.
-    pub(crate) fn take(meter: &Meter, traffic: Traffic, driver: Driver) -> Result<Self> {
+    pub(crate) fn take(
+        symbols: &Symbols,
+        meter: &Meter,
+        traffic: Traffic,
+        driver: Driver,
+    ) -> Result<Self> {
         let table = meter.bed.vm().qemu_log().with_file_name(TABLE);
         let passed = || Ok::<_, Error>((meter.frames(driver)?, meter.bytes(driver)?));
-        let symbols = Symbols::of(meter.bed.guest())?;
         let (frames, bytes) = passed()?;
         let before = table::read(&table)?;
         meter.measure(driver, traffic)?;

@@ -26,7 +26,7 @@ use vm_test::report::{Circumstances, Driver, Report, Row, Series, Trip, rotated}
 use vm_test::{Accel, Error, Lab, Result};
 
 use events::Tally;
-use instructions::Budget;
+use instructions::{Budget, Symbols};
 use measure::{Meter, Traffic};
 use options::Options;
 use testbed::Testbed;
@@ -84,7 +84,9 @@ fn boot_and_measure(lab: &Lab, options: &Options, started: Instant) -> Result<()
     }
     if options.instructions {
         let told = (Budget::to_json, instructions::table);
-        count(options, &meter, &about, Budget::take, told)?;
+        let symbols = Symbols::of(bed.guest())?;
+        let take = |meter: &Meter, traffic, driver| Budget::take(&symbols, meter, traffic, driver);
+        count(options, &meter, &about, take, told)?;
         return bed.stop_umnet();
     }
     let report = rounds(options, &meter, about)?;

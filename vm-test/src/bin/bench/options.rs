@@ -118,11 +118,14 @@ impl Options {
     }
 
     pub(crate) fn json(&self) -> PathBuf {
-        let usual = match () {
-            () if self.events => "events",
-            () if self.instructions => "instructions",
-            () if self.dpdk => "dpdk-tap",
-            () => "run",
+        let usual = if self.events {
+            "events"
+        } else if self.instructions {
+            "instructions"
+        } else if self.dpdk {
+            "dpdk-tap"
+        } else {
+            "run"
         };
         self.json.clone().unwrap_or_else(|| report(usual))
     }

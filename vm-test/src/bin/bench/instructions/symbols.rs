@@ -24,13 +24,14 @@ const PROGRAMS: [(&str, Program); 2] = [
 ];
 
 /// The functions of everything that matters in a guest.
-pub(super) struct Symbols {
+pub(crate) struct Symbols {
     kernel: Functions,
     programs: Vec<Loaded>,
 }
 
 impl Symbols {
-    pub(super) fn of(guest: &Guest) -> Result<Self> {
+    /// Those of the guest's kernel and of the programs that run in it now.
+    pub(crate) fn of(guest: &Guest) -> Result<Self> {
         let kallsyms = guest.run("cat /proc/kallsyms")?.into_stdout()?;
         let kernel = Functions::sorted(kallsyms.lines().filter_map(kernel_symbol).collect());
         let programs = PROGRAMS.map(|(name, program)| Loaded::of(guest, name, program));
