@@ -88,6 +88,9 @@ pub(crate) struct Options {
     /// Print umnet's counters and interrupts after each of its figures
     #[arg(long)]
     pub(crate) umnet_stats: bool,
+    /// How long umnet looks on before it sleeps, in microseconds [default: umnet's own]
+    #[arg(long, value_name = "N", conflicts_with = "without_umnet")]
+    busy_poll_us: Option<u16>,
     /// Log level of umnet in the guest (error, warn, info, debug, trace)
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub(crate) umnet_log: String,
@@ -134,6 +137,13 @@ impl Options {
         self.json().with_extension("svg")
     }
 
+    /// umnet's configuration file, as far as it is not to be umnet's own choice.
+    pub(crate) fn umnet_config(&self) -> String {
+        self.busy_poll_us
+            .map(|us| format!("[defaults]\\nbusy_poll_us = {us}\\n"))
+            .unwrap_or_default()
+    }
+
     /// None: unpaced.
     ///
     /// An emulated guest receives 30,000 to 50,000 a second. 80,000 saturate it, and up to 100,000
@@ -154,7 +164,12 @@ impl Options {
             .map_or("unpaced".to_owned(), |rate| rate.to_string());
         let ring = if self.packed { "packed" } else { "split" };
         let offloads = if self.without_offloads { "off" } else { "on" };
+        let busy_poll = match self.busy_poll_us {
+            Some(us) => format!("{us} us"),
+            None => "umnet's own".to_owned(),
+        };
         BTreeMap::from([
+            ("busy_poll".to_owned(), busy_poll),
             ("udp_to_guest_offered_pps".to_owned(), rate),
             ("processors".to_owned(), self.processors.to_string()),
             ("ring".to_owned(), ring.to_owned()),

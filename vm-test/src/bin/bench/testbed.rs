@@ -53,6 +53,8 @@ struct Switching {
     threads: f64,
 }
 
+/// Where the guest has umnet's configuration.
+const UMNET_CONFIG: &str = "/tmp/umnet.toml";
 /// What umnet's interface is called.
 const UMNET_IFNAME: &str = "um0";
 /// For DPDK's pool, and its libraries in the file system.
@@ -193,7 +195,11 @@ impl Testbed {
 
     fn start_umnet(&mut self, pci: &str, options: &Options) -> Result<String> {
         let log = &options.umnet_log;
-        let line = format!("exec umnet --log {log} run {pci} --ifname {UMNET_IFNAME} --no-adopt");
+        let config = options.umnet_config();
+        self.sh(&format!("printf '{config}' > {UMNET_CONFIG}"))?;
+        let line = format!(
+            "exec umnet --log {log} run {pci} --ifname {UMNET_IFNAME} --no-adopt --config {UMNET_CONFIG}"
+        );
         let mut job = self.vm.guest.spawn(&line)?;
         // The TAP is there before it has the card's address, which the host is told below.
         let mac = self.vm.nic(Driver::Umnet.key()).mac;
