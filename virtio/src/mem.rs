@@ -5,6 +5,8 @@
 
 mod iova;
 mod region;
+mod table;
 
 pub use iova::Iova;
 pub use region::{DmaRegion, DmaSlice, OutOfRegion};
+pub(crate) use table::DmaTable;

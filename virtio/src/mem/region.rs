@@ -1,6 +1,6 @@
 //! A block of memory shared with the device, and pieces of it.
 //!
-//! This module is the only one in the crate that turns the block's address into accesses.
+//! Only this module and the one beside it, `table`, turn the block's address into accesses.
 #![allow(unsafe_code)] // the one place that knows the block's pointer and length together
 
 use std::fs::File;
@@ -162,6 +162,12 @@ impl DmaSlice {
     /// Whether the piece holds no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The first byte; what lies behind it is foreign, and ends after [`DmaSlice::len`] bytes.
+    #[inline]
+    pub(super) fn start(&self) -> *mut u8 {
+        self.start
     }
 
     /// The region it is a piece of.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::virtqueue::{Part, SlotLayout};
 use super::{DeviceFault, QueueSize, RingFeatures, RingLayout, SlotId, event_idx};
-use crate::mem::{DmaSlice, Iova, OutOfRegion};
+use crate::mem::{DmaSlice, DmaTable, Iova, OutOfRegion};
 use crate::spec::ring::{avail, desc, used};
 use crate::sync::fence;
 
@@ -14,7 +14,9 @@ use crate::sync::fence;
 pub(super) struct SplitRing {
     desc: DmaSlice,
     avail: DmaSlice,
+    avail_entries: DmaTable<{ avail::ENTRY_SIZE }>,
     used: DmaSlice,
+    used_entries: DmaTable<{ used::ENTRY_SIZE }>,
     size: QueueSize,
     event_idx: bool,
     descs_per_slot: u16,
@@ -43,10 +45,14 @@ impl SplitRing {
     ) -> Result<Self, OutOfRegion> {
         let at = RingLayout::split(size);
         let descs_per_slot = layout.descs_per_slot();
+        let avail = memory.slice(at.driver, RingLayout::avail_len(size))?;
+        let used = memory.slice(at.device, RingLayout::used_len(size))?;
         let ring = Self {
             desc: memory.slice(at.desc, usize::from(size.get()) * desc::SIZE)?,
-            avail: memory.slice(at.driver, RingLayout::avail_len(size))?,
-            used: memory.slice(at.device, RingLayout::used_len(size))?,
+            avail_entries: DmaTable::new(&avail, avail::RING, size.get())?,
+            avail,
+            used_entries: DmaTable::new(&used, used::RING, size.get())?,
+            used,
             size,
             event_idx: features.event_idx,
             descs_per_slot,
@@ -91,8 +97,7 @@ impl SplitRing {
     /// Makes the chain available that begins at `head`.
     #[inline]
     pub(super) fn offer(&mut self, head: u16) {
-        let entry = avail::RING + self.size.position(self.avail_idx) * avail::ENTRY_SIZE;
-        self.avail.store_u16(entry, head, Ordering::Relaxed);
+        self.avail_entries.store_u16(self.avail_idx, head);
         self.avail_idx = self.avail_idx.wrapping_add(1);
     }
 
@@ -157,9 +162,8 @@ impl SplitRing {
         if self.used_idx == self.device_used_idx && !self.look_for_used(visible)? {
             return Ok(None);
         }
-        let entry = used::RING + self.size.position(self.used_idx) * used::ENTRY_SIZE;
         const { assert!(used::ENTRY_ID == 0 && used::ENTRY_LEN == 4) };
-        let [id, len] = self.used.load_u32s(entry);
+        let [id, len] = self.used_entries.load_u32s(self.used_idx);
         Ok(Some((id, len)))
     }
 
@@ -184,6 +188,10 @@ impl SplitRing {
             });
         }
         let head = id as u16;
+        // Slots of one descriptor, the usual ones, are spared the division.
+        if self.descs_per_slot == 1 {
+            return Ok(SlotId(head));
+        }
         if !head.is_multiple_of(self.descs_per_slot) {
             return Err(DeviceFault::UsedIdNotHead { id });
         }

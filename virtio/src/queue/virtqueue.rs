@@ -80,9 +80,10 @@ pub struct Virtqueue {
     given_in: Box<[u64]>,
     /// The batch being added; the device sees it when it is published, and not before.
     batch: u64,
-    outstanding_count: u16,
-    /// Buffers added, and not yet seen by the device.
-    staged_count: u16,
+    /// Buffers added, shown to the device, and taken back, ever; these run freely, like the ring's own.
+    added: u16,
+    shown: u16,
+    taken: u16,
     fault: Option<DeviceFault>,
 }
 
@@ -115,8 +116,9 @@ impl Virtqueue {
             writable_len: written.map(|part| part.len).sum(),
             given_in: vec![WITH_DRIVER; usize::from(layout.slot_count(size))].into(),
             batch: WITH_DRIVER + 1,
-            outstanding_count: 0,
-            staged_count: 0,
+            added: 0,
+            shown: 0,
+            taken: 0,
             fault: None,
         };
         queue.disarm();
@@ -130,7 +132,7 @@ impl Virtqueue {
 
     /// Number of buffers with the device, published or not.
     pub fn outstanding_count(&self) -> u16 {
-        self.outstanding_count
+        self.added.wrapping_sub(self.taken)
     }
 
     /// Whether the buffer of `slot` is with the device.
@@ -188,18 +190,17 @@ impl Virtqueue {
         let is_ours = *given_in == WITH_DRIVER;
         assert!(is_ours, "slot {} is already with the device", slot.0);
         *given_in = self.batch;
-        self.outstanding_count += 1;
-        self.staged_count += 1;
+        self.added = self.added.wrapping_add(1);
     }
 
     /// Shows the device all buffers added since the last call.
     #[inline]
     pub fn publish(&mut self) {
-        if self.staged_count == 0 {
+        if self.added == self.shown {
             return;
         }
         on_ring!(&mut self.ring, ring => ring.publish());
-        self.staged_count = 0;
+        self.shown = self.added;
         self.batch += 1;
     }
 
@@ -317,7 +318,7 @@ impl Virtqueue {
     /// Buffers that the device can know of.
     #[inline]
     fn visible_count(&self) -> u16 {
-        self.outstanding_count - self.staged_count
+        self.shown.wrapping_sub(self.taken)
     }
 
     #[inline]
@@ -329,7 +330,7 @@ impl Virtqueue {
             Some(batch) if seen.contains(batch) => *batch = WITH_DRIVER,
             _ => return Err(DeviceFault::UsedIdNotOutstanding { id }),
         }
-        self.outstanding_count -= 1;
+        self.taken = self.taken.wrapping_add(1);
         Ok(())
     }
 
