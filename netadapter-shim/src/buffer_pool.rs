@@ -203,12 +203,16 @@ impl<'a> Buffers<'a> {
 
     #[inline]
     fn slice(&self, offset: usize, length: usize) -> VolatileSlice<'a> {
-        let slice = self.region.subslice(offset, length);
-        slice.unwrap_or_else(|_| empty_slice())
+        match self.region.subslice(offset, length) {
+            Ok(slice) => slice,
+            Err(_) => empty_slice(),
+        }
     }
 }
 
-/// A slice over nothing.
+/// A slice over nothing, for what there is no buffer for.
+#[cold]
+#[inline(never)]
 pub(crate) fn empty_slice<'a>() -> VolatileSlice<'a> {
     VolatileSlice::from(&mut [][..])
 }

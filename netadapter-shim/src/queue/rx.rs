@@ -241,13 +241,18 @@ impl RxQueue {
         port: &mut dyn PortQueue,
         counters: &Counters,
     ) -> Result<u64, Discard> {
-        let length = self.gather(index, rest)?;
+        let fragments = self.fragments_of(index, rest)?;
+        if fragments.count == 1 && !self.coalescing.takes_any() {
+            let part = self.part(fragments.first(), true)?;
+            return self.indicate(index, &[part], part.length as usize, port, counters);
+        }
+        let length = self.gather(fragments)?;
         if !self.coalescing.takes_any() {
-            return self.indicate(index, length, port, counters);
+            return self.indicate(index, &self.parts, length, port, counters);
         }
         let Some(segment) = self.segment(index, length) else {
             self.end_run(port, counters);
-            return self.indicate(index, length, port, counters);
+            return self.indicate(index, &self.parts, length, port, counters);
         };
         if !self.join(&segment) {
             self.end_run(port, counters);
@@ -324,16 +329,21 @@ impl RxQueue {
         }
     }
 
-    /// Hands the gathered packet to the port and returns its length. Frames
-    /// the port does not take are counted apart, with a length of 0.
+    /// Hands the packet that lies in `parts` to the port and returns its length. Frames the port
+    /// does not take are counted apart, with a length of 0.
+    #[inline(always)]
     fn indicate(
-        &mut self,
+        &self,
         index: u32,
+        parts: &[RxPart],
         length: usize,
         port: &mut dyn PortQueue,
         counters: &Counters,
     ) -> Result<u64, Discard> {
-        let mut frame = self.frame(&self.parts, length);
+        if length < MINIMUM_FRAME {
+            return Err(Discard::Malformed);
+        }
+        let mut frame = self.frame(parts, length);
         if !NetRings::new(&self.set).is_bare(index) {
             self.complete(&mut frame, index)?;
         }
@@ -365,32 +375,33 @@ impl RxQueue {
         }
     }
 
-    /// Collects the parts of a packet into `self.parts`, each checked against
-    /// the buffer it lies in, and returns their length. `rest` is what is left
-    /// of the returned fragments; packets take from it in ascending order.
-    fn gather(&mut self, index: u32, rest: &mut Run) -> Result<usize, Discard> {
-        self.parts.clear();
-        let view = NetRings::new(&self.set);
-        let packet = view.packet(index);
+    /// Where a packet lies. `rest` is what is left of the returned fragments; packets take from it
+    /// in ascending order.
+    #[inline]
+    fn fragments_of(&self, index: u32, rest: &mut Run) -> Result<Run, Discard> {
+        let packet = NetRings::new(&self.set).packet(index);
         if packet.ignore() {
             return Err(Discard::Ignored);
         }
-        let run = rest
-            .take(packet.fragment_index, u32::from(packet.fragment_count))
-            .ok_or(Discard::Malformed)?;
+        let run = rest.take(packet.fragment_index, u32::from(packet.fragment_count));
+        run.ok_or(Discard::Malformed)
+    }
+
+    /// Collects what lies in `fragments` into `self.parts`, each checked against the buffer it lies
+    /// in, and returns their length.
+    fn gather(&mut self, fragments: Run) -> Result<usize, Discard> {
+        self.parts.clear();
         let mut length = 0;
-        for fragment in run.indices() {
+        for fragment in fragments.indices() {
             let part = self.part(fragment, self.parts.is_empty())?;
             length += part.length as usize;
             self.parts.push(part);
         }
-        match length >= MINIMUM_FRAME {
-            true => Ok(length),
-            false => Err(Discard::Malformed),
-        }
+        Ok(length)
     }
 
     /// The drop rules of a fragment.
+    #[inline]
     fn part(&self, fragment: u32, first: bool) -> Result<RxPart, Discard> {
         let element = NetRings::new(&self.set).fragment(fragment);
         let (offset, length) = (element.offset(), element.valid_length());

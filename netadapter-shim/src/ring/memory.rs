@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::Run;
 use crate::abi::NetRingHeader;
 
+/// As many as the extensions of a packet mostly have.
+const FEW_WORDS: u32 = 4;
+
 /// Which index of the ring's head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Index {
@@ -351,13 +354,21 @@ impl Element<'_> {
         } else {
             self.load_u32(core).into()
         };
-        for word in behind / 8..self.stride / 8 {
-            // SAFETY: an element has a stride's bytes.
+        let (first, end) = (behind / 8, self.stride / 8);
+        let load = |word: u32| {
+            // SAFETY: below `end`, the word is among the stride's bytes that an element has.
             let at = unsafe { self.start.cast::<u64>().add(word as usize) };
             // SAFETY: they are aligned to 8, as strides are multiples of it.
-            all |= unsafe { at.read_volatile() };
+            unsafe { at.read_volatile() }
+        };
+        // Few words: a loop costs more than they do.
+        for word in first..first + FEW_WORDS {
+            if word >= end {
+                return all == 0;
+            }
+            all |= load(word);
         }
-        all == 0
+        (first + FEW_WORDS..end).fold(all, |all, word| all | load(word)) == 0
     }
 
     /// The address of `length` bytes at `offset`. `None` if they do not lie

@@ -15,6 +15,12 @@ impl Run {
         Self { start, count, mask }
     }
 
+    /// The index of the first element, if there is one.
+    #[inline]
+    pub(crate) fn first(self) -> u32 {
+        self.start & self.mask
+    }
+
     /// The indices, in order.
     #[inline]
     pub(crate) fn indices(self) -> impl Iterator<Item = u32> {
