@@ -13,7 +13,7 @@ use std::sync::Arc;
 use netadapter_shim::abi::{NetFragment, NetPacket};
 use netadapter_shim::{NetRings, Notifier, PacketQueue};
 use virtio::net::{FeatureSet, HashReport, VirtioNetHdr};
-use virtio::queue::{Arming, DeviceFault, Used, Virtqueue};
+use virtio::queue::{Arming, DeviceFault, SlotId, Used, Virtqueue};
 use virtio::spec::net::feature::VIRTIO_NET_F_MRG_RXBUF;
 use virtio::spec::net::header::GSO_NONE;
 use virtio::transport::Doorbell;
@@ -60,8 +60,6 @@ pub struct RxQueue {
     mergeable: bool,
     notifier: Notifier,
     missing_buffers: u32,
-    /// What the device says of the hash of the frame at hand, where it says anything.
-    hash: HashReport,
     /// The last turn brought frames.
     busy: bool,
     /// Nothing has come since an interrupt was asked for.
@@ -72,15 +70,15 @@ pub struct RxQueue {
     failed: bool,
 }
 
+/// The ring elements that a frame is received into.
+#[derive(Clone, Copy)]
+struct Place {
+    packet: u32,
+    fragment: u32,
+}
+
 /// Why a frame was dropped: the counter that says so.
 type Drop = fn(&RxStats) -> &Counter;
-
-/// A frame in a system buffer.
-struct Frame {
-    len: usize,
-    /// What is known of it, if the device said anything.
-    facts: Option<Received>,
-}
 
 impl RxQueue {
     /// A queue whose packets `notifier` announces.
@@ -91,7 +89,6 @@ impl RxQueue {
             mergeable,
             notifier,
             missing_buffers: 0,
-            hash: HashReport::default(),
             busy: false,
             awaits_interrupt: false,
             stopped: false,
@@ -122,15 +119,14 @@ impl RxQueue {
         let (packet_end, fragment_end) = (packets.end_index(), fragments.end_index());
         let (mut outcome, mut count, mut bytes) = (Ok(()), 0, 0);
         while packet != packet_end && fragment != fragment_end {
-            match self.receive(rings.buffer(fragment)) {
+            match self.receive(rings, Place { packet, fragment }) {
                 Ok(None) => break,
                 Ok(Some(Err(reason))) => self.count_dropped(reason),
-                Ok(Some(Ok(frame))) => {
-                    self.fill_packet(rings, packet, fragment, &frame);
+                Ok(Some(Ok(len))) => {
                     packet = packets.increment_index(packet);
                     fragment = fragments.increment_index(fragment);
                     count += 1;
-                    bytes += frame.len as u64;
+                    bytes += len as u64;
                 }
                 Err(fault) => {
                     outcome = Err(fault);
@@ -147,29 +143,87 @@ impl RxQueue {
         outcome
     }
 
-    /// The next frame that the device has used, copied to `buffer`; or why it was dropped.
+    /// Copies the next frame that the device has used to where `place` says and describes it
+    /// there; its length, or why it was dropped.
     #[inline]
     fn receive(
         &mut self,
-        buffer: VolatileSlice<'_>,
-    ) -> Result<Option<Result<Frame, Drop>>, DeviceFault> {
+        rings: &NetRings<'_>,
+        place: Place,
+    ) -> Result<Option<Result<usize, Drop>>, DeviceFault> {
         let Some(first) = self.parts.queue.pop_used()? else {
             return Ok(None);
         };
         // The header is read even when the length makes no sense: the slot holds that many
         // bytes in any case, and how many buffers belong together must be known to drop them.
         let header = self.parts.slots.read_header(first.slot);
-        if self.parts.hash_types != 0 {
-            self.hash = self.parts.slots.read_hash(first.slot);
+        let len = match self.says_nothing(VirtioNetHdr::from_words(header)) {
+            true => self.receive_plain(rings, place, first),
+            false => self.receive_described(rings, place, first.slot, first.len, header)?,
+        };
+        if let Ok(len) = len {
+            let filled = rings.fragment(place.fragment).with_offset(0);
+            rings.set_fragment(place.fragment, filled.with_valid_length(len as u32));
         }
-        let gathered = self.gather(first, header, &buffer);
-        self.parts.queue.add(first.slot);
-        let frame = gathered?.and_then(|len| self.check(header, &buffer, len));
-        Ok(Some(frame))
+        Ok(Some(len))
+    }
+
+    /// Whether a frame is in one buffer, and the device tells nothing else of it.
+    #[inline]
+    fn says_nothing(&self, header: VirtioNetHdr) -> bool {
+        offload::is_plain(header) && self.is_in_one_buffer(header) && self.parts.hash_types == 0
+    }
+
+    /// Without MRG_RXBUF the field should read 1, but there are devices that leave it be.
+    #[inline]
+    fn is_in_one_buffer(&self, header: VirtioNetHdr) -> bool {
+        header.num_buffers == 1 || !self.mergeable
+    }
+
+    #[inline]
+    fn receive_plain(
+        &mut self,
+        rings: &NetRings<'_>,
+        place: Place,
+        used: Used,
+    ) -> Result<usize, Drop> {
+        let len = self.copy_first(used, &rings.buffer(place.fragment));
+        self.parts.queue.add(used.slot);
+        let len = len?;
+        if len > self.parts.frame_limit {
+            return Err(over_error);
+        }
+        rings.set_packet(place.packet, NetPacket::new(place.fragment, 1));
+        Ok(len)
+    }
+
+    /// Apart, and told all in registers, so that plain frames need not pass on what they do not
+    /// have.
+    #[inline(never)]
+    fn receive_described(
+        &mut self,
+        rings: &NetRings<'_>,
+        place: Place,
+        slot: SlotId,
+        len: Option<u32>,
+        header: [u32; 3],
+    ) -> Result<Result<usize, Drop>, DeviceFault> {
+        let header = VirtioNetHdr::from_words(header);
+        let buffer = rings.buffer(place.fragment);
+        let hash = match self.parts.hash_types {
+            0 => HashReport::default(),
+            _ => self.parts.slots.read_hash(slot),
+        };
+        let gathered = self.gather(Used { slot, len }, header, &buffer);
+        self.parts.queue.add(slot);
+        Ok(gathered?.and_then(|len| {
+            let facts = self.check(header, hash, &buffer, len)?;
+            self.describe(rings, place, &facts, hash);
+            Ok(len)
+        }))
     }
 
     /// Copies the buffers of one frame, the first of which is `first`; the frame's length.
-    #[inline]
     fn gather(
         &mut self,
         first: Used,
@@ -177,8 +231,7 @@ impl RxQueue {
         buffer: &VolatileSlice<'_>,
     ) -> Result<Result<usize, Drop>, DeviceFault> {
         let len = self.copy_first(first, buffer);
-        // Without MRG_RXBUF the field should read 1, but there are devices that leave it be.
-        if !self.mergeable || header.num_buffers == 1 {
+        if self.is_in_one_buffer(header) {
             return Ok(len);
         }
         self.gather_rest(first, header.num_buffers, len, buffer)
@@ -262,53 +315,44 @@ impl RxQueue {
     }
 
     /// Checks what the device said of the `len` bytes now in `buffer`.
-    #[inline]
     fn check(
         &self,
         header: VirtioNetHdr,
+        hash: HashReport,
         buffer: &VolatileSlice<'_>,
         len: usize,
-    ) -> Result<Frame, Drop> {
+    ) -> Result<Received, Drop> {
         if header.gso_type == GSO_NONE && len > self.parts.frame_limit {
             return Err(over_error);
         }
-        if !hash::is_possible(self.hash, self.parts.hash_types) {
+        if !hash::is_possible(hash, self.parts.hash_types) {
             return Err(header_error);
         }
-        let facts = match offload::is_plain(header) {
-            true => None,
-            false => {
-                let bytes = buffer.subslice(0, len).map_err(|_| over_error as Drop)?;
-                let facts = offload::received(header, &bytes, self.parts.features);
-                Some(facts.map_err(|_| header_error as Drop)?)
-            }
-        };
-        Ok(Frame { len, facts })
+        let bytes = buffer.subslice(0, len).map_err(|_| over_error as Drop)?;
+        offload::received(header, &bytes, self.parts.features).map_err(|_| header_error as Drop)
     }
 
-    #[inline]
-    fn fill_packet(&self, rings: &NetRings<'_>, packet: u32, fragment: u32, frame: &Frame) {
-        let len = frame.len as u32;
-        let filled = rings
-            .fragment(fragment)
-            .with_offset(0)
-            .with_valid_length(len);
-        rings.set_fragment(fragment, filled);
-        let mut described = NetPacket::new(fragment, 1);
-        if let Some(facts) = &frame.facts {
-            described = described.with_layout(facts.layout);
+    /// Tells the system what the device said of a frame.
+    fn describe(
+        &self,
+        rings: &NetRings<'_>,
+        Place { packet, fragment }: Place,
+        facts: &Received,
+        hash: HashReport,
+    ) {
+        if *facts != Received::default() {
             rings.set_checksum(packet, facts.checksum);
             rings.set_partial(packet, facts.partial);
             rings.set_rsc(packet, facts.rsc);
             let stats = &self.parts.stats;
             stats.rx_csum_offload.add(1);
-            stats
-                .rx_gso_packets
-                .add(u64::from(facts.partial.is_segmented()));
+            let segmented = facts.partial.is_segmented();
+            stats.rx_gso_packets.add(segmented.into());
         }
         if self.parts.hash_types != 0 {
-            rings.set_hash(packet, hash::packet_hash(self.hash));
+            rings.set_hash(packet, hash::packet_hash(hash));
         }
+        let described = NetPacket::new(fragment, 1).with_layout(facts.layout);
         rings.set_packet(packet, described);
     }
 

@@ -125,7 +125,7 @@ impl Game {
         assert!(*slot == Slot::Published, "{used:?} was not with the device");
         *slot = Slot::WithDriver;
         assert!(!self.queue.is_outstanding(used.slot));
-        let header = self.slots.read_header(used.slot);
+        let header = VirtioNetHdr::from_words(self.slots.read_header(used.slot));
         let Some(len) = used.len else { return };
         let Some(len) = (len as usize).checked_sub(VirtioNetHdr::SIZE) else {
             return;

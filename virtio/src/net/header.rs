@@ -42,6 +42,20 @@ impl VirtioNetHdr {
         bytes
     }
 
+    /// The header in these three words, a private copy as numbers of this machine.
+    #[inline]
+    pub const fn from_words([first, second, third]: [u32; 3]) -> Self {
+        Self {
+            flags: first as u8,
+            gso_type: (first >> 8) as u8,
+            hdr_len: (first >> 16) as u16,
+            gso_size: second as u16,
+            csum_start: (second >> 16) as u16,
+            csum_offset: third as u16,
+            num_buffers: (third >> 16) as u16,
+        }
+    }
+
     /// The header that `bytes`, a private copy, hold.
     #[inline]
     pub fn from_bytes(bytes: &[u8; SIZE]) -> Self {
