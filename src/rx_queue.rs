@@ -29,6 +29,9 @@ use crate::stats::{Counter, RxStats};
 
 /// Shortest frame: a link header.
 const MIN_FRAME: usize = 14;
+/// While frames come the device is told of emptied slots so often in a round of the queue, if it
+/// asks for it.
+const RINGS_A_ROUND: u16 = 8;
 /// So many frames in a row may miss buffers before the device is reset.
 const MISSING_BUFFERS_LIMIT: u32 = 8;
 
@@ -356,14 +359,15 @@ impl RxQueue {
         rings.set_packet(packet, described);
     }
 
-    /// Shows the device the emptied slots in every turn, but rings only when half of the queue
-    /// has been emptied or nothing is coming: a device that waits for slots fills that many at
-    /// once then, and each ring costs as much as several frames.
+    /// Shows the device the emptied slots in every turn, but rings only when a good part of the
+    /// queue has been emptied or nothing is coming: a device that waits for slots fills that many
+    /// at once then, and each ring costs as much as several frames. With larger parts it waits too
+    /// long, and so does whoever drives it.
     #[inline]
     fn post(&mut self) {
         self.parts.queue.publish();
         let waiting = self.parts.queue.unkicked_count();
-        if self.busy && waiting < self.parts.queue.slot_count() / 2 {
+        if self.busy && waiting < self.parts.queue.slot_count() / RINGS_A_ROUND {
             return;
         }
         let kicked = self
