@@ -219,6 +219,8 @@ impl Driver {
         let started = card.start()?;
         let pairs = started.pairs.len();
         config.adapter.queue_pairs = pairs;
+        // `TxQueue` asks for the layout of those frames only that it has something to do about.
+        config.adapter.layout_of_plain_frames = false;
         if let Some(crew) = config.crew_of_several.filter(|_| pairs > 1) {
             config.adapter.execution.crew = Some(crew);
         }

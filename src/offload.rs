@@ -221,12 +221,10 @@ pub struct ToTransmit {
     pub ecn: bool,
 }
 
-impl ToTransmit {
-    /// Whether nothing is asked for.
-    #[inline]
-    pub fn is_plain(&self) -> bool {
-        self.checksum.layer4() != NetPacketChecksumState::REQUIRED && self.gso.mss() == 0
-    }
+/// Whether nothing is asked for of a frame to transmit.
+#[inline]
+pub fn asks_nothing(checksum: NetPacketChecksum, gso: NetPacketGso) -> bool {
+    checksum.layer4() != NetPacketChecksumState::REQUIRED && gso.mss() == 0
 }
 
 /// What the device is told of a frame, and what must be changed in the copy of it.
@@ -245,7 +243,7 @@ pub struct Transmit {
 #[inline]
 pub fn transmit(request: ToTransmit) -> Option<Transmit> {
     let mss = request.gso.mss();
-    if request.is_plain() {
+    if asks_nothing(request.checksum, request.gso) {
         return Some(Transmit::default());
     }
     let layout = request.layout;

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use netadapter_shim::abi::NetPacket;
+use netadapter_shim::abi::{NetPacket, NetPacketLayout};
 use netadapter_shim::{NetRings, Notifier, PacketQueue};
 use virtio::net::VirtioNetHdr;
 use virtio::queue::{Arming, DeviceFault, SlotId, Virtqueue};
@@ -199,13 +199,15 @@ impl TxQueue {
     }
 
     /// Copies a fragment behind the `len` bytes there are; how many there are then.
-    #[inline]
+    #[inline(always)]
     fn append(&self, rings: &NetRings<'_>, index: u32, slot: SlotId, len: usize) -> Option<usize> {
         let fragment = rings.fragment(index);
         let (offset, more) = (fragment.offset() as usize, fragment.valid_length() as usize);
         let buffer = rings.buffer(index).subslice(offset, more).ok()?;
-        let room = self.parts.slots.shape().frame_capacity() - len;
-        let room = self.parts.slots.frame(slot, len, room);
+        if more > self.parts.slots.shape().frame_capacity() - len {
+            return None;
+        }
+        let room = self.parts.slots.frame(slot, len, more);
         copy::buffer_to_slot(&buffer, &room).then_some(len + more)
     }
 
@@ -220,14 +222,8 @@ impl TxQueue {
         len: usize,
         sent: &mut Sent,
     ) -> Option<()> {
-        let request = ToTransmit {
-            layout: packet.layout,
-            checksum: rings.checksum(index),
-            gso: rings.gso(index),
-            ecn: false,
-        };
-        if !request.is_plain() {
-            return self.describe_offload(rings, index, request, slot, len, sent);
+        if !offload::asks_nothing(rings.checksum(index), rings.gso(index)) {
+            return self.describe_offload(rings, index, packet.layout, slot, len, sent);
         }
         self.parts.slots.write_header(slot, VirtioNetHdr::default());
         Some(())
@@ -238,15 +234,18 @@ impl TxQueue {
         &self,
         rings: &NetRings<'_>,
         index: u32,
-        request: ToTransmit,
+        layout: NetPacketLayout,
         slot: SlotId,
         len: usize,
         sent: &mut Sent,
     ) -> Option<()> {
-        let segmented = request.gso.mss() > 0;
+        let gso = rings.gso(index);
+        let segmented = gso.mss() > 0;
         let transmit = offload::transmit(ToTransmit {
+            layout,
+            checksum: rings.checksum(index),
+            gso,
             ecn: segmented && rings.partial(index).segment_type.has_ecn(),
-            ..request
         })?;
         let header = transmit.header;
         if usize::from(header.csum_start) + usize::from(header.csum_offset) + 2 > len {

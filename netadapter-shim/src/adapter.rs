@@ -159,6 +159,9 @@ pub struct AdapterConfig {
     /// Frames that cannot be described are shown to the client as packets with
     /// Ignore set, instead of being dropped unseen.
     pub post_ignored: bool,
+    /// Whether the layout of frames to send is told of which nothing is asked, too. A client that
+    /// has no use for it saves the parsing of every such frame.
+    pub layout_of_plain_frames: bool,
     /// A checksum that the client calls valid is not checked again by the
     /// stack, whatever the frame holds.
     pub trust_rx_checksums: bool,
@@ -184,6 +187,7 @@ impl Default for AdapterConfig {
             verifier: cfg!(debug_assertions),
             deadline: Duration::from_secs(2),
             post_ignored: false,
+            layout_of_plain_frames: true,
             trust_rx_checksums: false,
             coalesce_received: false,
             fault_hook: None,

@@ -116,8 +116,8 @@ impl PortQueue for Queue {
         let frame = &self.shared.frame;
         let (bytes, target) = (frame.bytes(), buffer.frame());
         let at = bytes.len() - 8;
-        let last: [u8; 8] = target.read_obj(at).unwrap_or_default();
-        if cfg!(debug_assertions) || last != bytes[at..] {
+        let last: u64 = target.read_obj(at).unwrap_or_default();
+        if cfg!(debug_assertions) || last.to_ne_bytes() != bytes[at..] {
             let _ = target.write_slice(bytes, 0);
         }
         Ok(Some(TxFrame {

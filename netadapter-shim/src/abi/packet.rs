@@ -245,12 +245,12 @@ impl NetPacket {
     /// written word by word, never as a structure.
     #[inline]
     pub(crate) fn to_words(self) -> [u32; 3] {
-        let l = self.layout.0;
+        let [l0, l1, l2, l3, l4] = self.layout.0;
         let [c0, c1] = self.fragment_count.to_ne_bytes();
         [
             self.fragment_index,
-            u32::from_ne_bytes([c0, c1, l[0], l[1]]),
-            u32::from_ne_bytes([l[2], l[3], l[4], self.bits]),
+            u32::from_ne_bytes([c0, c1, l0, l1]),
+            u32::from_ne_bytes([l2, l3, l4, self.bits]),
         ]
     }
 

@@ -90,6 +90,7 @@ impl Adapter {
             segmentation: self.settings.segmentation(),
             tagging: self.settings.tagging(),
             post_ignored: self.config.post_ignored,
+            unread: !self.config.layout_of_plain_frames,
         }
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct TxCoverage {
     pub(crate) tagging: NetOffloadIeee8021qFlags,
     /// Frames that cannot be described are shown with Ignore set.
     pub(crate) post_ignored: bool,
+    /// Frames of which nothing is asked are posted without their layout, which is not read then.
+    pub(crate) unread: bool,
 }
 
 /// A Tx queue as the execution context drives it.
@@ -250,11 +252,25 @@ impl TxQueue {
 
     /// Describes the frame in the next fragment's buffer to the client. If it
     /// cannot be, the buffer is used again for the next frame.
-    fn post(&mut self, buffer: BufferId, mut frame: TxFrame, counters: &Counters) -> Fate {
-        let bytes = self.set.pool.client_slice(buffer);
-        if frame.length > bytes.len() || frame.length < MINIMUM_FRAME {
+    #[inline]
+    fn post(&mut self, buffer: BufferId, frame: TxFrame, counters: &Counters) -> Fate {
+        if frame.length > self.set.pool.capacity() || frame.length < MINIMUM_FRAME {
             return Fate::Dropped;
         }
+        let asks = frame.partial.is_partial() || frame.partial.is_segmented();
+        if asks || !self.coverage.unread || self.coverage.tagging.0 != 0 {
+            return self.post_read(buffer, frame, counters);
+        }
+        let length = frame.length as u32;
+        self.write(buffer, length, NetPacketLayout::default());
+        self.show();
+        Fate::Posted(length)
+    }
+
+    /// The same for a frame whose headers are to be read.
+    #[inline(never)]
+    fn post_read(&mut self, buffer: BufferId, mut frame: TxFrame, counters: &Counters) -> Fate {
+        let bytes = self.set.pool.client_slice(buffer);
         let mut tag = NetPacketIeee8021Q::default();
         if self.coverage.tagging.0 != 0 {
             // The client inserts tags: out of the frame with it.
@@ -279,7 +295,9 @@ impl TxQueue {
             },
         };
         let length = frame.length as u32;
-        self.write(buffer, length, layout, requests, tag);
+        self.write(buffer, length, layout);
+        self.request(requests, tag);
+        self.show();
         Fate::Posted(length)
     }
 
@@ -340,20 +358,19 @@ impl TxQueue {
         }))
     }
 
-    /// Posts the next packet with the next fragment. Its element was zeroed when
-    /// it came back, so there is nothing to write for what is not requested.
-    fn write(
-        &mut self,
-        buffer: BufferId,
-        length: u32,
-        layout: NetPacketLayout,
-        requests: Option<Requests>,
-        tag: NetPacketIeee8021Q,
-    ) {
+    /// Describes the frame in the next packet and the next fragment. The packet's element was
+    /// zeroed when it came back, so there is nothing to write for what is not requested.
+    #[inline]
+    fn write(&mut self, buffer: BufferId, length: u32, layout: NetPacketLayout) {
         let (packet, fragment) = (self.packets.next(), self.fragments.next());
         let view = NetRings::new(&self.set);
         view.post_fragment(fragment, buffer, length);
         view.set_packet(packet, NetPacket::new(fragment, 1).with_layout(layout));
+    }
+
+    /// Adds what the client is asked to do.
+    fn request(&mut self, requests: Option<Requests>, tag: NetPacketIeee8021Q) {
+        let (packet, view) = (self.packets.next(), NetRings::new(&self.set));
         if let Some(requests) = requests {
             view.set_checksum(packet, requests.checksum);
             view.set_gso(packet, requests.gso);
@@ -362,7 +379,12 @@ impl TxQueue {
         if tag != NetPacketIeee8021Q::default() {
             view.set_ieee8021q(packet, tag);
         }
-        self.set.fence(fragment);
+    }
+
+    /// Posts what was written.
+    #[inline]
+    fn show(&mut self) {
+        self.set.fence(self.fragments.next());
         self.packets.post();
         self.fragments.post();
     }
