@@ -22,6 +22,7 @@ mod probe;
 mod sockets;
 mod stream_rate;
 mod switching;
+mod tap_calls;
 
 use std::process::ExitCode;
 
@@ -64,6 +65,8 @@ rate
   switches    --seconds S [--between processes|threads]
                                                     one byte to somebody asleep and back, over pipes
   pass-back                                         the other process of that
+  tap-calls   [--size 60] [--turns 40]              a frame at a TAP by a call of its own, and in
+                                                    batches (io_uring); as root
 
 Rates also take --interface IF: the interface's own counters over the same window.
 --group-on is an interface's IPv4 address for an IPv4 group, its name for an IPv6 one.
@@ -73,7 +76,7 @@ ADDR is 10.0.0.1:5001, [fd00::1]:5001 or [fe80::1%2]:5001 (2 is the interface's 
 
 type Verb = fn(&mut Args) -> Result<Report, TrafficError>;
 
-const VERBS: [(&str, Verb); 14] = [
+const VERBS: [(&str, Verb); 15] = [
     ("send", bulk::send),
     ("receive", bulk::receive),
     ("udp-echo", datagrams::echo),
@@ -88,6 +91,7 @@ const VERBS: [(&str, Verb); 14] = [
     ("round-trip", latency::round_trip),
     ("switches", switching::switches),
     ("pass-back", switching::pass_back),
+    ("tap-calls", tap_calls::tap_calls),
 ];
 
 /// What a verb found: whether its check held, and the facts for the JSON line.

@@ -201,6 +201,28 @@ fn round_trips_on_several_connections_add_up() {
 }
 
 #[test]
+fn frames_pass_a_tap_in_every_way() {
+    let (code, facts) = run("tap-calls --turns 2 --size 1514");
+    if facts["error"]
+        .as_str()
+        .unwrap_or_default()
+        .contains("(os error 1)")
+    {
+        println!("SKIP: frames_pass_a_tap_in_every_way: no network namespace can be made here");
+        return;
+    }
+    assert_eq!((code, &facts["frames"]), (0, &512.into()), "{facts}");
+    for direction in ["read_ns", "write_ns"] {
+        let ways = facts[direction].as_object().unwrap();
+        assert!(
+            ways.len() == 7 && ways.values().all(|ns| ns.as_f64().unwrap() > 0.0),
+            "{facts}"
+        );
+    }
+    assert_eq!(run("tap-calls --size 59").0, 2);
+}
+
+#[test]
 fn nobody_there_is_exit_code_1_and_usage_is_2() {
     let (code, facts) = run("send --to 127.0.0.1:1 --bytes 1 --deadline 0.2");
     assert_eq!((code, &facts["ok"]), (1, &false.into()));

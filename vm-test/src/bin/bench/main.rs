@@ -12,6 +12,7 @@ mod events;
 mod instructions;
 mod measure;
 mod options;
+mod tap_calls;
 mod testbed;
 
 use std::collections::BTreeMap;
@@ -64,18 +65,24 @@ fn bench(options: &Options) -> Result<()> {
 }
 
 fn boot_and_measure(lab: &Lab, options: &Options, started: Instant) -> Result<()> {
+    let acceleration = if options.icount {
+        Accel::Tcg
+    } else {
+        lab.accel()?
+    };
+    if options.tap_calls {
+        let about = circumstances(lab, options, BTreeMap::new(), acceleration);
+        return tap_calls::show(lab, options, &about);
+    }
     let mut bed = Testbed::lay_out(lab, options)?;
     eprintln!(
         "bench: ready after {:.1} s; {}",
         started.elapsed().as_secs_f32(),
         bed.describe()
     );
-    let acceleration = if options.icount {
-        Accel::Tcg
-    } else {
-        lab.accel()?
-    };
-    let about = circumstances(lab, options, &bed, acceleration);
+    let mut details = bed.details();
+    details.extend(options.details(acceleration));
+    let about = circumstances(lab, options, details, acceleration);
     let meter = Meter::new(&bed, options.icount, options.udp_rate(acceleration));
     if options.events {
         let told = (Tally::to_json, events::table);
@@ -175,11 +182,9 @@ fn trip(meter: &Meter, traffic: Traffic, turn: usize) -> Result<Trip> {
 fn circumstances(
     lab: &Lab,
     options: &Options,
-    bed: &Testbed,
+    details: BTreeMap<String, String>,
     acceleration: Accel,
 ) -> Circumstances {
-    let mut details: BTreeMap<String, String> = bed.details();
-    details.extend(options.details(acceleration));
     Circumstances {
         revision: figures::revision(Path::new(env!("CARGO_MANIFEST_DIR"))),
         guest_kernel: lab.image().kernel_release().to_owned(),

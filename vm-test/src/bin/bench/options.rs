@@ -40,6 +40,7 @@ Examples:
   bench --without-offloads       cards that leave checksums and segmentation to the guest
   bench --events                 doorbells, interrupts and IOTLB invalidations of a frame
   bench --icount --instructions  where a frame's instructions go in the guest, by function
+  bench --icount --tap-calls     instructions of reading and writing a TAP, one by one and in batches
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 the machine at hand lacks something.";
 
@@ -71,8 +72,11 @@ pub(crate) struct Options {
     /// Instead of rates, count the guest's instructions for each frame, by what they are spent on
     #[arg(long, requires = "icount", conflicts_with_all = ["rounds", "umnet_stats", "events"])]
     pub(crate) instructions: bool,
+    /// Instead of rates, what a frame costs at a TAP by a system call of its own and in batches (io_uring)
+    #[arg(long, conflicts_with_all = ["rounds", "umnet_stats", "events", "instructions", "dpdk", "only"])]
+    pub(crate) tap_calls: bool,
     /// Where the result goes; the picture goes beside it, as .svg
-    /// [default: target/report/run.json, with --events and --instructions named after these]
+    /// [default: target/report/run.json, with --events, --instructions and --tap-calls named after these]
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Measure this kind of traffic only; may be repeated
@@ -125,6 +129,8 @@ impl Options {
             "events"
         } else if self.instructions {
             "instructions"
+        } else if self.tap_calls {
+            "tap-calls"
         } else if self.dpdk {
             "dpdk-tap"
         } else {
@@ -216,6 +222,7 @@ mod tests {
         let default = |line| parsed(line).unwrap().json();
         assert!(default("bench --dpdk").ends_with("target/report/dpdk-tap.json"));
         assert!(default("bench").ends_with("target/report/run.json"));
+        assert!(default("bench --tap-calls").ends_with("target/report/tap-calls.json"));
         assert!(default("bench --events").ends_with("target/report/events.json"));
         let instructions = default("bench --icount --instructions");
         assert!(instructions.ends_with("target/report/instructions.json"));
