@@ -14,13 +14,21 @@ type Kpps = f64;
 pub(crate) const WARMUP: u64 = 300;
 
 /// umnet drives a card that vfio-pci has.
-pub(crate) fn umnet(pci: &str, traffic: Traffic, turn_ms: u64) -> String {
+pub(crate) fn umnet(
+    pci: &str,
+    traffic: Traffic,
+    turn_ms: u64,
+    busy_poll_us: Option<u16>,
+) -> String {
     let way = match traffic.way {
         Way::Sent => "tx",
         Way::Received => "rx",
     };
     let len = traffic.len;
-    format!("umnet bench drive {pci} {way}-{len} --warmup {WARMUP} --window {turn_ms} --json")
+    let awake = busy_poll_us.map_or(String::new(), |us| format!(" --busy-poll-us {us}"));
+    format!(
+        "umnet bench drive {pci} {way}-{len} --warmup {WARMUP} --window {turn_ms}{awake} --json"
+    )
 }
 
 pub(crate) fn umnets_words(text: &str) -> Result<Kpps> {

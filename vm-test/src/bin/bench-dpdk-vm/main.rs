@@ -35,6 +35,10 @@ struct Options {
     /// Time of counting in a turn
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(100..=10_000))]
     turn: u64,
+    /// How long umnet looks on before it sleeps, in microseconds; DPDK never sleeps [default: as
+    /// umnet does by itself, on one processor not at all]
+    #[arg(long, value_name = "N")]
+    busy_poll_us: Option<u16>,
     /// Measure this kind of traffic only: sent_64, received_64, sent_1518, received_1518; may be repeated
     #[arg(long, value_name = "ROW", value_parser = Traffic::parse)]
     only: Vec<Traffic>,
@@ -120,7 +124,11 @@ fn bench(options: &Options) -> Result<()> {
 }
 
 fn boot_and_measure(lab: &Lab, options: &Options) -> Result<()> {
-    let bed = Testbed::lay_out(lab, Duration::from_millis(options.turn))?;
+    let bed = Testbed::lay_out(
+        lab,
+        Duration::from_millis(options.turn),
+        options.busy_poll_us,
+    )?;
     let report = rounds(options, &bed, circumstances(lab, options, &bed)?)?;
     report.write(&options.json)?;
     println!("{}", report.to_table());
@@ -163,6 +171,9 @@ fn circumstances(lab: &Lab, options: &Options, bed: &Testbed) -> Result<Circumst
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let mut details: BTreeMap<String, String> = bed.details();
     details.insert("turn_ms".to_owned(), options.turn.to_string());
+    if let Some(us) = options.busy_poll_us {
+        details.insert("busy_poll_us".to_owned(), us.to_string());
+    }
     let hostname = read("/proc/sys/kernel/hostname");
     details.insert("host".to_owned(), hostname.trim().to_owned());
     let kernel = read("/proc/sys/kernel/osrelease");

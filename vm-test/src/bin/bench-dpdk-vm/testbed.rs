@@ -69,11 +69,13 @@ pub(crate) struct Testbed {
     far_ends: Vec<FarEnd>,
     dpdk: Dpdk,
     turn_ms: u64,
+    /// How long umnet looks on, if it is not to decide by itself.
+    busy_poll_us: Option<u16>,
 }
 
 impl Testbed {
     /// Boots the guest and hands each card to who drives it.
-    pub(crate) fn lay_out(lab: &Lab, turn: Duration) -> Result<Self> {
+    pub(crate) fn lay_out(lab: &Lab, turn: Duration, busy_poll_us: Option<u16>) -> Result<Self> {
         lab.needs_umnet()?;
         let net = lab.host_net()?;
         // Nothing of IPv6 shall speak up in between; a host without it has nothing to switch off.
@@ -99,6 +101,7 @@ impl Testbed {
             far_ends,
             dpdk,
             turn_ms: turn.as_millis() as u64,
+            busy_poll_us,
         };
         bed.sh("modprobe pktgen && modprobe vfio-pci")?;
         for owner in Owner::ALL {
@@ -218,7 +221,10 @@ impl Testbed {
         let turn = self.turn_ms;
         let pci = &self.vm.nic(card).pci;
         match (driver, traffic.way) {
-            (Driver::Umnet, _) => lane::umnets_words(&self.sh(&lane::umnet(pci, traffic, turn))?),
+            (Driver::Umnet, _) => {
+                let line = lane::umnet(pci, traffic, turn, self.busy_poll_us);
+                lane::umnets_words(&self.sh(&line)?)
+            }
             (Driver::Dpdk, way) => {
                 let said = self.sh(&lane::dpdk(&self.dpdk, pci, traffic, turn))?;
                 lane::testpmds_words(&said, way)
