@@ -12,7 +12,8 @@ use virtio::Virtqueue;
 use virtio::transport::Doorbell;
 use vmm_sys_util::eventfd::EventFd;
 
-use super::{Driver, DriverError, HandOver, Shared};
+use super::shared::{HandOver, Shared};
+use super::{Driver, DriverError};
 use crate::card::{CardError, LaidOut, QueueParts};
 use crate::rx_queue::RxQueue;
 use crate::slots::FrameSlots;
