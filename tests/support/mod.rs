@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod clients;
+pub(crate) mod driven;
 pub(crate) mod faults;
 pub(crate) mod machine;
 pub(crate) mod namespace;
