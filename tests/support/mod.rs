@@ -9,4 +9,5 @@ pub(crate) mod namespace;
 pub(crate) mod rig;
 pub(crate) mod rules;
 pub(crate) mod service_manager;
+pub(crate) mod streams;
 pub(crate) mod wire;
