@@ -6,10 +6,11 @@
 
 mod config;
 mod error;
+mod frames;
 mod info;
 mod plan;
 mod queue;
-mod sizes;
+mod rings;
 mod vectors;
 
 use std::sync::Arc;
@@ -233,7 +234,10 @@ impl Card {
                 now: device.features(),
             });
         }
-        self.agreed = Some(device.features());
+        if self.agreed.replace(device.features()).is_none() {
+            let name = &self.name;
+            plan.shortened().for_each(|why| log::warn!("{name}: {why}"));
+        }
         let memory = self.memory_of(device, plan.memory_len())?;
         let mut carver = Carver::new(memory.clone());
         let vectors = Vectors::share(device.transport().vector_count(), plan.pair_count())?;

@@ -115,6 +115,28 @@ fn the_largest_rings_go_round_several_times_both_ways() {
 }
 
 #[test]
+fn rings_that_there_is_no_memory_for_are_told_of_once() {
+    let test = "rings_that_there_is_no_memory_for_are_told_of_once";
+    with_rig_but_umnet(test, |mut rig| {
+        rig.start_umnet_with("[defaults]\nrx_ring = 1024\ntx_ring = 32768\n");
+        let status = rig.umnet_status().expect("it runs");
+        assert_eq!(status["tx_ring"], 2048, "{status}");
+        // Brought up once more, with the same rings.
+        drop(rig.device.take());
+        rig.start_device();
+        wait_until("it is not brought up again", || {
+            rig.umnet_status().is_ok_and(|status| status["resets"] == 1)
+        });
+        rig.stop_umnet();
+        let log = rig.said("umnet.log");
+        let told = "transmit rings were asked for with 32768 descriptors and have 2048: each has a \
+            slot of 65664 bytes, and those of a ring may take 256 MiB";
+        assert_eq!(log.matches(told).count(), 1, "{log}");
+        assert!(!log.contains("receive rings"), "{log}");
+    });
+}
+
+#[test]
 fn several_pairs_carry_streams_both_ways_and_survive_their_driver_and_their_device() {
     let test = "several_pairs_carry_streams_both_ways_and_survive_their_driver_and_their_device";
     with_rig(test, &["--queues", "3"], |rig| {

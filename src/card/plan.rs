@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use virtio::init::Negotiated;
-use virtio::net::{
-    ControlQueue, NetConfig, control_queue, header_len, receive_queue, transmit_queue,
-};
+use virtio::net::{ControlQueue, NetConfig, control_queue, receive_queue, transmit_queue};
 use virtio::queue::{QueueSize, RingFeatures};
-use virtio::spec::net::feature::*;
-use virtio::spec::net::{MAX_LARGE_FRAME, MAX_PLAIN_FRAME};
+use virtio::spec::net::feature::VIRTIO_NET_F_CTRL_VQ;
 use virtio::transport::Doorbell;
 
+use super::frames::Frames;
 use super::queue::QueuePlan;
-use super::sizes::*;
+use super::rings::{RingWish, Rings, queue_size};
 use super::vectors::Vectors;
 use super::{CardConfig, CardError, CardInfo, PairParts};
 use crate::slots::{Carver, SlotShape};
@@ -23,16 +21,14 @@ pub(super) type PendingCtrl = Option<(ControlQueue, Box<dyn Doorbell>)>;
 /// All that is decided before memory is allocated.
 pub(super) struct Plan {
     config: NetConfig,
-    /// Receive and transmit queue of each pair, all of one size.
+    frames: Frames,
+    /// Receive and transmit queue of each pair.
     pairs: Vec<[QueuePlan; 2]>,
-    rx_ring: QueueSize,
-    tx_ring: QueueSize,
+    rx_rings: Rings,
+    tx_rings: Rings,
     ring: RingFeatures,
     /// Index and size.
     ctrl: Option<(u16, QueueSize)>,
-    max_rx_frame: usize,
-    max_tx_frame: usize,
-    frame_limit: usize,
 }
 
 impl Plan {
@@ -45,69 +41,48 @@ impl Plan {
         let config = NetConfig::read(device.transport(), features)?;
         let told = config.pairs()?;
         let there_are = device.transport().read_pairs()?.unwrap_or(told);
-        let count = there_are.min(most).max(1);
-        let indices = || (0..count).map(|pair| (receive_queue(pair), transmit_queue(pair)));
-        let frame_limit = usize::from(config.mtu.unwrap_or(MTU_LIMIT)) + LINK_HEADER;
-        let frame_limit = frame_limit.max(MAX_PLAIN_FRAME);
-        let max_rx_frame = if receives_segments(features) {
-            MAX_LARGE_FRAME
-        } else {
-            frame_limit
+        let pairs = there_are.min(most).max(1);
+        let frames = Frames::of(&config, features);
+        let ring = |purpose, most, frame, device_writes| RingWish {
+            purpose,
+            most,
+            slot: SlotShape::for_frames_of(frame, frames.head, device_writes).stride(),
+            pairs,
         };
-        let max_tx_frame = if sends_segments(features) {
-            MAX_LARGE_FRAME
-        } else {
-            frame_limit
-        };
-        let head = header_len(features);
-        let mergeable = features.has(VIRTIO_NET_F_MRG_RXBUF);
-        let least_rx_slot = match mergeable {
-            true => max_rx_frame.min(MERGEABLE_BUFFER - head),
-            false => max_rx_frame,
-        };
-        let rx = indices().map(|(rx, _)| rx);
-        let most = affordable(wish.rx_ring, count, least_rx_slot, head);
-        let rx_size = common_size(device, rx, "receive", most)?;
-        let tx = indices().map(|(_, tx)| tx);
-        let most = affordable(wish.tx_ring, count, max_tx_frame, head);
-        let tx_size = common_size(device, tx, "transmit", most)?;
+        let rx = ring("receive", wish.rx_ring, frames.least_rx_slot(), true);
+        let rx_rings = Rings::new(device, (0..pairs).map(receive_queue), rx)?;
+        let tx = ring("transmit", wish.tx_ring, frames.longest_tx, false);
+        let tx_rings = Rings::new(device, (0..pairs).map(transmit_queue), tx)?;
         // Behind the queues of all pairs that there are, however many are used.
-        let index = control_queue(told);
-        let ctrl = features
-            .has(VIRTIO_NET_F_CTRL_VQ)
-            .then(|| {
-                let size = ControlQueue::SIZE;
-                let size = queue_size(device, index, "control", size..=size)?;
-                Ok::<_, CardError>((index, size))
-            })
-            .transpose()?;
-        let rx_slot = match mergeable {
-            true => mergeable_slot(max_rx_frame, rx_size, head),
-            false => max_rx_frame,
-        };
-        let plan = |index, size, frame, device_writes| QueuePlan {
+        let ctrl = plan_ctrl(device, control_queue(told))?;
+        let queue = |index, size, frame, device_writes| QueuePlan {
             index,
             size,
-            shape: SlotShape::for_frames_of(frame, head, device_writes),
+            shape: SlotShape::for_frames_of(frame, frames.head, device_writes),
             features: features.ring(),
         };
-        let pair = |(rx, tx)| {
+        let (rx_size, tx_size) = (rx_rings.size, tx_rings.size);
+        let pair = |pair| {
             [
-                plan(rx, rx_size, rx_slot, true),
-                plan(tx, tx_size, max_tx_frame, false),
+                queue(receive_queue(pair), rx_size, frames.rx_slot(rx_size), true),
+                queue(transmit_queue(pair), tx_size, frames.longest_tx, false),
             ]
         };
         Ok(Self {
             config,
-            pairs: indices().map(pair).collect(),
-            rx_ring: rx_size,
-            tx_ring: tx_size,
+            frames,
+            pairs: (0..pairs).map(pair).collect(),
+            rx_rings,
+            tx_rings,
             ring: features.ring(),
             ctrl,
-            max_rx_frame,
-            max_tx_frame,
-            frame_limit,
         })
+    }
+
+    /// What to tell of rings that there is not memory enough for.
+    pub(super) fn shortened(&self) -> impl Iterator<Item = String> {
+        let rings = [&self.rx_rings, &self.tx_rings];
+        rings.into_iter().filter_map(Rings::shortened)
     }
 
     pub(super) fn pair_count(&self) -> u16 {
@@ -160,12 +135,22 @@ impl Plan {
             features: device.features(),
             config: self.config,
             queue_pairs: self.pair_count(),
-            rx_ring: self.rx_ring,
-            tx_ring: self.tx_ring,
+            rx_ring: self.rx_rings.size,
+            tx_ring: self.tx_rings.size,
             pinned_bytes,
-            max_rx_frame: self.max_rx_frame,
-            max_tx_frame: self.max_tx_frame,
-            frame_limit: self.frame_limit,
+            max_rx_frame: self.frames.longest_rx,
+            max_tx_frame: self.frames.longest_tx,
+            frame_limit: self.frames.longest_single,
         }
     }
+}
+
+/// Index and size of the control queue, if there is one.
+fn plan_ctrl(device: &mut Negotiated, index: u16) -> Result<Option<(u16, QueueSize)>, CardError> {
+    if !device.features().has(VIRTIO_NET_F_CTRL_VQ) {
+        return Ok(None);
+    }
+    let size = ControlQueue::SIZE;
+    let size = queue_size(device, index, "control", size..=size)?;
+    Ok(Some((index, size)))
 }

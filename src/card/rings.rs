@@ -1,66 +1,84 @@
-//! How long frames, slots and rings are: as the device says, and as far as memory goes.
+//! How long the rings of a card are: as the device has them, and as far as memory goes.
 
 use std::ops::RangeInclusive;
 
 use virtio::init::Negotiated;
-use virtio::net::FeatureSet;
 use virtio::queue::QueueSize;
-use virtio::spec::net::feature::*;
 
 use super::CardError;
-use crate::slots::SlotShape;
 
-/// Largest payload of a frame where the device does not say an MTU.
-pub(super) const MTU_LIMIT: u16 = 9216;
-/// Link header and one VLAN tag.
-pub(super) const LINK_HEADER: usize = 18;
-/// Buffers of mergeable receive queues: large enough that a frame of 64 KiB takes 17, small
-/// enough that each lies in one page, and that all of them stay in the translation caches of an
-/// IOMMU. With the header they are whole cache lines, so that a frame's parts are copied aligned.
-pub(super) const MERGEABLE_BUFFER: usize = 4032;
 /// Most memory of the slots of one queue, in bytes. A ring of the largest size takes half of it where
 /// slots are no larger than a page; one whose slots hold 64 KiB each has 2048 of them at most.
 const SLOT_MEMORY: usize = 256 << 20;
 /// Most memory of all slots; each queue has the same share of it.
 const ALL_SLOT_MEMORY: usize = 768 << 20;
 
-pub(super) fn receives_segments(features: FeatureSet) -> bool {
-    let bits = [
-        VIRTIO_NET_F_GUEST_TSO4,
-        VIRTIO_NET_F_GUEST_TSO6,
-        VIRTIO_NET_F_GUEST_USO4,
-        VIRTIO_NET_F_GUEST_USO6,
-    ];
-    bits.iter().any(|&bit| features.has(bit))
+/// What is asked of the rings of one purpose, one in each pair.
+#[derive(Clone, Copy)]
+pub(super) struct RingWish {
+    pub(super) purpose: &'static str,
+    /// Most descriptors.
+    pub(super) most: u16,
+    /// Bytes of memory that the slot of a descriptor takes.
+    pub(super) slot: usize,
+    pub(super) pairs: u16,
 }
 
-pub(super) fn sends_segments(features: FeatureSet) -> bool {
-    let bits = [
-        VIRTIO_NET_F_HOST_TSO4,
-        VIRTIO_NET_F_HOST_TSO6,
-        VIRTIO_NET_F_HOST_USO,
-    ];
-    bits.iter().any(|&bit| features.has(bit))
+impl RingWish {
+    /// Bytes that the slots of one ring may take.
+    fn room(&self) -> usize {
+        SLOT_MEMORY.min(ALL_SLOT_MEMORY / (2 * usize::from(self.pairs)))
+    }
+
+    /// As many of `possible` descriptors as there is memory for.
+    fn affordable(&self, possible: QueueSize) -> QueueSize {
+        let slots = u16::try_from(self.room() / self.slot).unwrap_or(u16::MAX);
+        QueueSize::within(possible.get(), slots).unwrap_or(possible)
+    }
 }
 
-/// Bytes of a frame that one buffer of a mergeable receive queue holds. All buffers of a small
-/// queue together hold the largest frame: a device that can never place a frame waits for ever
-/// with it, and with all frames behind it.
-pub(super) fn mergeable_slot(max_rx_frame: usize, size: QueueSize, head: usize) -> usize {
-    let share = max_rx_frame.div_ceil(usize::from(size.get()));
-    share.max(MERGEABLE_BUFFER - head).min(max_rx_frame)
+/// The rings of one purpose, all of one size.
+#[derive(Clone, Copy)]
+pub(super) struct Rings {
+    wish: RingWish,
+    /// As long as the device has them, up to what was asked for.
+    possible: QueueSize,
+    pub(super) size: QueueSize,
 }
 
-/// How many slots of `wish` there is memory for in each queue of `pairs`, where one holds `frame`
-/// bytes.
-pub(super) fn affordable(wish: u16, pairs: u16, frame: usize, head: usize) -> u16 {
-    let share = SLOT_MEMORY.min(ALL_SLOT_MEMORY / (2 * usize::from(pairs)));
-    let slot = SlotShape::for_frames_of(frame, head, false).stride();
-    u16::try_from(share / slot).map_or(wish, |most| wish.min(most))
+impl Rings {
+    pub(super) fn new(
+        device: &mut Negotiated,
+        queues: impl Iterator<Item = u16>,
+        wish: RingWish,
+    ) -> Result<Self, CardError> {
+        let possible = common_size(device, queues, wish.purpose, wish.most)?;
+        Ok(Self {
+            wish,
+            possible,
+            size: wish.affordable(possible),
+        })
+    }
+
+    /// For people, where there was no memory for all that the device would have had.
+    pub(super) fn shortened(&self) -> Option<String> {
+        let Self { wish, size, .. } = self;
+        (*size < self.possible).then(|| {
+            format!(
+                "{} rings were asked for with {} descriptors and have {}: each has a slot of {} bytes, \
+                 and those of a ring may take {} MiB (docs/umnet.toml tells what makes slots smaller)",
+                wish.purpose,
+                wish.most,
+                size.get(),
+                wish.slot,
+                wish.room() >> 20,
+            )
+        })
+    }
 }
 
 /// The size that queues of one purpose can all have, as large as possible up to `most`.
-pub(super) fn common_size(
+fn common_size(
     device: &mut Negotiated,
     queues: impl Iterator<Item = u16>,
     purpose: &'static str,
@@ -105,40 +123,49 @@ mod tests {
     use virtio::spec::net::{MAX_LARGE_FRAME, MAX_PLAIN_FRAME};
 
     use super::*;
+    use crate::card::frames::MERGEABLE_BUFFER;
     use crate::card::{CardConfig, MAX_QUEUE_PAIRS};
+    use crate::slots::SlotShape;
 
-    #[test]
-    fn the_largest_ring_is_had_for_ordinary_frames_and_a_shorter_one_for_large() {
-        for head in [12, 20] {
-            let most = |pairs, frame| affordable(32_768, pairs, frame, head);
-            assert_eq!(most(1, MERGEABLE_BUFFER - head), 32_768);
-            assert_eq!(most(1, MAX_PLAIN_FRAME), 32_768);
-            assert!((2048..4096).contains(&most(1, MAX_LARGE_FRAME)));
-            // However many pairs there are, the default is not too long.
-            let default = CardConfig::default().tx_ring;
-            let all = affordable(default, MAX_QUEUE_PAIRS, MAX_LARGE_FRAME, head);
-            assert_eq!(all, default);
+    /// Rings of a device that would have them as long as is asked for.
+    fn rings(most: u16, pairs: u16, frame: usize, head: usize) -> Rings {
+        let slot = SlotShape::for_frames_of(frame, head, false).stride();
+        let wish = RingWish {
+            purpose: "transmit",
+            most,
+            slot,
+            pairs,
+        };
+        let possible = QueueSize::new(most).unwrap();
+        Rings {
+            wish,
+            possible,
+            size: wish.affordable(possible),
         }
     }
 
     #[test]
-    fn the_buffers_of_any_mergeable_queue_hold_the_largest_frame_together() {
-        for shift in 2..=15 {
-            let size = QueueSize::within(1 << shift, 1 << shift).unwrap();
-            for max in [MAX_PLAIN_FRAME, usize::from(MTU_LIMIT), MAX_LARGE_FRAME] {
-                for head in [12, 20] {
-                    let slot = mergeable_slot(max, size, head);
-                    assert!(
-                        slot <= max && slot * usize::from(size.get()) >= max,
-                        "{size:?}, {max}"
-                    );
-                }
-            }
-        }
-        let ordinary = QueueSize::within(256, 256).unwrap();
+    fn the_largest_ring_is_had_for_ordinary_frames_and_a_shorter_one_for_large() {
         for head in [12, 20] {
-            let slot = mergeable_slot(MAX_LARGE_FRAME, ordinary, head);
-            assert_eq!(slot + head, MERGEABLE_BUFFER);
+            let size = |frame| rings(32_768, 1, frame, head).size.get();
+            assert_eq!(size(MERGEABLE_BUFFER - head), 32_768);
+            assert_eq!(size(MAX_PLAIN_FRAME), 32_768);
+            assert_eq!(size(MAX_LARGE_FRAME), 2048);
+            // However many pairs there are, the default is not too long.
+            let default = CardConfig::default().tx_ring;
+            let all = rings(default, MAX_QUEUE_PAIRS, MAX_LARGE_FRAME, head);
+            assert_eq!(all.size.get(), default);
         }
+    }
+
+    #[test]
+    fn only_rings_that_memory_made_shorter_are_told_of() {
+        assert_eq!(rings(32_768, 1, MAX_PLAIN_FRAME, 12).shortened(), None);
+        assert_eq!(rings(2048, 1, MAX_LARGE_FRAME, 12).shortened(), None);
+        let pairs = rings(2048, 8, MAX_LARGE_FRAME, 12);
+        let words = pairs.shortened().expect("eight pairs share the memory");
+        let told = "transmit rings were asked for with 2048 descriptors and have 512";
+        assert!(words.starts_with(told), "{words}");
+        assert!(words.contains("may take 48 MiB"), "{words}");
     }
 }
