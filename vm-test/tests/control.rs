@@ -40,11 +40,10 @@ fn received(guest: &Guest, ifname: &str) -> u64 {
 #[test]
 fn carrier_address_and_receive_mode_pass_between_interface_and_device() {
     scenario(|lab| {
-        lab.needs_umnet()?;
         let wire = lab.wire("wire")?;
-        let vm = lab.boot(Machine::new().nic(Nic::new("n0", wire.backend())))?;
+        let vm = lab.boot_card(wire.backend())?;
         let guest = &vm.guest;
-        let card = guest.ifname(&vm.nic("n0").mac)?;
+        let card = vm.ifname("n0")?;
         guest.ok(&format!(
             "echo 1 | tee /proc/sys/net/ipv6/conf/*/disable_ipv6 >/dev/null; \
              ip addr add 10.0.0.1/24 dev {card} && ip link set {card} up"
@@ -154,11 +153,10 @@ fn announced(frame: &[u8]) -> Option<(Vec<u8>, Option<u16>)> {
 #[test]
 fn a_machine_that_has_moved_tells_its_peers_where_its_addresses_are() {
     scenario(|lab| {
-        lab.needs_umnet()?;
         let wire = lab.wire("wire")?;
-        let vm = lab.boot(Machine::new().nic(Nic::new("n0", wire.backend())))?;
+        let vm = lab.boot_card(wire.backend())?;
         let guest = &vm.guest;
-        let card = guest.ifname(&vm.nic("n0").mac)?;
+        let card = vm.ifname("n0")?;
         let umnet = Umnet::run(&vm, "n0", "")?;
         guest.ok(&format!(
             "modprobe 8021q; ip link set {card} up; ip addr add 10.0.0.1/24 dev {card}; \

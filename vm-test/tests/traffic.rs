@@ -1,6 +1,8 @@
 //! Every byte that goes through umnet arrives as it was sent.
 
-use vm_test::{Backend, Guest, HostNet, Machine, Nic, Result, Umnet, Vm, scenario, traffic};
+use vm_test::{
+    Backend, Guest, HostNet, HubLink, Machine, Nic, Result, Umnet, Vm, scenario, traffic,
+};
 
 /// A card on a TAP of its own; the host is at `10.9.N.2` and `fd00:9:N::2` there.
 fn on_tap(host: &HostNet, number: usize, id: &str) -> Result<Nic> {
@@ -114,14 +116,10 @@ fn both_ways(guest: &Guest, host: &HostNet, number: usize) -> Result<()> {
 #[test]
 fn tcp_and_udp_cross_a_hub_without_offloads_unchanged() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let nic = |id| Nic::new(id, Backend::hub(0));
-        let vm = lab.boot(Machine::new().nic(nic("near")).nic(nic("far")))?;
-        let (near, far) = (&vm.guest, vm.guest.netns("far")?);
-        let card = near.ifname(&vm.nic("far").mac)?;
-        near.ok(&format!("ip link set {card} netns far"));
+        let vm = lab.boot_with_umnet(HubLink::machine())?;
+        let (near, (far, card)) = (&vm.guest, vm.set_apart("n1", "far")?);
         address(&far, &card, "9.0.2");
-        let umnet = umnet_at(&vm, 0, "near")?;
+        let umnet = umnet_at(&vm, 0, "n0")?;
 
         traffic::stream(near, &far, "10.9.0.2:5001", 256)?;
         traffic::stream(&far, near, "10.9.0.1:5001", 256)?;
