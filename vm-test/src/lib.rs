@@ -51,6 +51,7 @@ mod output;
 mod process;
 mod qmp;
 pub mod report;
+pub mod tap_link;
 mod topology;
 pub mod traffic;
 mod umnet;
