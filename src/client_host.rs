@@ -16,71 +16,35 @@ mod port;
 mod session;
 mod shared;
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, error};
 use netadapter_shim::door::hosted::LoadedClient;
-use rustix::process::{Signal, set_parent_process_death_signal};
-use thiserror::Error;
 use vmm_sys_util::eventfd::EventFd;
 
 use self::failure::failure;
 use self::ground::{Ground, Leaving};
 use self::session::{Job, Jobs, Session};
 use self::shared::Shared;
-use crate::cage::{self, CageError, Confinement, Profile, Reading};
-use crate::channel::{
-    Channel, ChannelError, ClientSetup, FromHost, Line, PROTOCOL, SharedLine, ToHost,
-};
+use crate::cage::{self, Confinement, Profile, Reading};
+use crate::channel::{ChannelError, ClientSetup, FromHost, PROTOCOL, SharedLine, ToHost};
 use crate::exit::Exit;
+use crate::hosting::{self, HostEnd, system};
 use crate::poller::Poller;
 use crate::run::ROOT_KEEPER;
 
-/// How long the supervisor may take to say what there is to host.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How often queues are asked again that do not answer.
 const AGAIN: Duration = Duration::from_millis(100);
 /// Longest time in a queue's callback before it counts as stuck.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A host cannot go on. Its supervisor sees the process end and needs no more; the log does.
-#[derive(Debug, Error)]
-enum HostEnd {
-    #[error("supervisor: {0}")]
-    Channel(#[from] ChannelError),
-    #[error("cannot {what}: {source}")]
-    System {
-        what: &'static str,
-        source: io::Error,
-    },
-    #[error(transparent)]
-    Cage(#[from] CageError),
-}
-
-fn system(what: &'static str) -> impl FnOnce(io::Error) -> HostEnd {
-    move |source| HostEnd::System { what, source }
-}
-
 /// Hosts the client in `file` for the supervisor at the other end of standard input, and ends the
 /// process.
 pub fn main(file: &Path, caged: bool) -> ! {
-    let exit = match run(file, caged) {
-        Ok(exit) => exit,
-        Err(HostEnd::Channel(ChannelError::Closed)) => {
-            debug!("client host: the supervisor is gone");
-            Exit::Done
-        }
-        Err(end) => {
-            error!("client host: {end}");
-            Exit::Failed
-        }
-    };
-    std::process::exit(exit as i32)
+    hosting::end("client host", run(file, caged))
 }
 
 fn run(file: &Path, caged: bool) -> Result<Exit, HostEnd> {
@@ -89,15 +53,10 @@ fn run(file: &Path, caged: bool) -> Result<Exit, HostEnd> {
     keeper.arg(ROOT_KEEPER);
     let reading = caged.then(|| cage::enter_reading(&confinement, &folders(file), &mut keeper));
     let reading = reading.transpose()?;
-    set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(|errno| system("ask to end with the supervisor")(errno.into()))?;
-    let socket = io::stdin().as_fd().try_clone_to_owned();
-    let channel = Channel::new(socket.map_err(system("take the socket"))?);
-    let mut line = Line::new(channel).map_err(system("watch the socket"))?;
-    let (message, _) = line.wait(Some(PATIENCE))?;
+    hosting::end_with_supervisor()?;
+    let (line, message, _) = hosting::first_message()?;
     let ToHost::Client(setup) = message else {
-        let text = format!("expected a client, not {message:?}");
-        return Err(ChannelError::Nonsense(text).into());
+        return Err(hosting::unexpected("a client", &message));
     };
     let line = SharedLine::new(line);
     let client = match LoadedClient::load(file, setup.verifier) {

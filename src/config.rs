@@ -98,7 +98,8 @@ pub struct Offload {
 pub struct Feature {
     /// Notifications by index (`VIRTIO_F_EVENT_IDX`).
     pub event_idx: bool,
-    /// Descriptor tables beside the ring (`VIRTIO_F_INDIRECT_DESC`).
+    /// Descriptor tables beside the ring (`VIRTIO_F_INDIRECT_DESC`). Nothing follows from it: each frame is
+    /// one descriptor.
     pub indirect_desc: bool,
     /// One ring of descriptors instead of a table and two rings (`VIRTIO_F_RING_PACKED`).
     pub packed: bool,

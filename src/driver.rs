@@ -10,39 +10,32 @@
 //!
 //! The system port, and with it the interface, stays over every recovery.
 
+mod callbacks;
+mod capabilities;
 mod mending;
 mod scaling;
-
-pub use mending::Ended;
+mod shared;
+mod wishes;
 
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use log::{debug, info, warn};
-use netadapter_shim::abi::{
-    NetAdapterLinkLayerAddress, NetAdapterLinkLayerCapabilities, NetAdapterLinkState,
-    NetIfMediaDuplexState, NetOffloadLayer3Flags as L3, NetOffloadLayer4Flags as L4,
-    NetPacketFilterFlags as Filter, NetPacketHashProtocolType, NetReceiveScalingHashType, NtStatus,
-};
-use netadapter_shim::{
-    Adapter, AdapterConfig, AdapterError, AdapterEvents, AdapterStatistics, Crew, IndirectionEntry,
-    OffloadGsoCapabilities, OffloadTxChecksumCapabilities, PacketQueue, QueueInit, ReceiveFilter,
-    ReceiveFilterCapabilities, RxCapabilities, SystemPort, TxCapabilities,
-};
+use log::{info, warn};
+use netadapter_shim::{Adapter, AdapterConfig, AdapterError, AdapterStatistics, Crew, SystemPort};
 use virtio::Transport;
-use virtio::net::{Coalescing, ControlQueue, CtrlError, FeatureSet, NetConfig, guest_offloads};
-use virtio::spec::net::feature::*;
+use virtio::net::{FeatureSet, NetConfig};
+use virtio::spec::net::feature::VIRTIO_NET_F_CTRL_MAC_ADDR;
 use vmm_sys_util::eventfd::EventFd;
 
-use self::mending::{Place, Returned, Returning};
-use self::scaling::Scaling;
-use crate::card::{Card, CardConfig, CardError, CardInfo, PairParts, QueueParts};
+use self::callbacks::Events;
+use self::capabilities::{beyond, hash_types};
+pub use self::mending::Ended;
+pub use self::shared::PairStats;
+use self::shared::{HandOver, Shared};
+use crate::card::{Card, CardConfig, CardError, CardInfo};
 use crate::control::QueueStats;
 use crate::fault::{Fault, FaultSink, Report};
-use crate::rx_queue::{RxParts, RxQueue};
-use crate::stats::{RxStats, TxStats};
-use crate::tx_queue::{TxParts, TxQueue};
 
 /// Why a driver could not be started or brought back.
 #[derive(Debug, thiserror::Error)]
@@ -68,111 +61,6 @@ pub struct DriverConfig {
     /// Processors for threads to run on. Unless there are more of them than pairs, none is spent on
     /// looking for frames awake, whatever `adapter` says.
     pub processors: usize,
-}
-
-/// Counters of a pair of the device's queues; they go on over every recovery.
-#[derive(Debug, Default)]
-pub struct PairStats {
-    /// The receive queue.
-    pub rx: Arc<RxStats>,
-    /// The transmit queue.
-    pub tx: Arc<TxStats>,
-}
-
-/// What passes from the control thread to the adapter's callbacks.
-#[derive(Default)]
-struct HandOver {
-    /// By pair.
-    rx: Vec<Option<QueueParts>>,
-    tx: Vec<Option<QueueParts>>,
-    ctrl: Option<ControlQueue>,
-    /// Of queues that have ended.
-    returned: Vec<Returned>,
-}
-
-impl HandOver {
-    fn of(pairs: Vec<PairParts>, ctrl: Option<ControlQueue>) -> Self {
-        let pairs = pairs.into_iter().map(|pair| (Some(pair.rx), Some(pair.tx)));
-        let (rx, tx) = pairs.unzip();
-        Self {
-            rx,
-            tx,
-            ctrl,
-            returned: Vec::new(),
-        }
-    }
-}
-
-/// The queue with that number, once.
-fn take(queues: &mut [Option<QueueParts>], id: u32) -> Result<QueueParts, NtStatus> {
-    let queue = queues.get_mut(id as usize).and_then(Option::take);
-    queue.ok_or(NtStatus::UNSUCCESSFUL)
-}
-
-/// What the callbacks and the control thread share.
-struct Shared {
-    name: String,
-    hand_over: Mutex<HandOver>,
-    /// By pair.
-    stats: Vec<PairStats>,
-    faults: FaultSink,
-    features: FeatureSet,
-    frame_limit: usize,
-    /// What may be hashed and told of; 0: nothing is told.
-    hash_types: u32,
-}
-
-impl Shared {
-    fn hand_over(&self) -> MutexGuard<'_, HandOver> {
-        self.hand_over
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells a device that can how long it may put notifications off.
-    fn set_coalescing(&self, [rx, tx]: [Option<Coalescing>; 2]) {
-        if rx.or(tx).is_none() {
-            return;
-        }
-        self.command(VIRTIO_NET_F_NOTF_COAL, "put notifications off", |ctrl| {
-            rx.map_or(Ok(()), |limits| ctrl.set_rx_coalescing(limits))?;
-            tx.map_or(Ok(()), |limits| ctrl.set_tx_coalescing(limits))
-        });
-    }
-
-    /// Sends control commands, if there is a control queue that can; a refusal is worth a
-    /// word, silence or nonsense a reset. Whether they were carried out.
-    fn command(
-        &self,
-        feature: u32,
-        what: &str,
-        send: impl FnOnce(&mut ControlQueue) -> Result<(), CtrlError>,
-    ) -> bool {
-        let mut hand_over = self.hand_over();
-        let Some(ctrl) = hand_over
-            .ctrl
-            .as_mut()
-            .filter(|_| self.features.has(feature))
-        else {
-            debug!("{}: the device cannot {what}", self.name);
-            return false;
-        };
-        let sent = send(ctrl);
-        let done = sent.is_ok();
-        match sent {
-            Ok(()) => {}
-            Err(error @ (CtrlError::Refused { .. } | CtrlError::TooLong { .. })) => {
-                warn!("{}: cannot {what}: {error}", self.name);
-            }
-            Err(error) => {
-                warn!("{}: cannot {what}: {error}", self.name);
-                hand_over.ctrl = None;
-                self.faults
-                    .report(&format!("{} ctrl", self.name), Fault::Control);
-            }
-        }
-        done
-    }
 }
 
 /// The driver of one card.
@@ -378,21 +266,6 @@ impl Driver {
         self.show_link()
     }
 
-    /// Whether the device asks that the interface's peers be told where it is now (§ *Gratuitous
-    /// Packet Sending*), since the last [`Driver::config_changed`]; then somebody who knows its
-    /// addresses is to do that, and [`Driver::announced`] is to be called.
-    pub fn wants_announcement(&self) -> bool {
-        self.config.announce
-    }
-
-    /// Tells the device that its peers are told: it stops asking.
-    pub fn announced(&mut self) {
-        self.config.announce = false;
-        let what = "say that peers were told";
-        let sent = ControlQueue::acknowledge_announcement;
-        self.shared.command(VIRTIO_NET_F_GUEST_ANNOUNCE, what, sent);
-    }
-
     /// Cancels the queues, resets the device and rebuilds everything, for instance after a
     /// fault; where the fault was a queue's own and the device can, only that queue is reset. The
     /// interface stays.
@@ -433,50 +306,6 @@ impl Driver {
         queues
             .map(|(queue, named)| QueueStats::new(queue, named))
             .collect()
-    }
-
-    /// Changes the MTU of the interface, in bytes of payload.
-    ///
-    /// # Errors
-    /// [`DriverError`], as for [`Driver::recover`].
-    pub fn set_mtu(&mut self, mtu: u32) -> Result<(), DriverError> {
-        self.pause()?;
-        self.mtu = mtu;
-        self.adapter.set_link_layer_mtu_size(mtu)?;
-        self.resume()
-    }
-
-    /// Changes the address of the interface.
-    ///
-    /// # Errors
-    /// [`DriverError`], as for [`Driver::recover`].
-    pub fn set_mac(&mut self, mac: [u8; 6]) -> Result<(), DriverError> {
-        self.pause()?;
-        self.mac = Some(mac);
-        let address = NetAdapterLinkLayerAddress::ethernet(mac);
-        self.adapter.set_current_link_layer_address(address)?;
-        self.resume()
-    }
-
-    /// Changes which frames are received.
-    ///
-    /// # Errors
-    /// [`DriverError::Adapter`].
-    pub fn set_filter(&mut self, filter: ReceiveFilter) -> Result<(), DriverError> {
-        Ok(self.adapter.set_receive_filter(filter)?)
-    }
-
-    /// Has segments that the device receives joined by it, or not. Unless it can be told so while it
-    /// runs (`VIRTIO_NET_F_CTRL_GUEST_OFFLOADS`), it goes on as was agreed; see
-    /// [`Driver::switched_off`].
-    pub fn set_gro(&mut self, on: bool) {
-        self.gro = on;
-        self.switch_offloads();
-    }
-
-    /// Receive offloads that were agreed on and are switched off.
-    pub fn switched_off(&self) -> FeatureSet {
-        self.switched_off
     }
 
     /// Ends: queues cancelled, interface without carrier, device reset.
@@ -527,69 +356,6 @@ impl Driver {
         self.adapter.io_start()?;
         self.show_link()
     }
-
-    /// Tells the device which receive offloads are on, where that is not what it knows.
-    fn switch_offloads(&mut self) {
-        let agreed = self.info.features.and(guest_offloads());
-        let off = match self.gro {
-            true => FeatureSet::EMPTY,
-            false => agreed.and(JOINING),
-        };
-        if off == self.switched_off {
-            return;
-        }
-        let what = "switch receive offloads";
-        let sent = |ctrl: &mut ControlQueue| ctrl.set_guest_offloads(agreed.without(off));
-        let bit = VIRTIO_NET_F_CTRL_GUEST_OFFLOADS;
-        if self.shared.command(bit, what, sent) {
-            self.switched_off = off;
-        }
-    }
-
-    fn state_capabilities(&mut self) -> Result<(), DriverError> {
-        let info = self.info;
-        let speed = bits_per_second(&info.config);
-        let a = &mut self.adapter;
-        a.set_link_layer_capabilities(NetAdapterLinkLayerCapabilities::new(speed, speed))?;
-        a.set_link_layer_mtu_size(info.mtu().into())?;
-        if let Some(mac) = info.config.mac {
-            a.set_permanent_link_layer_address(NetAdapterLinkLayerAddress::ethernet(mac))?;
-        }
-        let pairs = usize::from(info.queue_pairs);
-        let rx = RxCapabilities::system_managed(info.max_rx_frame, pairs);
-        a.set_datapath_capabilities(TxCapabilities::new(pairs), rx)?;
-        if let Some(limits) = info.config.rss.filter(|_| pairs > 1) {
-            a.set_receive_scaling_capabilities(scaling::capabilities(limits, pairs))?;
-        }
-        a.set_receive_filter_capabilities(ReceiveFilterCapabilities {
-            supported_packet_filters: Filter::ALL,
-            maximum_multicast_addresses: MULTICAST_LIST,
-        })?;
-        if info.features.has(VIRTIO_NET_F_GUEST_CSUM) {
-            a.offload_set_rx_checksum_capabilities()?;
-        }
-        if info.features.has(VIRTIO_NET_F_CSUM) {
-            a.offload_set_tx_checksum_capabilities(OffloadTxChecksumCapabilities::all())?;
-        }
-        if let Some(gso) = gso_capabilities(info.features) {
-            a.offload_set_gso_capabilities(gso)?;
-        }
-        Ok(())
-    }
-
-    fn show_link(&mut self) -> Result<(), DriverError> {
-        let state = if self.config.link_up {
-            let duplex = match self.config.full_duplex {
-                Some(true) => NetIfMediaDuplexState::FULL,
-                Some(false) => NetIfMediaDuplexState::HALF,
-                None => NetIfMediaDuplexState::UNKNOWN,
-            };
-            NetAdapterLinkState::connected(bits_per_second(&self.config), duplex)
-        } else {
-            NetAdapterLinkState::disconnected()
-        };
-        Ok(self.adapter.set_link_state(state)?)
-    }
 }
 
 impl Drop for Driver {
@@ -597,180 +363,6 @@ impl Drop for Driver {
         if let Err(error) = self.stop() {
             warn!("{}: stopping: {error}", self.name());
         }
-    }
-}
-
-/// Receive offloads by which segments come joined.
-const JOINING: FeatureSet = FeatureSet::of(&[
-    VIRTIO_NET_F_GUEST_TSO4,
-    VIRTIO_NET_F_GUEST_TSO6,
-    VIRTIO_NET_F_GUEST_ECN,
-    VIRTIO_NET_F_GUEST_USO4,
-    VIRTIO_NET_F_GUEST_USO6,
-]);
-
-/// Length of the multicast list handed to the device; beyond it, all multicast is received.
-const MULTICAST_LIST: usize = 64;
-
-/// The speed that stands for a device that does not say: that of a 10 Gbit/s link, as virtual
-/// network cards are commonly shown.
-const DEFAULT_SPEED: u32 = 10_000;
-
-fn bits_per_second(config: &NetConfig) -> u64 {
-    u64::from(config.speed.unwrap_or(DEFAULT_SPEED)) * 1_000_000
-}
-
-/// What of frames may be hashed, where their headers tell of it.
-fn hash_types(info: &CardInfo) -> u32 {
-    let told = info.features.has(VIRTIO_NET_F_HASH_REPORT);
-    let limits = info.config.rss.filter(|_| told);
-    limits.map_or(0, |limits| limits.hash_types)
-}
-
-/// Features that the port cannot carry.
-fn beyond(port: &dyn SystemPort) -> FeatureSet {
-    let (rx, tx) = (port.rx_offloads(), port.tx_offloads());
-    let pairs = [
-        (rx.checksum, VIRTIO_NET_F_GUEST_CSUM),
-        (rx.tso4, VIRTIO_NET_F_GUEST_TSO4),
-        (rx.tso6, VIRTIO_NET_F_GUEST_TSO6),
-        (rx.tso_ecn, VIRTIO_NET_F_GUEST_ECN),
-        (rx.uso, VIRTIO_NET_F_GUEST_USO4),
-        (rx.uso, VIRTIO_NET_F_GUEST_USO6),
-        (port.takes_hash(), VIRTIO_NET_F_HASH_REPORT),
-        (tx.checksum, VIRTIO_NET_F_CSUM),
-        (tx.tso4, VIRTIO_NET_F_HOST_TSO4),
-        (tx.tso6, VIRTIO_NET_F_HOST_TSO6),
-        (tx.tso_ecn, VIRTIO_NET_F_HOST_ECN),
-        (tx.uso, VIRTIO_NET_F_HOST_USO),
-    ];
-    pairs
-        .into_iter()
-        .filter(|(has, _)| !has)
-        .fold(FeatureSet::EMPTY, |set, (_, bit)| set.with(bit))
-}
-
-/// What the device segments. The structure pairs every network header with every transport,
-/// so UDP is left out where TCP is segmented for one of the families only.
-fn gso_capabilities(features: FeatureSet) -> Option<OffloadGsoCapabilities> {
-    let (v4, v6) = (
-        features.has(VIRTIO_NET_F_HOST_TSO4),
-        features.has(VIRTIO_NET_F_HOST_TSO6),
-    );
-    let udp = features.has(VIRTIO_NET_F_HOST_USO) && v4 == v6;
-    let pick = |wanted: bool, flags: u32| if wanted { flags } else { 0 };
-    let ipv4 = (L3::IPV4_NO_OPTIONS | L3::IPV4_WITH_OPTIONS).0;
-    let ipv6 = (L3::IPV6_NO_EXTENSIONS | L3::IPV6_WITH_EXTENSIONS).0;
-    let tcp = (L4::TCP_NO_OPTIONS | L4::TCP_WITH_OPTIONS).0;
-    let layer3 = L3(pick(v4 || udp, ipv4) | pick(v6 || udp, ipv6));
-    let layer4 = L4(pick(v4 || v6, tcp) | pick(udp, L4::UDP.0));
-    let mut gso = OffloadGsoCapabilities::new(layer3, layer4);
-    gso.tcp_ecn = features.has(VIRTIO_NET_F_HOST_ECN);
-    (layer3.0 != 0).then_some(gso)
-}
-
-/// The adapter's callbacks.
-struct Events {
-    shared: Arc<Shared>,
-    scaling: Scaling,
-}
-
-impl Events {
-    fn new(shared: Arc<Shared>) -> Self {
-        let pairs = shared.stats.len() as u16;
-        Self {
-            shared,
-            scaling: Scaling::over(pairs),
-        }
-    }
-}
-
-impl AdapterEvents for Events {
-    fn create_tx_queue(&mut self, init: &mut QueueInit) -> Result<Box<dyn PacketQueue>, NtStatus> {
-        let (shared, id) = (&self.shared, init.queue_id());
-        let parts = take(&mut shared.hand_over().tx, id)?;
-        init.register_interrupt(Arc::clone(&parts.interrupt));
-        let (interrupt, laid_out) = (parts.interrupt, parts.laid_out);
-        let parts = TxParts {
-            name: format!("{} tx{id}", shared.name),
-            queue: parts.queue,
-            doorbell: parts.doorbell,
-            slots: parts.slots,
-            stats: Arc::clone(&shared.stats[id as usize].tx),
-            faults: shared.faults.clone(),
-        };
-        let queue = TxQueue::new(parts, init.notifier());
-        let place = Place::Tx(id);
-        let queue = Returning::new(queue, place, interrupt, laid_out, shared);
-        Ok(Box::new(queue))
-    }
-
-    fn create_rx_queue(&mut self, init: &mut QueueInit) -> Result<Box<dyn PacketQueue>, NtStatus> {
-        let (shared, id) = (&self.shared, init.queue_id());
-        let parts = take(&mut shared.hand_over().rx, id)?;
-        init.register_interrupt(Arc::clone(&parts.interrupt));
-        let (interrupt, laid_out) = (parts.interrupt, parts.laid_out);
-        let parts = RxParts {
-            name: format!("{} rx{id}", shared.name),
-            queue: parts.queue,
-            doorbell: parts.doorbell,
-            slots: parts.slots,
-            features: shared.features,
-            frame_limit: shared.frame_limit,
-            hash_types: shared.hash_types,
-            stats: Arc::clone(&shared.stats[id as usize].rx),
-            faults: shared.faults.clone(),
-        };
-        let queue = RxQueue::new(parts, init.notifier());
-        let place = Place::Rx(id);
-        let queue = Returning::new(queue, place, interrupt, laid_out, shared);
-        Ok(Box::new(queue))
-    }
-
-    fn receive_scaling_set_entries(
-        &mut self,
-        entries: &mut [IndirectionEntry],
-    ) -> Result<(), NtStatus> {
-        self.scaling.set_entries(entries)
-    }
-
-    fn receive_scaling_set_key(&mut self, key: &[u8]) -> Result<(), NtStatus> {
-        self.scaling.set_key(key)
-    }
-
-    fn receive_scaling_enable(
-        &mut self,
-        _hash_types: NetReceiveScalingHashType,
-        protocols: NetPacketHashProtocolType,
-    ) -> Result<(), NtStatus> {
-        let rss = self.scaling.enabled(protocols);
-        let what = "spread what it receives by a hash";
-        let sent = |ctrl: &mut ControlQueue| ctrl.set_rss(&rss);
-        match self.shared.command(VIRTIO_NET_F_RSS, what, sent) {
-            true => Ok(()),
-            false => Err(NtStatus::UNSUCCESSFUL),
-        }
-    }
-
-    /// Back to what every device with several pairs does by itself.
-    fn receive_scaling_disable(&mut self) {
-        if let Some(pairs) = self.scaling.disabled() {
-            let sent = |ctrl: &mut ControlQueue| ctrl.set_pairs(pairs);
-            self.shared
-                .command(VIRTIO_NET_F_MQ, "set the number of pairs", sent);
-        }
-    }
-
-    fn set_receive_filter(&mut self, filter: &ReceiveFilter) {
-        let has = |flag| filter.packet_filter.contains(flag);
-        let (promisc, allmulti) = (has(Filter::PROMISCUOUS), has(Filter::ALL_MULTICAST));
-        let multicast = &filter.multicast_addresses;
-        self.shared
-            .command(VIRTIO_NET_F_CTRL_RX, "set the receive filter", |ctrl| {
-                ctrl.set_promisc(promisc)?;
-                ctrl.set_allmulti(allmulti)?;
-                ctrl.set_mac_table(&[], multicast)
-            });
     }
 }
 

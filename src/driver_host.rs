@@ -13,81 +13,34 @@ mod port;
 mod serve;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{debug, error};
 use netadapter_shim::os::tap::Tap;
 use netadapter_shim::{AdapterConfig, Crew, ExecutionConfig};
-use rustix::process::{Signal, set_parent_process_death_signal};
-use thiserror::Error;
-use virtio::Transport;
-use virtio::transport::TransportError;
 use virtio::transport::in_process::{DeviceConfig, DeviceThread, Echo, InProcess};
 use virtio::transport::vfio::{Loan, VfioPci};
 use virtio::transport::vhost_user::{self, Spawn, VhostUser};
+use virtio::{Transport, TransportError};
 
 use syscalls::Sysno;
 
 use self::port::LentPort;
 use self::serve::Service;
-use crate::cage::{self, CageError, Confined, Confinement, Profile};
+use crate::cage::{self, Confined, Confinement, Profile};
 use crate::card::CardConfig;
-use crate::channel::{
-    Channel, ChannelError, DeviceSetup, FromHost, Line, PROTOCOL, Setup, SharedLine, ToHost,
-};
+use crate::channel::{DeviceSetup, FromHost, Line, PROTOCOL, Setup, SharedLine, ToHost};
 use crate::driver::DriverConfig;
 use crate::exit::Exit;
-
-/// How long the supervisor may take to say what there is to drive.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A host cannot go on. Its supervisor sees the process end and needs no more; the log does.
-#[derive(Debug, Error)]
-pub enum HostEnd {
-    /// The supervisor is gone or makes no sense.
-    #[error("supervisor: {0}")]
-    Channel(#[from] ChannelError),
-    /// Something of what was lent does not work.
-    #[error("cannot {what}: {source}")]
-    System {
-        /// What was being done.
-        what: &'static str,
-        /// What the system answered.
-        source: io::Error,
-    },
-    /// The device cannot be reached.
-    #[error(transparent)]
-    Transport(#[from] TransportError),
-    /// It cannot be locked in.
-    #[error(transparent)]
-    Cage(#[from] CageError),
-    /// What came with the set-up is not what belongs to it.
-    #[error("{0} descriptors came, {1} were announced")]
-    Descriptors(usize, usize),
-}
-
-fn system(what: &'static str) -> impl FnOnce(io::Error) -> HostEnd {
-    move |source| HostEnd::System { what, source }
-}
+use crate::hosting::{self, HostEnd, system};
 
 /// Runs the host whose supervisor is at the other end of standard input, and ends the process: a
 /// thread that ended before it would make calls that its cage has not.
 pub fn main(caged: bool) -> ! {
     let mut threads = Threads::default();
-    let exit = match run(caged, &mut threads) {
-        Ok(()) => Exit::Done,
-        Err(HostEnd::Channel(ChannelError::Closed)) => {
-            debug!("driver host: the supervisor is gone");
-            Exit::Done
-        }
-        Err(end) => {
-            error!("driver host: {end}");
-            Exit::Failed
-        }
-    };
-    std::process::exit(exit as i32)
+    let done = run(caged, &mut threads).map(|()| Exit::Done);
+    hosting::end("driver host", done)
 }
 
 /// Threads that last as long as the process.
@@ -105,13 +58,9 @@ fn run(caged: bool, threads: &mut Threads) -> Result<(), HostEnd> {
     let confined = caged
         .then(|| cage::enter(&Confinement::default()))
         .transpose()?;
-    let socket = io::stdin().as_fd().try_clone_to_owned();
-    let channel = Channel::new(socket.map_err(system("take the socket"))?);
-    let mut line = Line::new(channel).map_err(system("watch the socket"))?;
-    let (message, fds) = line.wait(Some(PATIENCE))?;
+    let (line, message, fds) = hosting::first_message()?;
     let ToHost::Setup(setup) = message else {
-        let text = format!("expected a set-up, not {message:?}");
-        return Err(ChannelError::Nonsense(text).into());
+        return Err(hosting::unexpected("a set-up", &message));
     };
     let mut service = prepare(line, &setup, fds, base, confined, threads)?;
     service.serve()
@@ -139,8 +88,7 @@ fn prepare(
     };
     threads.crews = std::iter::once(&crew).chain(&several).cloned().collect();
     let device = device(setup, &mut lent.device, &line, threads, &crew)?;
-    set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(|errno| system("ask to end with the supervisor")(errno.into()))?;
+    hosting::end_with_supervisor()?;
     let cage = match confined {
         Some(confined) => {
             let locked = cage::lock_down(&device.profile)?;

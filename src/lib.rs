@@ -24,6 +24,7 @@ pub mod exit;
 pub mod fault;
 pub mod hash;
 pub mod host;
+pub mod hosting;
 pub mod offload;
 pub mod poller;
 pub mod recovery;

@@ -1,14 +1,17 @@
 //! The examination that `virtio-hostile` has for any driver, taken by ours.
 
+mod support;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use netadapter_shim::ReceiveFilter;
 use netadapter_shim::abi::NetPacketFilterFlags;
-use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame, loopback};
-use netadapter_shim::{PortOffloads, ReceiveFilter};
+use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame};
+use support::driven::drive;
 use umnet::card::CardConfig;
-use umnet::driver::{Driver, DriverConfig};
+use umnet::driver::Driver;
 use virtio::Transport;
 use virtio_hostile::{CATALOGUE, DriverUnderTest, Format, Lie, examine};
 
@@ -31,16 +34,11 @@ fn said(error: impl ToString) -> String {
 
 impl DriverUnderTest for Umnet {
     fn start(transport: Box<dyn Transport>) -> Result<Self, String> {
-        let (port, seat) = loopback(1, PortOffloads::ALL).map_err(said)?;
         let card = CardConfig {
             timeout: DEADLINE,
             ..Default::default()
         };
-        let config = DriverConfig {
-            card,
-            ..Default::default()
-        };
-        let driver = Driver::start(transport, config, Box::new(port)).map_err(said)?;
+        let (driver, seat) = drive(transport, card, 1).map_err(said)?;
         Ok(Self { driver, seat })
     }
 

@@ -1,34 +1,31 @@
 //! Every pair of features that the in-process device offers, alone with what they need, and the sets
 //! that devices come with: bring-up, frames both ways, and the same again after a reset.
 
+mod support;
+
 use std::time::{Duration, Instant};
 
-use netadapter_shim::PortOffloads;
 use netadapter_shim::abi::{NetPacketPartialChecksum, SegmentType};
-use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame, loopback};
-use umnet::card::{CardError, LEFT_OUT};
-use umnet::driver::{Driver, DriverConfig, DriverError};
+use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame};
+use support::driven::{self, Driven};
+use umnet::card::{CardConfig, CardError, LEFT_OUT};
+use umnet::driver::DriverError;
 use virtio::init::InitError;
 use virtio::net::features::{FeatureRefusal, all_known, choose};
 use virtio::net::{Coalescing, FeatureSet};
 use virtio::spec::feature::*;
 use virtio::spec::net::feature::*;
-use virtio::transport::in_process::{DeviceConfig, Frame, InProcess, Port};
+use virtio::transport::in_process::{DeviceConfig, Frame, Honest, Port};
 use virtio_hostile::frames;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// More than a ring of eight holds, so that it turns over.
 const FRAMES: u8 = 10;
 
-fn frame(tag: u8) -> Vec<u8> {
-    let addresses = [0x52, 0x54, 0, 0x12, 0x34, 0x56, 2, 0, 0, 0, 0, 1];
-    [&addresses[..], &[0x88, 0xb5], &[tag; 100]].concat()
-}
-
 /// Frames one after the other in both directions, each unchanged.
 fn exchange(seat: &LoopbackSeat, wire: &Port, what: &str) {
     for tag in 0..FRAMES {
-        let sent = frame(tag);
+        let sent = driven::frame(&[tag; 100]);
         assert!(seat.send(StackFrame::new(sent.clone())), "{what}");
         wire.inject(&Frame::plain(&sent));
         let received = wait(what, || seat.receive());
@@ -89,22 +86,21 @@ fn passes(offered: FeatureSet, wanted: FeatureSet, pairs: u16) {
     }
     .with_pairs(pairs);
     let wire = Port::default();
-    let (transport, device) = InProcess::new(config, wire.clone()).unwrap();
-    let thread = device.run().unwrap();
-    let (port, seat) = loopback(pairs.into(), PortOffloads::ALL).unwrap();
-    let driver = Driver::start(Box::new(transport), DriverConfig::default(), Box::new(port));
-    let mut driver = driver.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let card = CardConfig::default();
+    let rig = Driven::start_with_queues(pairs, config, wire.clone(), Honest, card);
+    let mut rig = rig.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let device = rig.device.clone();
     assert_eq!(device.accepted_features(), wanted, "{what}");
     for start in 0..2 {
         if start > 0 {
-            let recovered = driver.recover();
+            let recovered = rig.driver.recover();
             recovered.unwrap_or_else(|error| panic!("{what}: {error}"));
         }
-        exchange(&seat, &wire, &what);
-        exchange_segments(&seat, &wire, wanted, &what);
+        exchange(&rig.seat, &wire, &what);
+        exchange_segments(&rig.seat, &wire, wanted, &what);
     }
-    driver.stop().unwrap();
-    drop(thread);
+    rig.driver.stop().unwrap();
+    drop(rig);
     assert_eq!(device.violations(), [], "{what}");
 }
 
@@ -219,10 +215,7 @@ fn a_legacy_device_is_refused_in_words() {
         behind_iommu: false,
         ..DeviceConfig::default()
     };
-    let (transport, device) = InProcess::new(config, Port::default()).unwrap();
-    let _thread = device.run().unwrap();
-    let (port, _seat) = loopback(1, PortOffloads::ALL).unwrap();
-    let refused = Driver::start(Box::new(transport), DriverConfig::default(), Box::new(port));
+    let refused = Driven::start(config, Port::default(), Honest, CardConfig::default());
     let Err(DriverError::Card(CardError::Init(InitError::Refused(why)))) = refused else {
         panic!("it was not refused");
     };
@@ -242,18 +235,16 @@ fn how_long_notifications_may_be_put_off_is_told_again_after_a_reset() {
     });
     let told = |bits: &[u32], wanted: [Option<Coalescing>; 2]| {
         let config = DeviceConfig::default().offering(bits);
-        let (transport, device) = InProcess::new(config, Port::default()).unwrap();
-        let _thread = device.run().unwrap();
-        let (port, _seat) = loopback(1, PortOffloads::ALL).unwrap();
-        let mut config = DriverConfig::default();
-        [config.card.rx_coalescing, config.card.tx_coalescing] = wanted;
-        let mut driver = Driver::start(Box::new(transport), config, Box::new(port)).unwrap();
+        let mut card = CardConfig::default();
+        [card.rx_coalescing, card.tx_coalescing] = wanted;
+        let mut rig = Driven::start(config, Port::default(), Honest, card).unwrap();
+        let device = rig.device.clone();
         let read = || {
             let state = device.control_state();
             (state.rx_coalescing, state.tx_coalescing)
         };
         let first = read();
-        driver.recover().unwrap();
+        rig.driver.recover().unwrap();
         assert_eq!(device.violations(), []);
         (first, read())
     };

@@ -1,21 +1,20 @@
 //! Rings of the largest size there is, filled to the last slot, and gone round several times: past
 //! where indices of 16 bits begin again.
 
+mod support;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use netadapter_shim::PortOffloads;
-use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame, loopback};
+use netadapter_shim::os::loopback::StackFrame;
+use support::driven::{self, Driven};
 use umnet::card::CardConfig;
-use umnet::driver::{Driver, DriverConfig};
 use virtio::net::FeatureSet;
 use virtio::spec::feature::*;
 use virtio::spec::net::feature::*;
 use virtio::spec::ring::MAX_QUEUE_SIZE;
-use virtio::transport::in_process::{
-    Conduct, Device, DeviceConfig, DeviceThread, Frame, InProcess, Link, Role, all_offered,
-};
+use virtio::transport::in_process::{Conduct, DeviceConfig, Frame, Link, Role, all_offered};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const LAPS: u32 = 3;
@@ -80,15 +79,12 @@ impl Link for Wire {
 }
 
 struct Rig {
-    driver: Driver,
-    device: Device,
-    seat: LoopbackSeat,
+    driven: Driven,
     wire: Wire,
     idle: Idle,
     /// Frames that were sent, and that were received.
     sent: u32,
     received: u32,
-    _thread: DeviceThread,
 }
 
 impl Rig {
@@ -100,47 +96,37 @@ impl Rig {
             ..DeviceConfig::default()
         };
         let (idle, wire) = (Idle::default(), Wire::default());
-        let (transport, device) =
-            InProcess::with_conduct(config.offering(ring), wire.clone(), idle.clone()).unwrap();
-        let thread = device.run().unwrap();
-        let (port, seat) = loopback(1, PortOffloads::ALL).unwrap();
-        let config = DriverConfig {
-            card: CardConfig {
-                rx_ring: MAX_QUEUE_SIZE,
-                tx_ring: MAX_QUEUE_SIZE,
-                ..CardConfig::default()
-            },
-            ..DriverConfig::default()
+        let card = CardConfig {
+            rx_ring: MAX_QUEUE_SIZE,
+            tx_ring: MAX_QUEUE_SIZE,
+            ..CardConfig::default()
         };
-        let driver = Driver::start(Box::new(transport), config, Box::new(port)).unwrap();
+        let driven = Driven::start(config.offering(ring), wire.clone(), idle.clone(), card);
         Self {
-            driver,
-            device,
-            seat,
+            driven: driven.unwrap(),
             wire,
             idle,
             sent: 0,
             received: 0,
-            _thread: thread,
         }
     }
 
     /// Descriptors of both rings, and MiB of memory that the device reaches.
     fn size(&self) -> (u16, u16, usize) {
-        let info = self.driver.info();
+        let info = self.driven.driver.info();
         let pinned = info.pinned_bytes >> 20;
         (info.rx_ring.get(), info.tx_ring.get(), pinned)
     }
 
     /// Frames that the driver has given to the device.
     fn given_away(&self) -> u64 {
-        let counters = self.driver.device_stats()[0].tx.snapshot();
+        let counters = self.driven.driver.device_stats()[0].tx.snapshot();
         let of_frames = counters.iter().find(|(name, _)| *name == "tx_packets");
         of_frames.map_or(0, |(_, count)| *count)
     }
 
     fn send(&mut self) -> bool {
-        let sent = self.seat.send(StackFrame::new(frame(self.sent)));
+        let sent = self.driven.seat.send(StackFrame::new(frame(self.sent)));
         self.sent += u32::from(sent);
         sent
     }
@@ -161,7 +147,7 @@ impl Rig {
         std::thread::sleep(Duration::from_millis(50));
         assert_eq!(self.given_away() - before, full);
         self.idle.0.store(false, Ordering::Relaxed);
-        self.device.wake();
+        self.driven.device.wake();
         self.all_arrive();
     }
 
@@ -170,12 +156,12 @@ impl Rig {
         let (sent, received) = (self.sent + FRAMES, self.received + FRAMES);
         until("frames are lost", || {
             while self.sent < sent && self.send() {}
-            while let Some(next) = self.seat.receive() {
+            while let Some(next) = self.driven.seat.receive() {
                 assert_eq!(next.bytes, frame(self.received));
                 self.received += 1;
             }
             self.wire.ends().allowed = received.min(self.received + WINDOW);
-            self.device.wake();
+            self.driven.device.wake();
             (self.sent, self.received) == (sent, received)
         });
         self.all_arrive();
@@ -183,10 +169,7 @@ impl Rig {
 }
 
 fn frame(number: u32) -> Vec<u8> {
-    let head = [
-        0x52, 0x54, 0, 0x12, 0x34, 0x56, 2, 0, 0, 0, 0, 1, 0x88, 0xb5,
-    ];
-    [&head[..], &number.to_be_bytes(), &[0; 42]].concat()
+    driven::frame(&[&number.to_be_bytes()[..], &[0; 42]].concat())
 }
 
 /// Does it until it works.
@@ -211,10 +194,10 @@ fn works(ring: &[u32]) {
     rig.fill();
     rig.go_round();
     rig.fill();
-    rig.driver.recover().unwrap();
+    rig.driven.driver.recover().unwrap();
     rig.fill();
-    rig.driver.stop().unwrap();
-    assert_eq!(rig.device.violations(), []);
+    rig.driven.driver.stop().unwrap();
+    assert_eq!(rig.driven.device.violations(), []);
 }
 
 #[test]

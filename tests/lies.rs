@@ -1,17 +1,19 @@
 //! The whole driver against every lie of the catalogue: a stack's seat at one end, a lying
 //! device at the other. Whatever is said, frames pass again, or the driver says why not.
 
+mod support;
+
 use std::time::{Duration, Instant};
 
-use netadapter_shim::PortOffloads;
 use netadapter_shim::ReceiveFilter;
 use netadapter_shim::abi::{
     NetPacketChecksum, NetPacketChecksumState, NetPacketFilterFlags, NetPacketPartialChecksum,
     SegmentType,
 };
-use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame, loopback};
+use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame};
+use support::driven;
 use umnet::card::CardConfig;
-use umnet::driver::{Driver, DriverConfig, DriverError};
+use umnet::driver::{Driver, DriverError};
 use umnet::fault::Fault;
 use virtio::spec::net::ctrl::ACK_ERR;
 use virtio::spec::net::header::GSO_NONE;
@@ -45,15 +47,11 @@ impl Rig {
         let wire = Port::default();
         let (transport, device) = lie.device(format.device(), wire.clone()).unwrap();
         let thread = device.run().unwrap();
-        let (port, seat) = loopback(1, PortOffloads::ALL).unwrap();
-        let config = DriverConfig {
-            card: CardConfig {
-                timeout: DEADLINE,
-                ..Default::default()
-            },
-            ..Default::default()
+        let card = CardConfig {
+            timeout: DEADLINE,
+            ..CardConfig::default()
         };
-        let driver = Driver::start(Box::new(transport), config, Box::new(port))?;
+        let (driver, seat) = driven::drive(Box::new(transport), card, 1)?;
         Ok(Self {
             lie,
             format,
@@ -75,18 +73,8 @@ impl Rig {
         rig
     }
 
-    /// What the control thread of a run does when something happens: looks at the
-    /// configuration, and resets the device after a fault.
     fn tend(&mut self) -> Result<(), DriverError> {
-        if self.driver.config_interrupt().read().is_ok() {
-            self.driver.config_changed()?;
-        }
-        if let Some(report) = self.driver.take_fault() {
-            println!("  {}: {}", report.source, report.fault);
-            self.faults.push(report.fault);
-            self.driver.recover()?;
-        }
-        Ok(())
+        driven::tend(&mut self.driver, &mut self.faults)
     }
 
     fn wait_until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {

@@ -1,18 +1,18 @@
 //! The driver over a device with several pairs of queues, in one process.
 
+mod support;
+
 use std::time::{Duration, Instant};
 
-use netadapter_shim::PortOffloads;
-use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame, loopback};
-use umnet::card::CardError;
-use umnet::driver::{Driver, DriverConfig, DriverError};
+use netadapter_shim::os::loopback::StackFrame;
+use support::driven::Driven;
+use umnet::card::{CardConfig, CardError};
+use umnet::driver::DriverError;
 use virtio::net::FeatureSet;
 use virtio::spec::feature::VIRTIO_F_RING_PACKED;
 use virtio::spec::net::ctrl::ACK_ERR;
 use virtio::spec::net::feature::*;
-use virtio::transport::in_process::{
-    Answer, Conduct, Device, DeviceConfig, DeviceThread, Echo, Honest, InProcess, all_offered,
-};
+use virtio::transport::in_process::{Answer, Conduct, DeviceConfig, Echo, Honest, all_offered};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAIRS: u16 = 4;
@@ -20,27 +20,18 @@ const PAIRS: u16 = 4;
 const MANY: u64 = 300;
 
 /// A driver between a port with [`PAIRS`] queues and a device that sends every frame back.
-struct Rig {
-    driver: Driver,
-    seat: LoopbackSeat,
-    device: Device,
-    _thread: DeviceThread,
-}
+struct Rig(Driven);
 
 impl Rig {
     fn new(config: DeviceConfig, conduct: impl Conduct + 'static) -> Self {
-        let (port, seat) = loopback(PAIRS.into(), PortOffloads::ALL).unwrap();
-        let (transport, device) =
-            InProcess::with_conduct(config, Echo::default(), conduct).unwrap();
-        let thread = device.run().unwrap();
-        let config = DriverConfig::default();
-        let driver = Driver::start(Box::new(transport), config, Box::new(port)).unwrap();
-        Self {
-            driver,
-            seat,
-            device,
-            _thread: thread,
-        }
+        Self::below(PAIRS, config, conduct)
+    }
+
+    /// The same below a port with so many queues.
+    fn below(queues: u16, config: DeviceConfig, conduct: impl Conduct + 'static) -> Self {
+        let (far, card) = (Echo::default(), CardConfig::default());
+        let driven = Driven::start_with_queues(queues, config, far, conduct, card);
+        Self(driven.unwrap())
     }
 
     /// Sends [`MANY`] frames of a flow of its own on each of `queues`, and waits for all of them.
@@ -49,6 +40,7 @@ impl Rig {
             for queue in 0..queues {
                 let frame = datagram(queue);
                 while !self
+                    .0
                     .seat
                     .send_on(queue.into(), StackFrame::new(frame.clone()))
                 {
@@ -62,11 +54,11 @@ impl Rig {
     }
 
     fn take_all(&self) {
-        while self.seat.receive().is_some() {}
+        while self.0.seat.receive().is_some() {}
     }
 
     fn counter(&self, queue: &str, counter: &str) -> u64 {
-        let queues = self.driver.counters();
+        let queues = self.0.driver.counters();
         let queue = queues.iter().find(|stats| stats.queue == queue);
         queue.expect("it is counted").counters[counter]
     }
@@ -76,7 +68,7 @@ impl Rig {
         let start = Instant::now();
         while self.counter(&format!("rx{pair}"), "rx_packets") < count {
             self.take_all();
-            let counters = self.driver.counters();
+            let counters = self.0.driver.counters();
             assert!(start.elapsed() < PATIENCE, "pair {pair}: {counters:?}");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -84,20 +76,20 @@ impl Rig {
 
     /// Sends a frame and waits until it is back; with which hash, and over what.
     fn hash_of(&self, frame: Vec<u8>) -> (u32, u16) {
-        assert!(self.seat.send(StackFrame::new(frame.clone())));
+        assert!(self.0.seat.send(StackFrame::new(frame.clone())));
         let start = Instant::now();
         loop {
-            if let Some(back) = self.seat.receive() {
+            if let Some(back) = self.0.seat.receive() {
                 assert_eq!(back.bytes, frame);
                 return (back.hash.hash_value, back.hash.protocol_type);
             }
-            assert!(start.elapsed() < PATIENCE, "{:?}", self.driver.counters());
+            assert!(start.elapsed() < PATIENCE, "{:?}", self.0.driver.counters());
             std::thread::yield_now();
         }
     }
 
     fn assert_honest(&self) {
-        assert_eq!(self.device.violations(), []);
+        assert_eq!(self.0.device.violations(), []);
     }
 }
 
@@ -126,7 +118,7 @@ fn without_rss() -> DeviceConfig {
 #[test]
 fn answers_come_on_the_pair_of_their_question_also_after_a_reset() {
     let mut rig = Rig::new(without_rss(), Honest);
-    assert_eq!(rig.driver.info().queue_pairs, PAIRS);
+    assert_eq!(rig.0.driver.info().queue_pairs, PAIRS);
     for round in 1..=2 {
         rig.echo(PAIRS);
         for pair in 0..PAIRS {
@@ -134,18 +126,18 @@ fn answers_come_on_the_pair_of_their_question_also_after_a_reset() {
             let sent = rig.counter(&format!("tx{pair}"), "tx_packets");
             assert_eq!(sent, round * MANY);
         }
-        let state = rig.device.control_state();
+        let state = rig.0.device.control_state();
         assert_eq!((state.pairs, state.rss), (Some(PAIRS), None));
         rig.assert_honest();
-        rig.driver.recover().unwrap();
+        rig.0.driver.recover().unwrap();
     }
-    rig.driver.stop().unwrap();
+    rig.0.driver.stop().unwrap();
 }
 
 #[test]
 fn a_device_with_receive_scaling_is_given_table_and_key_again_after_a_reset() {
     let mut rig = Rig::new(several(), Honest);
-    let rss = rig.device.control_state().rss.expect("it was told to");
+    let rss = rig.0.device.control_state().rss.expect("it was told to");
     let spread: Vec<u16> = (0..128).map(|entry| entry % PAIRS).collect();
     assert_eq!(rss.table, spread);
     assert_eq!((rss.transmit_queues, rss.hash_types), (PAIRS, 0x3f));
@@ -159,12 +151,12 @@ fn a_device_with_receive_scaling_is_given_table_and_key_again_after_a_reset() {
     let start = Instant::now();
     while total() < MANY * u64::from(PAIRS) {
         rig.take_all();
-        assert!(start.elapsed() < PATIENCE, "{:?}", rig.driver.counters());
+        assert!(start.elapsed() < PATIENCE, "{:?}", rig.0.driver.counters());
     }
     rig.assert_honest();
-    rig.driver.recover().unwrap();
-    assert_eq!(rig.device.control_state().rss, Some(rss));
-    rig.driver.stop().unwrap();
+    rig.0.driver.recover().unwrap();
+    assert_eq!(rig.0.device.control_state().rss, Some(rss));
+    rig.0.driver.stop().unwrap();
 }
 
 /// The Toeplitz hash of `input`: for each of its bits that is set, the key from there on.
@@ -181,8 +173,14 @@ fn the_hash_by_which_a_frame_came_is_told_with_it_also_after_a_reset() {
     for rings in [&[][..], &[VIRTIO_F_RING_PACKED]] {
         let config = several().offering(&[VIRTIO_NET_F_HASH_REPORT]);
         let mut rig = Rig::new(config.offering(rings), Honest);
-        assert!(rig.driver.info().features.has(VIRTIO_NET_F_HASH_REPORT));
-        let key = rig.device.control_state().rss.expect("it was told to").key;
+        assert!(rig.0.driver.info().features.has(VIRTIO_NET_F_HASH_REPORT));
+        let key = rig
+            .0
+            .device
+            .control_state()
+            .rss
+            .expect("it was told to")
+            .key;
         for _ in 0..2 {
             for flow in 0..64 {
                 let mut frame = datagram(flow);
@@ -193,23 +191,19 @@ fn the_hash_by_which_a_frame_came_is_told_with_it_also_after_a_reset() {
             let mut of_no_flow = datagram(0);
             of_no_flow[12] = 0x88;
             assert_eq!(rig.hash_of(of_no_flow), (0, 0), "nothing to hash");
-            rig.driver.recover().unwrap();
+            rig.0.driver.recover().unwrap();
         }
         rig.assert_honest();
-        rig.driver.stop().unwrap();
+        rig.0.driver.stop().unwrap();
     }
 }
 
 #[test]
 fn no_more_pairs_are_used_than_wanted_and_the_control_queue_stands_behind_all() {
-    let (port, _seat) = loopback(2, PortOffloads::ALL).unwrap();
-    let (transport, device) = InProcess::new(several(), Echo::default()).unwrap();
-    let _thread = device.run().unwrap();
-    let config = DriverConfig::default();
-    let driver = Driver::start(Box::new(transport), config, Box::new(port)).unwrap();
-    assert_eq!(driver.info().queue_pairs, 2);
-    assert_eq!(device.control_state().pairs, Some(2));
-    assert_eq!(device.violations(), []);
+    let rig = Rig::below(2, several(), Honest);
+    assert_eq!(rig.0.driver.info().queue_pairs, 2);
+    assert_eq!(rig.0.device.control_state().pairs, Some(2));
+    rig.assert_honest();
 }
 
 /// Says no to every command.
@@ -224,10 +218,10 @@ impl Conduct for Refusing {
 #[test]
 fn a_device_that_wants_one_pair_only_is_used_with_one() {
     let mut rig = Rig::new(several(), Refusing);
-    assert_eq!(rig.driver.info().queue_pairs, 1);
+    assert_eq!(rig.0.driver.info().queue_pairs, 1);
     rig.echo(1);
     rig.wait_received(0, MANY);
-    rig.driver.stop().unwrap();
+    rig.0.driver.stop().unwrap();
 }
 
 #[test]
@@ -241,16 +235,16 @@ fn fewer_interrupts_than_queues_are_shared() {
         rig.echo(PAIRS);
         (0..PAIRS).for_each(|pair| rig.wait_received(pair, MANY));
         rig.assert_honest();
-        rig.driver.stop().unwrap();
+        rig.0.driver.stop().unwrap();
     }
 }
 
 #[test]
 fn a_device_that_comes_back_with_fewer_pairs_is_not_driven_with_them() {
     let mut rig = Rig::new(without_rss(), Honest);
-    rig.device.change_config(|config| config.max_pairs = 2);
+    rig.0.device.change_config(|config| config.max_pairs = 2);
     // The control queue is where it was, and the device says elsewhere.
-    let error = rig.driver.recover().unwrap_err();
+    let error = rig.0.driver.recover().unwrap_err();
     assert!(
         matches!(
             error,
@@ -258,9 +252,11 @@ fn a_device_that_comes_back_with_fewer_pairs_is_not_driven_with_them() {
         ),
         "{error}"
     );
-    rig.device.change_config(|config| config.max_pairs = PAIRS);
-    rig.driver.recover().unwrap();
+    rig.0
+        .device
+        .change_config(|config| config.max_pairs = PAIRS);
+    rig.0.driver.recover().unwrap();
     rig.echo(PAIRS);
     rig.wait_received(PAIRS - 1, MANY);
-    rig.driver.stop().unwrap();
+    rig.0.driver.stop().unwrap();
 }

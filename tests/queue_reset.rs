@@ -1,14 +1,15 @@
 //! A queue that met a fault is reset alone where the device can do that, and the device with it
 //! where it cannot or does not finish. Whatever else the device has is left as it was.
 
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use netadapter_shim::PortOffloads;
-use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame, loopback};
+use netadapter_shim::os::loopback::StackFrame;
+use support::driven::{self, Driven};
 use umnet::card::CardConfig;
-use umnet::driver::{Driver, DriverConfig};
 use virtio::net::FeatureSet;
 use virtio::spec::feature::*;
 use virtio::spec::ring::packed::desc;
@@ -76,60 +77,41 @@ impl Conduct for Wrong {
 }
 
 struct Rig {
-    driver: Driver,
-    seat: LoopbackSeat,
+    driven: Driven,
     wire: Port,
-    device: Device,
     wrong: Wrong,
     tag: u8,
-    _thread: DeviceThread,
 }
 
 impl Rig {
     fn start(rings: &[u32]) -> Self {
         let (wire, wrong) = (Port::default(), Wrong::default());
         let config = DeviceConfig::default().offering(rings);
-        let (transport, device) =
-            InProcess::with_conduct(config, wire.clone(), wrong.clone()).unwrap();
-        let thread = device.run().unwrap();
-        let (port, seat) = loopback(1, PortOffloads::ALL).unwrap();
-        let config = DriverConfig {
-            card: CardConfig {
-                timeout: Duration::from_millis(300),
-                ..Default::default()
-            },
-            ..Default::default()
+        let card = CardConfig {
+            timeout: Duration::from_millis(300),
+            ..CardConfig::default()
         };
-        let driver = Driver::start(Box::new(transport), config, Box::new(port)).unwrap();
+        let driven = Driven::start(config, wire.clone(), wrong.clone(), card).unwrap();
         wrong.device_resets.store(0, Ordering::SeqCst);
         Self {
-            driver,
-            seat,
+            driven,
             wire,
-            device,
             wrong,
             tag: 0,
-            _thread: thread,
         }
     }
 
     fn frame(&mut self) -> Vec<u8> {
         self.tag = self.tag.wrapping_add(1);
-        [
-            &[
-                0x52, 0x54, 0, 0x12, 0x34, 0x56, 2, 0, 0, 0, 0, 1, 0x88, 0xb5,
-            ][..],
-            &[self.tag; 60],
-        ]
-        .concat()
+        driven::frame(&[self.tag; 60])
     }
 
     fn wait_until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let start = Instant::now();
         while !done(self) {
             assert!(start.elapsed() < PATIENCE, "{what} took too long");
-            if self.driver.take_fault().is_some() {
-                self.driver.recover().unwrap();
+            if self.driven.driver.take_fault().is_some() {
+                self.driven.driver.recover().unwrap();
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -141,7 +123,7 @@ impl Rig {
         let mut at = None;
         self.wait_until("a frame out", |rig| {
             if due(&mut at) {
-                rig.seat.send(StackFrame::new(sent.clone()));
+                rig.driven.seat.send(StackFrame::new(sent.clone()));
             }
             rig.wire.take_sent().is_some_and(|f| f.payload() == sent)
         });
@@ -150,13 +132,20 @@ impl Rig {
             if due(&mut at) {
                 rig.wire.inject(&Frame::plain(&arriving));
             }
-            rig.seat.receive().is_some_and(|f| f.bytes == arriving)
+            rig.driven
+                .seat
+                .receive()
+                .is_some_and(|f| f.bytes == arriving)
         });
     }
 
     fn resets(&self) -> (u64, u64, u32) {
         let device = self.wrong.device_resets.load(Ordering::SeqCst);
-        (self.driver.resets(), self.driver.queue_resets(), device)
+        (
+            self.driven.driver.resets(),
+            self.driven.driver.queue_resets(),
+            device,
+        )
     }
 }
 
@@ -182,20 +171,20 @@ fn a_queue_that_met_a_fault_is_reset_alone() {
     for rings in RINGS {
         let mut rig = Rig::start(&[rings, &[VIRTIO_F_RING_RESET]].concat());
         rig.pass();
-        let commands = rig.device.counters().commands;
+        let commands = rig.driven.device.counters().commands;
         for (count, of) in [(1, &rig.wrong.receive), (2, &rig.wrong.transmit)]
             .map(|(count, of)| (count, Arc::clone(of)))
         {
             of.store(true, Ordering::SeqCst);
             rig.pass();
-            rig.wait_until("the reset", |rig| rig.driver.resets() == count);
+            rig.wait_until("the reset", |rig| rig.driven.driver.resets() == count);
             (0..300).for_each(|_| rig.pass());
             assert_eq!(rig.resets(), (count, count, 0), "{rings:?}");
         }
-        assert_eq!(rig.device.violations(), [], "{rings:?}");
+        assert_eq!(rig.driven.device.violations(), [], "{rings:?}");
         // The filter is told again, and nothing else.
-        assert!(rig.device.counters().commands <= commands + 6);
-        rig.driver.stop().unwrap();
+        assert!(rig.driven.device.counters().commands <= commands + 6);
+        rig.driven.driver.stop().unwrap();
     }
 }
 
@@ -205,7 +194,7 @@ fn the_frames_of_a_healthy_queue_are_not_lost_with_its_neighbour() {
     rig.pass();
     rig.wrong.transmit.store(true, Ordering::SeqCst);
     let first = rig.frame();
-    rig.seat.send(StackFrame::new(first));
+    rig.driven.seat.send(StackFrame::new(first));
     let start = Instant::now();
     // The queues have ended or are about to; frames go on arriving in the device's buffers.
     let arriving: Vec<_> = (0..100).map(|_| rig.frame()).collect();
@@ -214,8 +203,8 @@ fn the_frames_of_a_healthy_queue_are_not_lost_with_its_neighbour() {
     }
     let mut received = Vec::new();
     rig.wait_until("what arrived", |rig| {
-        received.extend(rig.seat.receive().map(|frame| frame.bytes));
-        received.len() == arriving.len() && rig.driver.queue_resets() == 1
+        received.extend(rig.driven.seat.receive().map(|frame| frame.bytes));
+        received.len() == arriving.len() && rig.driven.driver.queue_resets() == 1
     });
     assert!(start.elapsed() < PATIENCE);
     assert_eq!(received, arriving);
@@ -228,7 +217,7 @@ fn a_queue_whose_reset_does_not_end_takes_the_device_with_it() {
     rig.wrong.receive.store(true, Ordering::SeqCst);
     let start = Instant::now();
     rig.pass();
-    rig.wait_until("the reset", |rig| rig.driver.resets() == 1);
+    rig.wait_until("the reset", |rig| rig.driven.driver.resets() == 1);
     rig.pass();
     let (resets, queue_resets, device) = rig.resets();
     assert_eq!((resets, queue_resets), (1, 0));
@@ -238,10 +227,15 @@ fn a_queue_whose_reset_does_not_end_takes_the_device_with_it() {
 #[test]
 fn without_the_feature_the_device_is_reset() {
     let mut rig = Rig::start(&[]);
-    assert!(!rig.device.accepted_features().has(VIRTIO_F_RING_RESET));
+    assert!(
+        !rig.driven
+            .device
+            .accepted_features()
+            .has(VIRTIO_F_RING_RESET)
+    );
     rig.wrong.receive.store(true, Ordering::SeqCst);
     rig.pass();
-    rig.wait_until("the reset", |rig| rig.driver.resets() == 1);
+    rig.wait_until("the reset", |rig| rig.driven.driver.resets() == 1);
     let (resets, queue_resets, device) = rig.resets();
     assert_eq!((resets, queue_resets), (1, 0));
     assert!(device > 0);
@@ -250,10 +244,10 @@ fn without_the_feature_the_device_is_reset() {
 #[test]
 fn a_device_that_asks_for_it_is_reset_whole() {
     let mut rig = Rig::start(&[VIRTIO_F_RING_RESET]);
-    assert_ne!(rig.device.accepted_features(), FeatureSet::EMPTY);
-    rig.device.demand_reset();
-    rig.driver.config_changed().unwrap();
-    rig.wait_until("the reset", |rig| rig.driver.resets() == 1);
+    assert_ne!(rig.driven.device.accepted_features(), FeatureSet::EMPTY);
+    rig.driven.device.demand_reset();
+    rig.driven.driver.config_changed().unwrap();
+    rig.wait_until("the reset", |rig| rig.driven.driver.resets() == 1);
     rig.pass();
-    assert_eq!(rig.driver.queue_resets(), 0);
+    assert_eq!(rig.driven.driver.queue_resets(), 0);
 }

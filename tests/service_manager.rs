@@ -8,13 +8,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use support::machine::Machine;
 use support::namespace::{in_namespace, sh};
-use support::rig::{Process, Rig, Transfers, wait_until};
+use support::rig::{Process, Rig, wait_until};
 use support::service_manager::ServiceManager;
+use support::streams::Transfers;
 
 const WATCHDOG: Duration = Duration::from_secs(1);
 
@@ -70,15 +70,6 @@ impl Service {
     }
 }
 
-/// Stops the senders also when a check fails, which they would otherwise outlive.
-struct StopAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 fn with_service(test: &str, body: impl FnOnce(Service)) {
     in_namespace(test, || {
         if let Err(error) = std::fs::File::open("/dev/net/tun") {
@@ -107,30 +98,24 @@ fn no_connection_is_lost_while_a_service_is_killed_or_restarted() {
     let test = "no_connection_is_lost_while_a_service_is_killed_or_restarted";
     with_service(test, |mut service| {
         let before = service.rig.identity();
-        let stop = AtomicBool::new(false);
-        let pairs: Vec<_> = (0..4).map(|_| service.rig.connect()).collect();
-        std::thread::scope(|scope| {
-            let _stopped = StopAtEnd(&stop);
-            let transfers = Transfers::begin(scope, pairs, &stop);
-            for (round, signal) in (1..).zip(["KILL", "KILL", "USR2", "USR2", "KILL"]) {
-                std::thread::sleep(Duration::from_millis(300));
-                assert_eq!(received(&service.manager), ["fd0", "state"]);
-                let host = service.status()["host"]["pid"].as_u64().expect("one runs");
-                let ended = service.end_umnet(signal);
-                assert!(ended.signal() == Some(9) || ended.success(), "{ended}");
-                let host = format!("/proc/{host}");
-                wait_until("the driver host lives on", || !Path::new(&host).exists());
-                assert_eq!(service.rig.identity(), before, "while nobody drives it");
-                service.start_umnet();
-                let status = service.status();
-                assert_eq!(status["supervisor_restarts"], round, "{status}");
-                assert_eq!(status["restarts"], round, "{status}");
-                assert_eq!(taps_of(service.pid()), 1);
-            }
+        let transfers = Transfers::begin((0..4).map(|turn| service.rig.connect_in_turn(turn)));
+        for (round, signal) in (1..).zip(["KILL", "KILL", "USR2", "USR2", "KILL"]) {
             std::thread::sleep(Duration::from_millis(300));
-            stop.store(true, Ordering::Relaxed);
-            transfers.all_arrived();
-        });
+            assert_eq!(received(&service.manager), ["fd0", "state"]);
+            let host = service.status()["host"]["pid"].as_u64().expect("one runs");
+            let ended = service.end_umnet(signal);
+            assert!(ended.signal() == Some(9) || ended.success(), "{ended}");
+            let host = format!("/proc/{host}");
+            wait_until("the driver host lives on", || !Path::new(&host).exists());
+            assert_eq!(service.rig.identity(), before, "while nobody drives it");
+            service.start_umnet();
+            let status = service.status();
+            assert_eq!(status["supervisor_restarts"], round, "{status}");
+            assert_eq!(status["restarts"], round, "{status}");
+            assert_eq!(taps_of(service.pid()), 1);
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        transfers.all_arrived();
         assert_eq!(service.rig.identity(), before);
         assert_eq!(service.rig.said("device.log"), "");
     });

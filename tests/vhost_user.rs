@@ -6,14 +6,12 @@ mod support;
 use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use support::machine::Machine;
 use support::namespace::sh;
-use support::rig::{Rig, Transfers, receive, send, wait_until, with_rig, with_rig_but_umnet};
+use support::rig::{Rig, wait_until, with_rig, with_rig_but_umnet};
+use support::streams::{Transfers, receive, send};
 
 #[test]
 #[ignore = "not a test: the tests start themselves again as the device's process"]
@@ -30,22 +28,10 @@ fn tcp_passes_unchanged_both_ways() {
     with_rig("tcp_passes_unchanged_both_ways", mac, |mut rig| {
         let link = rig.on_near("ip -o link show near0");
         assert!(link.is_ok_and(|link| link.contains("02:00:00:00:00:07")));
-        for seed in [1, 2] {
-            let (here, there) = rig.connect();
-            let (from, to) = if seed == 1 {
-                (here, there)
-            } else {
-                (there, here)
-            };
-            let receiver = std::thread::spawn(move || receive(to));
-            let sent = send(from, seed, |sent| sent < MUCH);
-            assert_eq!(receiver.join().expect("no panic"), sent);
-            assert_eq!(sent.0, MUCH);
-        }
+        (1..=2).for_each(|turn| rig.pass(turn, MUCH));
         let status = rig.umnet_status().expect("it runs");
         assert_eq!(status["resets"].as_u64().unwrap_or(0), 0, "{status}");
-        let umnet = rig.umnet.take().expect("it runs");
-        assert!(umnet.end("TERM").success(), "{}", rig.said("umnet.log"));
+        rig.stop_umnet();
         assert!(
             rig.on_near("ip link show near0").is_err(),
             "it goes with the run"
@@ -73,10 +59,8 @@ fn rings_are_of_the_kind_that_the_device_offers_after_each_restart() {
             &["--offer", "RING_PACKED", "--offer", "IN_ORDER"],
         ];
         for offers in kinds {
-            drop(rig.device.take());
-            rig.offers = offers;
-            rig.start_device();
-            start_with_settings(&mut rig, "[defaults.feature]\nin_order = true\n");
+            rig.change_device(offers);
+            rig.start_umnet_with("[defaults.feature]\nin_order = true\n");
             rig.give_address();
             let agreed = features(&rig);
             for offered in offers.iter().filter(|word| !word.starts_with('-')) {
@@ -92,8 +76,7 @@ fn rings_are_of_the_kind_that_the_device_offers_after_each_restart() {
             rig.start_device();
             let sent = sender.join().expect("the connection holds");
             assert_eq!(transfer.join().expect("the connection holds"), sent);
-            let umnet = rig.umnet.take().expect("it runs");
-            assert!(umnet.end("TERM").success(), "{}", rig.said("umnet.log"));
+            rig.stop_umnet();
         }
         assert_eq!(rig.said("device.log"), "", "nothing to complain of");
     });
@@ -110,10 +93,8 @@ fn the_largest_rings_go_round_several_times_both_ways() {
             offload.rx_tso = false\noffload.rx_uso = false\n";
         let kinds: [&[&str]; 2] = [&[], &["--offer", "RING_PACKED"]];
         for offers in kinds {
-            drop(rig.device.take());
-            rig.offers = offers;
-            rig.start_device();
-            start_with_settings(&mut rig, settings);
+            rig.change_device(offers);
+            rig.start_umnet_with(settings);
             rig.give_address();
             let status = rig.umnet_status().expect("it runs");
             assert_eq!(status["rx_ring"], SIZE, "{status}");
@@ -122,25 +103,36 @@ fn the_largest_rings_go_round_several_times_both_ways() {
             assert!(pinned < 256 << 20, "{pinned}");
             let packed = features(&rig).contains("RING_PACKED");
             assert_eq!(packed, !offers.is_empty());
-            for seed in [1, 2] {
-                let (here, there) = rig.connect();
-                let (from, to) = if seed == 1 {
-                    (here, there)
-                } else {
-                    (there, here)
-                };
-                let receiver = std::thread::spawn(move || receive(to));
-                let sent = send(from, seed, |sent| sent < 2 * MUCH);
-                assert_eq!(receiver.join().expect("no panic"), sent);
-            }
+            (1..=2).for_each(|turn| rig.pass(turn, 2 * MUCH));
             for (queue, counter) in [("rx0", "rx_packets"), ("tx0", "tx_packets")] {
                 let frames = rig.counter(queue, counter);
                 assert!(frames > 2 * SIZE, "{queue}: {frames}");
             }
-            let umnet = rig.umnet.take().expect("it runs");
-            assert!(umnet.end("TERM").success(), "{}", rig.said("umnet.log"));
+            rig.stop_umnet();
         }
         assert_eq!(rig.said("device.log"), "", "nothing to complain of");
+    });
+}
+
+#[test]
+fn rings_that_there_is_no_memory_for_are_told_of_once() {
+    let test = "rings_that_there_is_no_memory_for_are_told_of_once";
+    with_rig_but_umnet(test, |mut rig| {
+        rig.start_umnet_with("[defaults]\nrx_ring = 1024\ntx_ring = 32768\n");
+        let status = rig.umnet_status().expect("it runs");
+        assert_eq!(status["tx_ring"], 2048, "{status}");
+        // Brought up once more, with the same rings.
+        drop(rig.device.take());
+        rig.start_device();
+        wait_until("it is not brought up again", || {
+            rig.umnet_status().is_ok_and(|status| status["resets"] == 1)
+        });
+        rig.stop_umnet();
+        let log = rig.said("umnet.log");
+        let told = "transmit rings were asked for with 32768 descriptors and have 2048: each has a \
+            slot of 65664 bytes, and those of a ring may take 256 MiB";
+        assert_eq!(log.matches(told).count(), 1, "{log}");
+        assert!(!log.contains("receive rings"), "{log}");
     });
 }
 
@@ -150,22 +142,7 @@ fn several_pairs_carry_streams_both_ways_and_survive_their_driver_and_their_devi
     with_rig(test, &["--queues", "3"], |rig| {
         let status = rig.umnet_status().expect("it runs");
         assert_eq!(status["queue_pairs"], 3, "{status}");
-        let enough = Arc::new(AtomicBool::new(false));
-        let streams: Vec<_> = (0..8)
-            .map(|seed| {
-                let enough = Arc::clone(&enough);
-                let (here, there) = rig.connect();
-                let (from, to) = match seed % 2 {
-                    0 => (here, there),
-                    _ => (there, here),
-                };
-                let receiver = std::thread::spawn(move || receive(to));
-                let sender = std::thread::spawn(move || {
-                    send(from, seed, |_| !enough.load(Ordering::Relaxed))
-                });
-                (sender, receiver)
-            })
-            .collect();
+        let transfers = Transfers::begin((0..8).map(|turn| rig.connect_in_turn(turn)));
         for restarts in 1..=3 {
             std::thread::sleep(Duration::from_millis(400));
             let host = rig.umnet_status().expect("it runs")["host"]["pid"].clone();
@@ -176,11 +153,7 @@ fn several_pairs_carry_streams_both_ways_and_survive_their_driver_and_their_devi
             });
         }
         std::thread::sleep(Duration::from_millis(400));
-        enough.store(true, Ordering::Relaxed);
-        for (sender, receiver) in streams {
-            let sent = sender.join().expect("the connection holds");
-            assert_eq!(receiver.join().expect("the connection holds"), sent);
-        }
+        transfers.all_arrived();
         let used = (0..3).filter(|pair| {
             let count =
                 |queue: &str, counter: &str| rig.counter(&format!("{queue}{pair}"), counter);
@@ -195,8 +168,7 @@ fn several_pairs_carry_streams_both_ways_and_survive_their_driver_and_their_devi
 fn queues_of_the_interface_that_the_device_has_no_pair_for_are_not_used() {
     let test = "queues_of_the_interface_that_the_device_has_no_pair_for_are_not_used";
     with_rig(test, &[], |mut rig| {
-        let umnet = rig.umnet.take().expect("it runs");
-        assert!(umnet.end("TERM").success(), "{}", rig.said("umnet.log"));
+        rig.stop_umnet();
         let left = rig.machine.path("sys/class/net/near0");
         std::fs::remove_dir_all(left).expect("the rig has made it");
         rig.options = &["--queues", "3"];
@@ -236,8 +208,7 @@ fn a_device_that_is_killed_and_started_again_is_found_again() {
         }
         assert_eq!(rig.identity(), before);
         drop(rig.device.take());
-        let umnet = rig.umnet.take().expect("it runs");
-        assert!(umnet.end("TERM").success(), "{}", rig.said("umnet.log"));
+        rig.stop_umnet();
         let said = rig.said("umnet.log");
         let closed = said
             .matches("the back end has closed the connection")
@@ -252,19 +223,14 @@ fn no_connection_is_lost_while_umnet_is_killed_and_started_again() {
     let test = "no_connection_is_lost_while_umnet_is_killed_and_started_again";
     with_rig(test, &["--keep-interface"], |mut rig| {
         let before = rig.identity();
-        let stop = AtomicBool::new(false);
-        let pairs: Vec<_> = (0..4).map(|_| rig.connect()).collect();
-        std::thread::scope(|scope| {
-            let transfers = Transfers::begin(scope, pairs, &stop);
-            for _ in 0..10 {
-                std::thread::sleep(Duration::from_millis(200));
-                let umnet = rig.umnet.take().expect("it runs");
-                assert_eq!(umnet.end("KILL").signal(), Some(9));
-                rig.start_umnet();
-            }
-            stop.store(true, Ordering::Relaxed);
-            transfers.all_arrived();
-        });
+        let transfers = Transfers::begin((0..4).map(|turn| rig.connect_in_turn(turn)));
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(200));
+            let umnet = rig.umnet.take().expect("it runs");
+            assert_eq!(umnet.end("KILL").signal(), Some(9));
+            rig.start_umnet();
+        }
+        transfers.all_arrived();
         assert_eq!(rig.identity(), before);
         assert_eq!(
             rig.said("device.log"),
@@ -274,22 +240,12 @@ fn no_connection_is_lost_while_umnet_is_killed_and_started_again() {
     });
 }
 
-/// `umnet run` with these settings.
-fn start_with_settings(rig: &mut Rig, settings: &str) {
-    let file = rig.machine.path("umnet.toml");
-    std::fs::write(&file, settings).expect("a folder of ours");
-    let words = rig.umnet_command();
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).arg("--config").arg(&file);
-    rig.start_umnet_as(&mut command);
-}
-
 #[test]
 fn an_attempt_of_the_fallback_that_dies_before_it_drives_is_followed_by_the_next() {
     let test = "an_attempt_of_the_fallback_that_dies_before_it_drives_is_followed_by_the_next";
     with_rig_but_umnet(test, |mut rig| {
         let settings = "[defaults.restart]\ngive_up_after = 1\nretry_after_ms = 200\n";
-        start_with_settings(&mut rig, settings);
+        rig.start_umnet_with(settings);
         let status = rig.umnet_status().expect("it runs");
         // Whoever comes next finds nobody to connect to.
         drop(rig.device.take());
@@ -304,8 +260,7 @@ fn an_attempt_of_the_fallback_that_dies_before_it_drives_is_followed_by_the_next
             let status = rig.umnet_status().expect("it runs");
             status["host"].is_object() && status["down"].is_null()
         });
-        let umnet = rig.umnet.take().expect("it runs");
-        assert!(umnet.end("TERM").success(), "{}", rig.said("umnet.log"));
+        rig.stop_umnet();
     });
 }
 

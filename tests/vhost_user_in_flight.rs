@@ -1,6 +1,8 @@
 //! A back end that goes and comes back under traffic: what it had been handed and had not given
 //! back is counted, and with that every frame is accounted for.
 
+mod support;
+
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,9 +10,9 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use netadapter_shim::PortOffloads;
-use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame, loopback};
-use umnet::driver::{Driver, DriverConfig};
+use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame};
+use support::driven::{self, drive};
+use umnet::card::CardConfig;
 use umnet::fault::Fault;
 use vhost_user_net_device::{
     InProcessModel, Model, Ring, Server, SharedRegion, Stopper, device_config,
@@ -120,13 +122,8 @@ impl BackEnd {
 }
 
 fn send(seat: &LoopbackSeat) {
-    let frame = [
-        &[2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 0x88, 0xb5][..],
-        &[7; 100],
-    ]
-    .concat();
     // A port that has no room loses it before it is handed to anybody.
-    let _ = seat.send(StackFrame::new(frame));
+    let _ = seat.send(StackFrame::new(driven::frame(&[7; 100])));
 }
 
 fn until(what: &str, mut done: impl FnMut() -> bool) {
@@ -144,9 +141,7 @@ fn in_doubt_over(offered: &[u32]) -> u64 {
     let far = Far::default();
     let mut back_end = BackEnd::start(&path, &far, offered);
     let transport = VhostUser::connect("test", &path, Options::default()).unwrap();
-    let (port, seat) = loopback(1, PortOffloads::ALL).unwrap();
-    let started = Driver::start(Box::new(transport), DriverConfig::default(), Box::new(port));
-    let mut driver = started.unwrap();
+    let (mut driver, seat) = drive(Box::new(transport), CardConfig::default(), 1).unwrap();
     let stats = Arc::clone(&driver.device_stats()[0].tx);
     for round in 0..8 {
         let before = far.0.load(Ordering::SeqCst);

@@ -4,14 +4,17 @@
 //! Left out are lies that have no way through the protocol: those of registers, interrupts and
 //! the control queue, which the front end plays itself.
 
+mod support;
+
 use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use netadapter_shim::PortOffloads;
-use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame, loopback};
-use umnet::driver::{Driver, DriverConfig};
+use netadapter_shim::os::loopback::{LoopbackSeat, StackFrame};
+use support::driven::{drive, tend};
+use umnet::card::CardConfig;
+use umnet::driver::Driver;
 use umnet::fault::Fault;
 use vhost_user_net_device::{InProcessModel, Server, Stopper, Wire, device_config};
 use virtio::net::VirtioNetHdr;
@@ -57,11 +60,11 @@ impl Rig {
         });
         let stopper = told.recv().unwrap();
         let transport = VhostUser::connect(lie.name, &path, Options::default()).unwrap();
-        let (port, seat) = loopback(1, PortOffloads::ALL).unwrap();
-        let driver = Driver::start(Box::new(transport), DriverConfig::default(), Box::new(port));
+        let driven = drive(Box::new(transport), CardConfig::default(), 1);
+        let (driver, seat) = driven.unwrap_or_else(|error| panic!("{}: {error}", lie.name));
         Self {
             lie,
-            driver: driver.unwrap_or_else(|error| panic!("{}: {error}", lie.name)),
+            driver,
             seat,
             wire,
             device,
@@ -73,14 +76,7 @@ impl Rig {
     }
 
     fn tend(&mut self) {
-        if self.driver.config_interrupt().read().is_ok() {
-            self.driver.config_changed().unwrap();
-        }
-        if let Some(report) = self.driver.take_fault() {
-            println!("  {}: {}", report.source, report.fault);
-            self.faults.push(report.fault);
-            self.driver.recover().unwrap();
-        }
+        tend(&mut self.driver, &mut self.faults).unwrap();
     }
 
     /// Does `again` now and then until `done`.

@@ -43,6 +43,21 @@ const NAME: &str = "native";
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct BenchArgs {
+    #[command(flatten)]
+    turns: Turns,
+    /// Where native.json and native.svg go
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Print JSON with a schema number instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(subcommand)]
+    other: Option<Other>,
+}
+
+/// How often and how long contenders take their turns, and at what.
+#[derive(Debug, Args)]
+struct Turns {
     /// Turns of each contender
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -52,14 +67,6 @@ pub(super) struct BenchArgs {
     /// Only this kind of traffic, such as rx-64 or tx-1518; may be repeated
     #[arg(long, value_name = "KIND")]
     only: Vec<Case>,
-    /// Where native.json and native.svg go
-    #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
-    /// Print JSON with a schema number instead of a table
-    #[arg(long)]
-    json: bool,
-    #[command(subcommand)]
-    other: Option<Other>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,15 +86,8 @@ enum Other {
         /// Pairs beside the single one
         #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u16).range(2..=8))]
         pairs: u16,
-        /// Turns of each
-        #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        rounds: u32,
-        /// Length of a turn, about
-        #[arg(long, value_name = "MILLISECONDS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
-        turn: u64,
-        /// Only this kind of traffic, such as rx-64 or tx-1518; may be repeated
-        #[arg(long, value_name = "KIND")]
-        only: Vec<Case>,
+        #[command(flatten)]
+        turns: Turns,
     },
     /// Have one contender move so many frames once, for profilers
     #[command(
@@ -140,17 +140,12 @@ pub(super) fn bench(host: &Host, args: BenchArgs) -> Result<Exit, Failure> {
             let (a, b) = (Report::read(&a)?, Report::read(&b)?);
             output::text(&compare(&a, &b))?;
         }
-        Some(Other::Queues {
-            pairs,
-            rounds,
-            turn,
-            only,
-        }) => {
+        Some(Other::Queues { pairs, turns }) => {
             let options = QueueOptions {
                 pairs: pairs.into(),
-                rounds: rounds as usize,
-                turn: Duration::from_millis(turn),
-                cases: only,
+                rounds: turns.rounds as usize,
+                turn: Duration::from_millis(turns.turn),
+                cases: turns.only,
             };
             output::text(&queues(&options)?)?;
         }
@@ -200,12 +195,12 @@ pub(super) fn bench(host: &Host, args: BenchArgs) -> Result<Exit, Failure> {
 
 fn run(args: BenchArgs) -> Result<(), Failure> {
     let options = Options {
-        rounds: args.rounds as usize,
-        turn: Duration::from_millis(args.turn),
-        cases: if args.only.is_empty() {
+        rounds: args.turns.rounds as usize,
+        turn: Duration::from_millis(args.turns.turn),
+        cases: if args.turns.only.is_empty() {
             ALL.to_vec()
         } else {
-            args.only
+            args.turns.only
         },
     };
     let report = measure(&options, &[], &mut |words| eprintln!("bench: {words}"))?;

@@ -4,7 +4,7 @@
 //! they give back when they end, and only a queue that met a fault is reset; the others go on
 //! with what they have with the device.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use log::{info, warn};
 use netadapter_shim::{NetRings, PacketQueue};
@@ -12,7 +12,8 @@ use virtio::Virtqueue;
 use virtio::transport::Doorbell;
 use vmm_sys_util::eventfd::EventFd;
 
-use super::{Driver, DriverError, HandOver, Shared};
+use super::shared::{HandOver, Shared};
+use super::{Driver, DriverError};
 use crate::card::{CardError, LaidOut, QueueParts};
 use crate::rx_queue::RxQueue;
 use crate::slots::FrameSlots;
@@ -139,9 +140,7 @@ impl<Q: Ending> Drop for Returning<Q> {
                 laid_out: self.laid_out.clone(),
             },
         };
-        let hand_over = self.shared.hand_over.lock();
-        let mut hand_over = hand_over.unwrap_or_else(PoisonError::into_inner);
-        hand_over.returned.push(returned);
+        self.shared.hand_over().returned.push(returned);
     }
 }
 

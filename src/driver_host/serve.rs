@@ -8,10 +8,11 @@ use netadapter_shim::ReceiveFilter;
 use netadapter_shim::abi::NetPacketFilterFlags as Filter;
 
 use super::port::{Leaving, LentPort};
-use super::{HostEnd, Prepared, SYSTEM_RX_RING, SYSTEM_TX_RING, system};
+use super::{Prepared, SYSTEM_RX_RING, SYSTEM_TX_RING};
 use crate::card::CardError;
 use crate::channel::{ChannelError, FromHost, Interface, Report, SharedLine, StartFailure, ToHost};
 use crate::driver::{Driver, DriverConfig, DriverError};
+use crate::hosting::{HostEnd, system};
 use crate::poller::Poller;
 use crate::recovery::{Recovery, Step};
 

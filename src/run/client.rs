@@ -12,6 +12,8 @@
 
 mod error;
 mod filter;
+mod names;
+mod places;
 mod report;
 mod seat;
 mod seats;
@@ -26,8 +28,9 @@ use log::{debug, info};
 use serde::{Deserialize, Serialize};
 
 pub use self::error::ClientError;
+use self::names::Names;
 use self::report::Reporter;
-use self::seats::{KeptSeats, Names, Seats};
+use self::seats::{KeptSeats, Seats};
 use super::board::SharedBoard;
 use super::handover::{self, HostsState, Left, RunState, State};
 use super::hosts::{HostSettings, Hosts, News};

@@ -10,6 +10,7 @@
 //! A killed host and one that died by itself take the same way.
 
 mod ended;
+mod kept;
 mod member;
 mod said;
 
@@ -23,11 +24,10 @@ use log::{debug, warn};
 
 use self::member::{Member, State};
 use super::activity::Activity;
-use super::board::{Board, HostInfo, SharedBoard};
-use super::handover::HostsState;
+use super::board::{Board, SharedBoard};
 use super::host_process::{Ended, HostId, HostProcess, Program};
 use super::policy::Policy;
-use super::pulse::{Look, Pulse};
+use super::pulse::Look;
 use super::update::Update;
 use super::work::Work;
 use super::{Event, RunError};
@@ -166,67 +166,6 @@ impl<W: Work> Hosts<W> {
     /// The connection to the host that drives the device.
     pub(super) fn channel(&self) -> Option<BorrowedFd<'_>> {
         Some(self.active.as_ref()?.process.channel())
-    }
-
-    /// What another program needs to know of the hosts.
-    pub(super) fn state(&self) -> HostsState {
-        let active = self.active.as_ref().map(|active| active.info.clone());
-        HostsState {
-            board: self.board.lock().clone(),
-            interface: self.interface,
-            active: active.unwrap_or_default(),
-            next_id: self.next_id,
-            has_run: self.has_run,
-        }
-    }
-
-    /// What another program needs to go on with the host that drives the device. The spare ends.
-    pub(super) fn keep(&mut self) -> Result<HostsState, String> {
-        self.check_update()?;
-        if self.active.is_none() {
-            return Err("no driver host runs at the moment".to_owned());
-        }
-        let state = self.state();
-        self.dismiss_spare();
-        self.spare_at = Some(Instant::now() + self.settings.restart.longest_delay);
-        Ok(state)
-    }
-
-    /// Goes on with a host of the program before this one, or after it if it ended with that.
-    pub(super) fn resume(&mut self, state: HostsState, channel: Option<OwnedFd>) -> io::Result<()> {
-        let HostsState {
-            mut board,
-            interface,
-            active,
-            next_id,
-            has_run,
-        } = state;
-        board.supervisor_restarts += 1;
-        if channel.is_none() {
-            board.bank();
-            // The next host begins at once.
-            board.down = None;
-        }
-        *self.board.lock() = board;
-        self.next_id = next_id.wrapping_add(1);
-        self.interface = interface;
-        self.has_run = has_run;
-        match channel {
-            Some(channel) => self.adopt(HostId(next_id), active, channel),
-            None => Ok(()),
-        }
-    }
-
-    fn adopt(&mut self, id: HostId, info: HostInfo, channel: OwnedFd) -> io::Result<()> {
-        let now = Instant::now();
-        let process = HostProcess::adopt(id, info.pid, channel)?;
-        self.poller.add(process.channel_fd(), Event::Said(id))?;
-        self.poller.add(process.pidfd(), Event::Ended(id))?;
-        let pulse = Pulse::new(now, self.settings.restart.hang_after);
-        self.active = Some(Member::adopted(process, info, pulse, now));
-        self.begin_at = None;
-        self.spare_at = Some(now + SPARE_AFTER);
-        Ok(())
     }
 
     /// Whether there is no driver for now, and none about to begin.

@@ -41,14 +41,15 @@ pub(crate) struct Ended {
 }
 
 /// Hosts the client with each fault until the run ends, or, once it is up or `is_over` by what it
-/// said, is asked to. Returns what `judge` has to say.
+/// said, is asked to. `judge` has nothing to say of any, and the machine has the interfaces it had.
 pub(crate) fn host_all(
     client: &Path,
     args: &[&str],
     faults: &[Fault],
     is_over: fn(&Fault, &str) -> bool,
     judge: impl Fn(&Fault, &Ended) -> Option<String> + Sync,
-) -> Vec<String> {
+) {
+    let interfaces = sh("ip -o link");
     let (next, complaints) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for lane in 0..LANES {
@@ -64,7 +65,11 @@ pub(crate) fn host_all(
             });
         }
     });
-    complaints.into_inner().unwrap()
+    let complaints: Vec<String> = complaints.into_inner().unwrap();
+    println!("{} faults, {} complaints", faults.len(), complaints.len());
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    let afterwards = sh("ip -o link");
+    assert_eq!(afterwards, interfaces, "the interfaces of this machine");
 }
 
 /// Whether all devices run, or the run has failed.

@@ -3,20 +3,18 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use xxhash_rust::xxh3::Xxh3;
 
 use super::machine::Machine;
 use super::namespace::{in_namespace, sh};
+use super::streams::{receive, send};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const NEAR: &str = "10.77.0.1";
@@ -134,12 +132,35 @@ impl Rig {
         self.device = Some(start_device(&socket, &log, &more));
     }
 
+    /// Another device in its place, with these features beside.
+    pub(crate) fn change_device(&mut self, offers: &'static [&'static str]) {
+        drop(self.device.take());
+        self.offers = offers;
+        self.start_device();
+    }
+
     /// Starts umnet and waits until frames pass.
     pub(crate) fn start_umnet(&mut self) {
         let [program, arguments @ ..] = &self.umnet_command()[..] else {
             unreachable!("a command has a program")
         };
         self.start_umnet_as(Command::new(program).args(arguments));
+    }
+
+    /// The same with a configuration file that says so.
+    pub(crate) fn start_umnet_with(&mut self, settings: &str) {
+        let file = self.machine.path("umnet.toml");
+        std::fs::write(&file, settings).expect("a folder of ours");
+        let words = self.umnet_command();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg("--config").arg(&file);
+        self.start_umnet_as(&mut command);
+    }
+
+    /// Ends umnet in good order.
+    pub(crate) fn stop_umnet(&mut self) {
+        let umnet = self.umnet.take().expect("it runs");
+        assert!(umnet.end("TERM").success(), "{}", self.said("umnet.log"));
     }
 
     /// A command that comes down to [`Rig::umnet_command`].
@@ -239,6 +260,24 @@ impl Rig {
         (here, there)
     }
 
+    /// The same, the sender's end first: that is here and there in turn.
+    pub(crate) fn connect_in_turn(&self, turn: u64) -> (TcpStream, TcpStream) {
+        let (here, there) = self.connect();
+        match turn % 2 {
+            0 => (there, here),
+            _ => (here, there),
+        }
+    }
+
+    /// So many bytes in one of the directions, unchanged.
+    pub(crate) fn pass(&self, turn: u64, bytes: usize) {
+        let (from, to) = self.connect_in_turn(turn);
+        let receiver = std::thread::spawn(move || receive(to));
+        let sent = send(from, turn, |sent| sent < bytes);
+        assert_eq!(receiver.join().expect("no panic"), sent);
+        assert_eq!(sent.0, bytes);
+    }
+
     /// What must not change over anything: index, addresses and routes of `near0`.
     pub(crate) fn identity(&self) -> String {
         let command = "ip -o link show near0 | cut -d: -f1; ip -o -4 addr show near0; ip route";
@@ -274,93 +313,6 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     while !done() {
         assert!(start.elapsed() < PATIENCE, "{what}");
         std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Bytes that a repetition or an exchange of any two pieces would show.
-struct Noise(u64);
-
-impl Noise {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        for word in bytes.chunks_exact_mut(8) {
-            self.0 = self
-                .0
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            word.copy_from_slice(&(self.0 ^ self.0 >> 29).to_le_bytes());
-        }
-    }
-}
-
-/// Sends for as long as `go_on` says so; how much, and its digest.
-pub(crate) fn send(
-    mut socket: TcpStream,
-    seed: u64,
-    go_on: impl Fn(usize) -> bool,
-) -> (usize, u64) {
-    let (mut noise, mut digest, mut sent) = (Noise(seed), Xxh3::new(), 0);
-    let mut block = vec![0; 64 * 1024];
-    while go_on(sent) {
-        noise.fill(&mut block);
-        socket.write_all(&block).expect("the connection holds");
-        digest.update(&block);
-        sent += block.len();
-    }
-    socket
-        .shutdown(Shutdown::Write)
-        .expect("the connection holds");
-    (sent, digest.digest())
-}
-
-/// Transfers under way, each with its sender and its receiver.
-pub(crate) struct Transfers<'s>(Vec<[ScopedJoinHandle<'s, (usize, u64)>; 2]>);
-
-impl<'s> Transfers<'s> {
-    /// One over each connection, in turn from here and from there, until `stop`.
-    pub(crate) fn begin<'e>(
-        scope: &'s Scope<'s, 'e>,
-        connections: Vec<(TcpStream, TcpStream)>,
-        stop: &'e AtomicBool,
-    ) -> Self {
-        let begin = |(seed, (here, there))| {
-            let (from, to) = if seed % 2 == 0 {
-                (here, there)
-            } else {
-                (there, here)
-            };
-            let go_on = |_| !stop.load(Ordering::Relaxed);
-            let sender = scope.spawn(move || send(from, seed, go_on));
-            [sender, scope.spawn(move || receive(to))]
-        };
-        Self((0..).zip(connections).map(begin).collect())
-    }
-
-    /// Waits for their ends: what was sent is what came.
-    pub(crate) fn all_arrived(self) {
-        for [sender, receiver] in self.0 {
-            let sent = sender.join().expect("a sender's connection holds");
-            let received = receiver.join().expect("a receiver's connection holds");
-            assert_eq!(received, sent);
-            assert!(sent.0 > 0);
-        }
-    }
-}
-
-/// Receives to the end; how much, and its digest.
-pub(crate) fn receive(mut socket: TcpStream) -> (usize, u64) {
-    let (mut digest, mut received) = (Xxh3::new(), 0);
-    let mut block = vec![0; 64 * 1024];
-    loop {
-        match socket.read(&mut block) {
-            // A machine that is stopped for a moment interrupts whoever waits with a limit.
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => panic!("the connection holds: {error}"),
-            Ok(0) => return (received, digest.digest()),
-            Ok(len) => {
-                digest.update(&block[..len]);
-                received += len;
-            }
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A client's two adapters as the ends of a wire, each in a network namespace of its own.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command};
@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::namespace::sh;
+use super::streams::{receive_with, send};
 
 pub(crate) const LEFT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub(crate) const RIGHT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
@@ -125,9 +126,10 @@ pub(crate) fn digests_agree_at(elsewhere: &Elsewhere, right: IpAddr, bytes: usiz
 pub(crate) struct Transfer {
     enough: Arc<AtomicBool>,
     back: Arc<AtomicU64>,
-    echo: thread::JoinHandle<u64>,
-    writer: thread::JoinHandle<u64>,
-    reader: thread::JoinHandle<u64>,
+    /// How much passed each of them, and its digest.
+    echo: thread::JoinHandle<(usize, u64)>,
+    writer: thread::JoinHandle<(usize, u64)>,
+    reader: thread::JoinHandle<(usize, u64)>,
 }
 
 impl Transfer {
@@ -135,19 +137,21 @@ impl Transfer {
         let (enough, back) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let echo = elsewhere.run(|| {
             let listener = TcpListener::bind(SocketAddr::from((RIGHT, 7))).expect("listen");
-            let (mut peer, _) = listener.accept().expect("somebody calls");
+            let (peer, _) = listener.accept().expect("somebody calls");
+            peer.set_read_timeout(Some(PATIENCE)).expect("timeout");
             let answer = peer.try_clone().expect("clone");
-            let digest = drain(&mut peer, |bytes| (&answer).write_all(bytes).expect("back"));
+            let heard = receive_with(peer, |bytes| (&answer).write_all(bytes).expect("back"));
             answer.shutdown(Shutdown::Write).expect("connected");
-            digest
+            heard
         });
-        let mut stream = caller(RIGHT.into());
+        let stream = caller(RIGHT.into());
         let out = stream.try_clone().expect("clone");
+        out.set_write_timeout(Some(PATIENCE)).expect("timeout");
         let until = Arc::clone(&enough);
-        let writer = thread::spawn(move || send_until(&out, &until));
+        let writer = thread::spawn(move || send(out, 1, |_| !until.load(Ordering::Relaxed)));
         let counter = Arc::clone(&back);
         let reader = thread::spawn(move || {
-            drain(&mut stream, |bytes| {
+            receive_with(stream, |bytes| {
                 counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             })
         });
@@ -175,41 +179,6 @@ impl Transfer {
         let sent = self.writer.join().expect("all sent");
         assert_eq!(self.echo.join().expect("all heard"), sent);
         assert_eq!(self.reader.join().expect("all back"), sent);
-    }
-}
-
-/// Sends blocks, each unlike the others, and returns the digest of all.
-fn send_until(mut stream: &TcpStream, enough: &AtomicBool) -> u64 {
-    stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
-    let mut digest = Xxh3::new();
-    for number in 0u64.. {
-        if enough.load(Ordering::Relaxed) {
-            break;
-        }
-        let byte = |at: u64| ((number << 14 | at).wrapping_mul(0x9e37_79b9) >> 9) as u8;
-        let block: Vec<u8> = (0..16_384).map(byte).collect();
-        digest.update(&block);
-        stream.write_all(&block).expect("the connection lives");
-    }
-    stream.shutdown(Shutdown::Write).expect("connected");
-    digest.digest()
-}
-
-/// Reads to the end, and returns the digest.
-fn drain(stream: &mut TcpStream, mut heard: impl FnMut(&[u8])) -> u64 {
-    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-    let (mut digest, mut buffer) = (Xxh3::new(), vec![0; 1 << 16]);
-    loop {
-        match stream.read(&mut buffer) {
-            // A machine that is stopped for a moment interrupts whoever waits with a limit.
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => panic!("the connection lives: {error}"),
-            Ok(0) => return digest.digest(),
-            Ok(count) => {
-                digest.update(&buffer[..count]);
-                heard(&buffer[..count]);
-            }
-        }
     }
 }
 

@@ -257,3 +257,13 @@ pub enum TransportError {
         limit: usize,
     },
 }
+
+/// The error of a device for which the system failed an operation.
+fn failure(device: &str, operation: &str) -> impl FnOnce(io::Error) -> TransportError + use<> {
+    let (device, operation) = (device.to_owned(), operation.to_owned());
+    move |source| TransportError::Io {
+        device,
+        operation,
+        source,
+    }
+}

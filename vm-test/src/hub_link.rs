@@ -2,7 +2,7 @@
 
 use crate::guest::Guest;
 use crate::vm::Vm;
-use crate::{Backend, Machine, Nic, Result};
+use crate::{Backend, Lab, Machine, Nic, Result};
 
 /// Near and far end of the link `n0` – `n1`, over IPv4 only: nothing else is on the wire.
 #[derive(Debug)]
@@ -27,6 +27,16 @@ impl HubLink {
         Machine::new().nic(nic("n0")).nic(nic("n1"))
     }
 
+    /// Boots a machine with umnet and both cards, and brings the ends up.
+    ///
+    /// # Errors
+    /// As [`Lab::boot_with_umnet`] and [`HubLink::up`].
+    pub fn boot(lab: &Lab, machine: Machine) -> Result<(Vm, Self)> {
+        let vm = lab.boot_with_umnet(machine)?;
+        let link = Self::up(&vm)?;
+        Ok((vm, link))
+    }
+
     /// Brings both ends up, the near one with the kernel's driver for now.
     ///
     /// # Errors
@@ -34,11 +44,10 @@ impl HubLink {
     pub fn up(vm: &Vm) -> Result<Self> {
         let near = vm.guest.clone();
         near.ok("echo 1 | tee /proc/sys/net/ipv6/conf/*/disable_ipv6 >/dev/null");
+        Self::raise(vm, "n0", Self::NEAR)?;
         let far = near.netns("far")?;
         far.ok("echo 1 | tee /proc/sys/net/ipv6/conf/*/disable_ipv6 >/dev/null");
-        Self::raise(vm, "n0", Self::NEAR)?;
-        let far_ifname = near.ifname(&vm.nic("n1").mac)?;
-        near.ok(&format!("ip link set {far_ifname} netns far"));
+        let (far, far_ifname) = vm.set_apart("n1", "far")?;
         far.ok(&format!(
             "ip addr add {}/24 dev {far_ifname} && ip link set {far_ifname} up",
             Self::FAR
@@ -55,7 +64,7 @@ impl HubLink {
     /// # Errors
     /// When the guest does not answer or has no such interface.
     pub fn raise(vm: &Vm, nic: &str, address: &str) -> Result<String> {
-        let ifname = vm.guest.ifname(&vm.nic(nic).mac)?;
+        let ifname = vm.ifname(nic)?;
         vm.guest.ok(&format!(
             "ip addr add {address}/24 dev {ifname} && ip link set {ifname} up"
         ));

@@ -6,7 +6,7 @@ use crate::image::{self, Image};
 use crate::machine::Machine;
 use crate::topology::Wire;
 use crate::vm::{BOOT, Starting, Trace, Vm};
-use crate::{Error, Result};
+use crate::{Backend, Error, Nic, Result};
 use rustix::fs::{FlockOperation, flock};
 use std::cell::{OnceCell, RefCell};
 use std::fs::File;
@@ -186,6 +186,23 @@ impl Lab {
     pub fn boot(&self, machine: Machine) -> Result<Vm> {
         let accel = self.accel_for(&machine)?;
         self.boot_under(machine, accel, BOOT)
+    }
+
+    /// The same with umnet in the guest; skips the scenario where there is none.
+    ///
+    /// # Errors
+    /// As [`Lab::needs_umnet`] and [`Lab::boot`].
+    pub fn boot_with_umnet(&self, machine: Machine) -> Result<Vm> {
+        self.needs_umnet()?;
+        self.boot(machine)
+    }
+
+    /// The same with one card, `n0`, that is plugged in there.
+    ///
+    /// # Errors
+    /// As [`Lab::boot_with_umnet`].
+    pub fn boot_card(&self, backend: Backend) -> Result<Vm> {
+        self.boot_with_umnet(Machine::new().nic(Nic::new("n0", backend)))
     }
 
     /// Boots several machines at the same time; each is started once the sockets of those before it are

@@ -10,7 +10,7 @@
 //! fn the_kernel_driver_pings_the_host() {
 //!     scenario(|lab| {
 //!         let vm = lab.boot(Machine::new().nic(Nic::new("n0", Backend::user())))?;
-//!         let card = vm.guest.ifname(&vm.nic("n0").mac)?;
+//!         let card = vm.ifname("n0")?;
 //!         vm.guest.ok(&format!("ip link set {card} up; ip addr add 10.0.2.15/24 dev {card}"));
 //!         vm.guest.ok("ping -c 3 10.0.2.2");
 //!         Ok(())
@@ -51,6 +51,7 @@ mod output;
 mod process;
 mod qmp;
 pub mod report;
+pub mod tap_link;
 mod topology;
 pub mod traffic;
 mod umnet;

@@ -74,6 +74,34 @@ pub(crate) struct Starting {
 }
 
 impl Vm {
+    /// The kernel's interface of a card.
+    ///
+    /// # Errors
+    /// As [`Guest::ifname`].
+    ///
+    /// # Panics
+    /// As [`Vm::nic`].
+    #[track_caller]
+    pub fn ifname(&self, nic: &str) -> Result<String> {
+        self.guest.ifname(&self.nic(nic).mac)
+    }
+
+    /// Puts the kernel's interface of a card into a network namespace: that, and its name there.
+    ///
+    /// # Errors
+    /// As [`Vm::ifname`], or when the guest refuses.
+    ///
+    /// # Panics
+    /// As [`Vm::nic`].
+    #[track_caller]
+    pub fn set_apart(&self, nic: &str, namespace: &str) -> Result<(Guest, String)> {
+        let ifname = self.ifname(nic)?;
+        let there = self.guest.netns(namespace)?;
+        self.guest
+            .ok(&format!("ip link set {ifname} netns {namespace}"));
+        Ok((there, ifname))
+    }
+
     /// A card by its id.
     ///
     /// # Panics

@@ -3,17 +3,16 @@
 
 use std::time::Duration;
 use vm_test::traffic::End;
-use vm_test::{Backend, Guest, Machine, Nic, Umnet, scenario, traffic};
+use vm_test::{Backend, Guest, HubLink, Umnet, scenario, traffic};
 
 const SOON: Duration = Duration::from_secs(15);
 
 #[test]
 fn leases_and_advertised_addresses_pass_to_umnet_and_back_and_can_be_got_through_it() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(Machine::new().nic(Nic::new("n0", Backend::user())))?;
+        let vm = lab.boot_card(Backend::user())?;
         let guest = &vm.guest;
-        let card = guest.ifname(&vm.nic("n0").mac)?;
+        let card = vm.ifname("n0")?;
         let dhcp = format!("udhcpc -i {card} -n -q -s /etc/udhcpc/default.script");
         let leased = || {
             let lease = guest.ok(&format!(
@@ -57,10 +56,9 @@ fn leases_and_advertised_addresses_pass_to_umnet_and_back_and_can_be_got_through
 #[test]
 fn an_interface_renamed_meanwhile_gives_back_what_it_carries() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(Machine::new().nic(Nic::new("n0", Backend::user())))?;
+        let vm = lab.boot_card(Backend::user())?;
         let guest = &vm.guest;
-        let card = guest.ifname(&vm.nic("n0").mac)?;
+        let card = vm.ifname("n0")?;
         guest.ok(&format!(
             "ip addr add 10.0.2.20/24 dev {card} && ip link set {card} up"
         ));
@@ -82,13 +80,9 @@ fn an_interface_renamed_meanwhile_gives_back_what_it_carries() {
 #[test]
 fn neighbours_find_and_ping_each_other_and_hear_groups() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let nic = |id| Nic::new(id, Backend::hub(0));
-        let vm = lab.boot(Machine::new().nic(nic("near")).nic(nic("far")))?;
-        let (near, far) = (&vm.guest, &vm.guest.netns("far")?);
-        let there = near.ifname(&vm.nic("far").mac)?;
-        near.ok(&format!("ip link set {there} netns far"));
-        let umnet = Umnet::run(&vm, "near", "--ifname lan0")?;
+        let vm = lab.boot_with_umnet(HubLink::machine())?;
+        let (near, (far, there)) = (&vm.guest, &vm.set_apart("n1", "far")?);
+        let umnet = Umnet::run(&vm, "n0", "--ifname lan0")?;
         assert_eq!(umnet.ifname(), "lan0");
         for (guest, ifname, host) in [(near, "lan0", 1), (far, there.as_str(), 2)] {
             guest.ok(&format!(
@@ -108,11 +102,11 @@ fn neighbours_find_and_ping_each_other_and_hear_groups() {
             let failed = format!("ip -6 addr show dev {ifname} | grep -c 'tentative\\|dadfailed'");
             assert_eq!(guest.exits(1, &failed).stdout.trim(), "0");
         }
-        guest_sees_duplicate(near, far, &there);
+        guest_sees_duplicate(near, far, there);
 
         // Multicast, each way: the echo answers from its own address.
-        hears_group(near, "lan0", 1, far, &there)?;
-        hears_group(far, &there, 2, near, "lan0")?;
+        hears_group(near, "lan0", 1, far, there)?;
+        hears_group(far, there, 2, near, "lan0")?;
         umnet.stop()?;
         Ok(())
     });
@@ -154,21 +148,17 @@ fn hears_group(
 #[test]
 fn without_adoption_the_interface_starts_bare_and_traffic_flows() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let nic = |id| Nic::new(id, Backend::hub(0));
-        let vm = lab.boot(Machine::new().nic(nic("near")).nic(nic("far")))?;
-        let (near, far) = (&vm.guest, &vm.guest.netns("far")?);
-        let there = near.ifname(&vm.nic("far").mac)?;
-        near.ok(&format!("ip link set {there} netns far"));
+        let vm = lab.boot_with_umnet(HubLink::machine())?;
+        let (near, (far, there)) = (&vm.guest, &vm.set_apart("n1", "far")?);
         far.ok(&format!(
             "ip addr add 10.0.0.2/24 dev {there} && ip link set {there} up"
         ));
-        let card = near.ifname(&vm.nic("near").mac)?;
+        let card = vm.ifname("n0")?;
         near.ok(&format!(
             "ip addr add 10.0.0.1/24 dev {card} && ip link set {card} up"
         ));
 
-        let umnet = Umnet::run(&vm, "near", "--no-adopt --ifname bare0")?;
+        let umnet = Umnet::run(&vm, "n0", "--no-adopt --ifname bare0")?;
         near.exits(1, "ip -4 addr show dev bare0 | grep inet");
         near.exits(1, &format!("ip link show {card}"));
         near.ok("ip addr add 10.0.0.9/24 dev bare0");

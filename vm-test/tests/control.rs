@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use std::time::Duration;
-use vm_test::{Backend, Guest, Mac, Machine, Nic, Umnet, Vm, scenario, traffic};
+use vm_test::{Guest, Mac, Machine, Umnet, Vm, scenario, tap_link, traffic};
 
 const SOON: Duration = Duration::from_secs(10);
 /// Where the test process sits on its wire.
@@ -40,11 +40,10 @@ fn received(guest: &Guest, ifname: &str) -> u64 {
 #[test]
 fn carrier_address_and_receive_mode_pass_between_interface_and_device() {
     scenario(|lab| {
-        lab.needs_umnet()?;
         let wire = lab.wire("wire")?;
-        let vm = lab.boot(Machine::new().nic(Nic::new("n0", wire.backend())))?;
+        let vm = lab.boot_card(wire.backend())?;
         let guest = &vm.guest;
-        let card = guest.ifname(&vm.nic("n0").mac)?;
+        let card = vm.ifname("n0")?;
         guest.ok(&format!(
             "echo 1 | tee /proc/sys/net/ipv6/conf/*/disable_ipv6 >/dev/null; \
              ip addr add 10.0.0.1/24 dev {card} && ip link set {card} up"
@@ -154,11 +153,10 @@ fn announced(frame: &[u8]) -> Option<(Vec<u8>, Option<u16>)> {
 #[test]
 fn a_machine_that_has_moved_tells_its_peers_where_its_addresses_are() {
     scenario(|lab| {
-        lab.needs_umnet()?;
         let wire = lab.wire("wire")?;
-        let vm = lab.boot(Machine::new().nic(Nic::new("n0", wire.backend())))?;
+        let vm = lab.boot_card(wire.backend())?;
         let guest = &vm.guest;
-        let card = guest.ifname(&vm.nic("n0").mac)?;
+        let card = vm.ifname("n0")?;
         let umnet = Umnet::run(&vm, "n0", "")?;
         guest.ok(&format!(
             "modprobe 8021q; ip link set {card} up; ip addr add 10.0.0.1/24 dev {card}; \
@@ -204,16 +202,11 @@ fn who_switches_joined_segments_off_gets_single_ones_from_every_host() {
     scenario(|lab| {
         lab.needs_umnet()?;
         let host = lab.host_net()?;
-        host.tap("tap0", 1)?;
-        host.ok("ip addr add 10.9.0.2/24 dev tap0");
-        let nic = Nic::new("n0", Backend::tap("tap0"));
+        let nic = tap_link::card(&host, 0, 1, "n0")?;
         let vm = lab.boot(Machine::new().nic(nic).inside(&host))?;
         let guest = &vm.guest;
-        let umnet = Umnet::run(&vm, "n0", "")?;
+        let umnet = tap_link::run(&vm, 0, "n0")?;
         let ifname = umnet.ifname();
-        guest.ok(&format!(
-            "ip addr add 10.9.0.1/24 dev {ifname}; ip link set {ifname} up"
-        ));
         let mut port = 5001..;
         let mut joined = || -> vm_test::Result<u64> {
             let before = umnet.counter("rx_gso_packets")?;

@@ -40,13 +40,10 @@ fn transfer(link: &HubLink) -> vm_test::Result<Transfer> {
 #[test]
 fn a_transfer_survives_that_the_card_is_unplugged_and_plugged_in() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(
-            Machine::new()
-                .nic(Nic::new("n0", Backend::hub(0)).unpluggable())
-                .nic(Nic::new("n1", Backend::hub(0))),
-        )?;
-        let link = HubLink::up(&vm)?;
+        let machine = Machine::new()
+            .nic(Nic::new("n0", Backend::hub(0)).unpluggable())
+            .nic(Nic::new("n1", Backend::hub(0)));
+        let (vm, link) = HubLink::boot(lab, machine)?;
         let pci = &vm.nic("n0").pci;
         let mut run = link.near.spawn(&format!("exec umnet run {pci}"))?;
         link.near.eventually(&format!("umnet status {pci}"), SOON);
@@ -80,9 +77,7 @@ fn a_transfer_survives_that_the_card_is_unplugged_and_plugged_in() {
 #[test]
 fn a_transfer_survives_a_link_that_flaps_and_a_wire_that_loses_doubles_and_reorders() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(HubLink::machine())?;
-        let link = HubLink::up(&vm)?;
+        let (vm, link) = HubLink::boot(lab, HubLink::machine())?;
         let umnet = Umnet::run(&vm, "n0", "")?;
         let flaps = transfer(&link)?;
         flaps.moves();
@@ -135,9 +130,7 @@ fn dropped(said: &str) -> u64 {
 #[test]
 fn a_transfer_survives_short_memory_even_where_the_host_is_killed_in_it() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(HubLink::machine().memory_mib(256))?;
-        let link = HubLink::up(&vm)?;
+        let (vm, link) = HubLink::boot(lab, HubLink::machine().memory_mib(256))?;
         let mut umnet = Umnet::run(&vm, "n0", "")?;
         let transfer = transfer(&link)?;
         transfer.moves();
@@ -203,9 +196,7 @@ fn a_peer_that_boots_anew_is_reached_again() {
 #[test]
 fn a_device_that_demands_a_reset_gets_it_and_the_transfer_goes_on() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(HubLink::machine())?;
-        let link = HubLink::up(&vm)?;
+        let (vm, link) = HubLink::boot(lab, HubLink::machine())?;
         let mut umnet = Umnet::run(&vm, "n0", "")?;
         let transfer = transfer(&link)?;
         transfer.moves();

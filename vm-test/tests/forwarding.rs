@@ -124,15 +124,13 @@ fn forwarded_frames_reach_a_third_host_with_right_checksums() {
                 .inside(&host),
         )?;
         let guest = &vm.guest;
-        let third = guest.netns("third")?;
-        let name = guest.ifname(&vm.nic("third").mac)?;
-        guest.ok(&format!("ip link set {name} netns third"));
+        let (third, name) = vm.set_apart("third", "third")?;
         third.ok(&format!(
             "ip addr add 10.2.0.3/24 dev {name}; ip link set {name} up; \
              ip route add default via 10.2.0.1"
         ));
         for (nic, address) in [("in", "10.1.0.1/24"), ("out", "10.2.0.1/24")] {
-            let name = guest.ifname(&vm.nic(nic).mac)?;
+            let name = vm.ifname(nic)?;
             guest.ok(&format!(
                 "ip addr add {address} dev {name}; ip link set {name} up"
             ));
@@ -211,9 +209,7 @@ fn vlan_tagged_frames_pass_with_and_without_offloads() {
         )?;
         let guest = &vm.guest;
         for nic in ["poor", "rich"] {
-            let far = guest.netns(nic)?;
-            let card = guest.ifname(&vm.nic(&format!("{nic}-far")).mac)?;
-            guest.ok(&format!("ip link set {card} netns {nic}"));
+            let (far, card) = vm.set_apart(&format!("{nic}-far"), nic)?;
             tagged(&far, &card, "10.0.7.2");
             let umnet = Umnet::run(&vm, nic, "")?;
             let ours = umnet.ifname();

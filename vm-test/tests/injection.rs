@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use vm_test::{Backend, Error, Guest, Machine, Nic, scenario};
+use vm_test::{Backend, Error, Guest, scenario};
 
 /// What a card is reached by: VFIO's requests, its registers and their mappings, its interrupts and
 /// its memory. Beside them the TAP's requests.
@@ -111,8 +111,7 @@ fn errno(call: &str) -> &'static str {
 #[ignore = "long: make inject-vm"]
 fn no_call_to_a_card_that_fails_hangs_leaks_or_spoils_the_next_run() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(Machine::new().nic(Nic::new("n0", Backend::hub(0))))?;
+        let vm = lab.boot_card(Backend::hub(0))?;
         let guest = &vm.guest;
         let card = &vm.nic("n0").pci;
         if !guest.run("strace -V")?.success() {

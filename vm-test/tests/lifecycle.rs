@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use std::time::Duration;
-use vm_test::{Backend, Guest, Machine, Nic, Umnet, Vm, scenario};
+use vm_test::{Backend, Guest, HubLink, Machine, Nic, Umnet, Vm, scenario};
 
 const SOON: Duration = Duration::from_secs(10);
 /// What umnet may use of its own, beside rings, slots and system buffers.
@@ -11,7 +11,7 @@ const PRIVATE_LIMIT_KIB: u64 = 16 << 10;
 /// Gives the kernel's interface of a card an address, and brings it up. Routers are not listened to:
 /// their default route would protect the card.
 fn up(vm: &Vm, nic: &str, address: &str) -> String {
-    let ifname = vm.guest.ifname(&vm.nic(nic).mac).unwrap();
+    let ifname = vm.ifname(nic).unwrap();
     vm.guest.ok(&format!(
         "echo 0 | tee /proc/sys/net/ipv6/conf/*/accept_ra >/dev/null; \
          ip addr add {address} dev {ifname} && ip link set {ifname} up"
@@ -21,9 +21,7 @@ fn up(vm: &Vm, nic: &str, address: &str) -> String {
 
 /// The other end of a hub: the kernel's card `nic` with `address` in a namespace of its own.
 fn neighbour(vm: &Vm, nic: &str, address: &str) -> vm_test::Result<Guest> {
-    let far = vm.guest.netns("far")?;
-    let ifname = vm.guest.ifname(&vm.nic(nic).mac)?;
-    vm.guest.ok(&format!("ip link set {ifname} netns far"));
+    let (far, ifname) = vm.set_apart(nic, "far")?;
     far.ok(&format!(
         "ip addr add {address} dev {ifname} && ip link set {ifname} up"
     ));
@@ -61,12 +59,7 @@ fn is_healthy(vm: &Vm, nic: &str) -> vm_test::Result<()> {
 #[test]
 fn a_transfer_survives_both_the_taking_and_the_giving_back() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(
-            Machine::new()
-                .nic(Nic::new("n0", Backend::hub(0)))
-                .nic(Nic::new("n1", Backend::hub(0))),
-        )?;
+        let vm = lab.boot_with_umnet(HubLink::machine())?;
         let guest = &vm.guest;
         let card = up(&vm, "n0", "10.0.0.1/24");
         let far = neighbour(&vm, "n1", "10.0.0.2/24")?;
@@ -103,8 +96,7 @@ fn a_transfer_survives_both_the_taking_and_the_giving_back() {
 #[test]
 fn after_a_crash_release_brings_everything_back() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(Machine::new().nic(Nic::new("n0", Backend::user())))?;
+        let vm = lab.boot_card(Backend::user())?;
         let guest = &vm.guest;
         let card = up(&vm, "n0", "10.0.2.15/24");
         guest.ok(&format!(
@@ -141,8 +133,7 @@ fn after_a_crash_release_brings_everything_back() {
 #[test]
 fn an_unplugged_card_ends_its_run_in_good_order() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(
+        let vm = lab.boot_with_umnet(
             Machine::new()
                 .nic(Nic::new("n0", Backend::hub(0)))
                 .nic(Nic::new("n1", Backend::hub(0)).unpluggable()),
@@ -187,8 +178,7 @@ fn an_unplugged_card_ends_its_run_in_good_order() {
 #[test]
 fn twenty_runs_leave_no_memory_files_or_mappings_behind() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(Machine::new().nic(Nic::new("n0", Backend::user())))?;
+        let vm = lab.boot_card(Backend::user())?;
         let guest = &vm.guest;
         let card = up(&vm, "n0", "10.0.2.15/24");
         let cycle = |vm: &Vm| -> vm_test::Result<()> {
@@ -265,8 +255,7 @@ fn twenty_runs_leave_no_memory_files_or_mappings_behind() {
 #[test]
 fn several_runs_drive_several_cards_within_their_memory() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(
+        let vm = lab.boot_with_umnet(
             Machine::new()
                 .nic(Nic::new("n0", Backend::user()))
                 .nic(Nic::new("n1", Backend::hub(0)))
@@ -326,8 +315,7 @@ fn several_runs_drive_several_cards_within_their_memory() {
 #[test]
 fn a_kept_interface_is_taken_again() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(Machine::new().nic(Nic::new("n0", Backend::user())))?;
+        let vm = lab.boot_card(Backend::user())?;
         let guest = &vm.guest;
         up(&vm, "n0", "10.0.2.15/24");
         let options = "--ifname kept --keep-interface";

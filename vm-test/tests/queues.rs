@@ -1,24 +1,17 @@
 //! A card with two queue pairs: the interface has two queues, both are used, and each driver host
 //! has both again.
 
-use vm_test::{Backend, HostNet, Lab, Machine, Nic, Result, Umnet, Vm, scenario, traffic};
+use vm_test::{HostNet, Lab, Machine, Nic, Result, Umnet, Vm, scenario, tap_link, traffic};
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 /// Bytes of a transfer, in MiB.
 const MUCH: u64 = 32;
 
-/// A guest with two processors and umnet on a card with two pairs, at 10.9.0.1; the host is at
-/// 10.9.0.2.
+/// A guest with two processors and umnet on a card with two pairs, on link 0.
 fn boot(lab: &Lab, host: &HostNet, shape: impl FnOnce(Nic) -> Nic) -> Result<(Vm, Umnet)> {
-    host.tap("tap0", 2)?;
-    host.ok("ip addr add 10.9.0.2/24 dev tap0");
-    let nic = shape(Nic::new("n0", Backend::tap("tap0")).queue_pairs(2));
+    let nic = shape(tap_link::card(host, 0, 2, "n0")?);
     let vm = lab.boot(Machine::new().cpus(2).nic(nic).inside(host))?;
-    let umnet = Umnet::run(&vm, "n0", "")?;
-    let ifname = umnet.ifname();
-    vm.guest.ok(&format!(
-        "ip addr add 10.9.0.1/24 dev {ifname} && ip link set {ifname} up"
-    ));
+    let umnet = tap_link::run(&vm, 0, "n0")?;
     Ok((vm, umnet))
 }
 

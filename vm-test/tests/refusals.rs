@@ -102,9 +102,9 @@ fn what_cannot_be_driven_is_refused_by_name() {
         )?;
         let guest = &vm.guest;
         let pci = |nic| vm.nic(nic).pci.as_str();
-        let own = guest.ifname(&vm.nic("n0").mac)?;
+        let own = vm.ifname("n0")?;
         settle(guest, &own, "10.0.0.1/24");
-        let plain = guest.ifname(&vm.nic("plain").mac)?;
+        let plain = vm.ifname("plain")?;
         settle(guest, &plain, "10.1.0.1/24");
         let index = guest.ok(&format!("cat /sys/class/net/{plain}/ifindex"));
         let state = Unchanged::new(guest);
@@ -208,16 +208,15 @@ fn what_cannot_be_driven_is_refused_by_name() {
 #[test]
 fn a_card_that_is_needed_or_in_use_is_not_taken() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(
+        let vm = lab.boot_with_umnet(
             Machine::new()
                 .nic(Nic::new("n0", Backend::user()))
                 .nic(Nic::new("n1", Backend::hub(0))),
         )?;
         let guest = &vm.guest;
-        let (card, pci) = (guest.ifname(&vm.nic("n0").mac)?, &vm.nic("n0").pci);
+        let (card, pci) = (vm.ifname("n0")?, &vm.nic("n0").pci);
         settle(guest, &card, "10.0.2.15/24");
-        let other = guest.ifname(&vm.nic("n1").mac)?;
+        let other = vm.ifname("n1")?;
         settle(guest, &other, "10.1.0.1/24");
 
         // The machine's way out, directly and through something that stands on the card.
@@ -292,7 +291,7 @@ fn without_interrupt_remapping_a_card_is_refused_or_its_run_says_so() {
         let machine = Machine::new().iommu(Iommu::IntelWithoutRemapping);
         let vm = lab.boot(machine.nic(nic))?;
         let guest = &vm.guest;
-        let card = guest.ifname(&vm.nic("n0").mac)?;
+        let card = vm.ifname("n0")?;
         settle(guest, &card, "10.0.0.1/24");
         let state = Unchanged::new(guest);
         let words = ["isolate interrupts", "allow_unsafe_interrupts"];
@@ -329,7 +328,7 @@ fn without_an_iommu_a_card_is_refused_with_what_to_add() {
         let nic = Nic::new("n0", Backend::hub(0)).iommu_platform(false);
         let vm = lab.boot(Machine::new().iommu(Iommu::None).nic(nic))?;
         let guest = &vm.guest;
-        let card = guest.ifname(&vm.nic("n0").mac)?;
+        let card = vm.ifname("n0")?;
         settle(guest, &card, "10.0.0.1/24");
         let state = Unchanged::new(guest);
         for verb in ["run", "bind"] {

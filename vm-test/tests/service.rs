@@ -22,9 +22,7 @@ struct Service {
 
 impl Service {
     fn start(lab: &Lab) -> Result<Self> {
-        lab.needs_umnet()?;
-        let vm = lab.boot(HubLink::machine())?;
-        let link = HubLink::up(&vm)?;
+        let (vm, link) = HubLink::boot(lab, HubLink::machine())?;
         let guest = &vm.guest;
         guest.ok("mkdir -p /usr/local/bin /etc/systemd/system/umnet@.service.d && ln -s /bin/umnet /usr/local/bin/umnet");
         guest.push("/etc/systemd/system/umnet@.service", 0o644, UNIT)?;

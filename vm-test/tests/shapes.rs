@@ -183,8 +183,7 @@ fn carry(lab: &Lab, shapes: &[Shape]) -> Result<()> {
     let vm = lab.boot(machine)?;
     let (near, far) = (&vm.guest, &vm.guest.netns("far")?);
     for (number, shape) in shapes.iter().enumerate() {
-        let card = near.ifname(&vm.nic(&format!("far{number}")).mac)?;
-        near.ok(&format!("ip link set {card} netns far"));
+        let (_, card) = vm.set_apart(&format!("far{number}"), "far")?;
         let address = format!("10.9.{number}.2/24");
         far.ok(&format!(
             "ip addr add {address} dev {card} && ip link set {card} up"

@@ -1,7 +1,7 @@
 //! The harness itself: a guest boots, its runner answers, the kernel's driver and VFIO work in it.
 
 use std::time::{Duration, Instant};
-use vm_test::{Backend, Ending, Machine, Nic, scenario};
+use vm_test::{Backend, Ending, HubLink, Machine, Nic, scenario};
 
 #[test]
 fn a_guest_boots_and_its_runner_tells_codes_and_output() {
@@ -45,16 +45,11 @@ fn a_guest_boots_and_its_runner_tells_codes_and_output() {
 #[test]
 fn the_kernel_driver_pings_across_the_hub() {
     scenario(|lab| {
-        let nic = |id| Nic::new(id, Backend::hub(0));
-        let vm = lab.boot(Machine::new().nic(nic("near")).nic(nic("far")))?;
+        let vm = lab.boot(HubLink::machine())?;
         let guest = &vm.guest;
 
-        let (near, far) = (
-            guest.ifname(&vm.nic("near").mac)?,
-            guest.ifname(&vm.nic("far").mac)?,
-        );
-        let other_side = guest.netns("far")?;
-        guest.ok(&format!("ip link set {far} netns far"));
+        let near = vm.ifname("n0")?;
+        let (other_side, far) = vm.set_apart("n1", "far")?;
         guest.ok(&format!(
             "ip addr add 10.0.0.1/24 dev {near} && ip link set {near} up"
         ));

@@ -25,9 +25,7 @@ struct Rig {
 
 impl Rig {
     fn new(lab: &Lab) -> Result<Self> {
-        lab.needs_umnet()?;
-        let vm = lab.boot(HubLink::machine())?;
-        let link = HubLink::up(&vm)?;
+        let (vm, link) = HubLink::boot(lab, HubLink::machine())?;
         let umnet = Umnet::run(&vm, "n0", "")?;
         link.near
             .eventually(&format!("ping -c 1 -W 1 {}", HubLink::FAR), SOON);

@@ -1,17 +1,16 @@
 //! umnet takes a card over from the kernel and gives it back.
 
 use std::time::Duration;
-use vm_test::{Backend, Guest, Machine, Nic, Umnet, scenario};
+use vm_test::{Backend, Guest, Umnet, scenario};
 
 const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_card_is_taken_over_with_its_addresses_and_given_back() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(Machine::new().nic(Nic::new("n0", Backend::user())))?;
+        let vm = lab.boot_card(Backend::user())?;
         let guest = &vm.guest;
-        let card = guest.ifname(&vm.nic("n0").mac)?;
+        let card = vm.ifname("n0")?;
         guest.ok(&format!(
             "ip addr add 10.0.2.15/24 dev {card} && ip link set {card} up && ip route add 10.99.0.0/16 via 10.0.2.2"
         ));
@@ -65,10 +64,9 @@ fn carried(guest: &Guest, ifname: &str) -> Vec<String> {
 #[test]
 fn everything_an_interface_carries_passes_to_umnet_and_back() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(Machine::new().nic(Nic::new("n0", Backend::hub(0))))?;
+        let vm = lab.boot_card(Backend::hub(0))?;
         let guest = &vm.guest;
-        let kernel = guest.ifname(&vm.nic("n0").mac)?;
+        let kernel = vm.ifname("n0")?;
         for line in [
             "name lan0",
             "dev lan0 mtu 1400",
@@ -116,8 +114,7 @@ fn everything_an_interface_carries_passes_to_umnet_and_back() {
 #[test]
 fn a_booted_guest_checks_itself_and_hands_a_card_to_vfio_and_back() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let vm = lab.boot(Machine::new().nic(Nic::new("n0", Backend::hub(0))))?;
+        let vm = lab.boot_card(Backend::hub(0))?;
         let (guest, card) = (&vm.guest, vm.nic("n0"));
         let kernel = guest.ifname(&card.mac)?;
         guest.ok(&format!(

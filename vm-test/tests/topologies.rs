@@ -9,7 +9,7 @@ const OURS: Mac = Mac([0x02, 0, 0, 0, 0, 0xaa]);
 
 /// Brings the kernel's interface of a card up and returns its name.
 fn up(vm: &Vm, nic: &str, address: &str) -> String {
-    let ifname = vm.guest.ifname(&vm.nic(nic).mac).unwrap();
+    let ifname = vm.ifname(nic).unwrap();
     vm.guest.ok(&format!(
         "ip addr add {address} dev {ifname} && ip link set {ifname} up"
     ));

@@ -1,43 +1,16 @@
 //! Every byte that goes through umnet arrives as it was sent.
 
-use vm_test::{Backend, Guest, HostNet, Machine, Nic, Result, Umnet, Vm, scenario, traffic};
-
-/// A card on a TAP of its own; the host is at `10.9.N.2` and `fd00:9:N::2` there.
-fn on_tap(host: &HostNet, number: usize, id: &str) -> Result<Nic> {
-    let tap = format!("tap{number}");
-    host.tap(&tap, 1)?;
-    host.ok(&format!(
-        "ip addr add 10.9.{number}.2/24 dev {tap} && ip addr add fd00:9:{number}::2/64 dev {tap} nodad"
-    ));
-    Ok(Nic::new(id, Backend::tap(&tap)))
-}
-
-/// umnet on that card, with the guest at `10.9.N.1` and `fd00:9:N::1`.
-fn umnet_at(vm: &Vm, number: usize, id: &str) -> Result<Umnet> {
-    let umnet = Umnet::run(vm, id, "")?;
-    address(&vm.guest, umnet.ifname(), &format!("9.{number}.1"));
-    Ok(umnet)
-}
-
-/// `9.3.1` stands for `10.9.3.1/24` and `fd00:9:3::1/64`.
-fn address(guest: &Guest, ifname: &str, place: &str) {
-    let (net, host) = place.rsplit_once('.').unwrap();
-    let net6 = net.replace('.', ":");
-    guest.ok(&format!(
-        "ip addr add 10.{place}/24 dev {ifname} && ip addr add fd00:{net6}::{host}/64 dev {ifname} nodad \
-         && ip link set {ifname} up"
-    ));
-}
+use vm_test::{Guest, HostNet, HubLink, Machine, Nic, Result, scenario, tap_link, traffic};
 
 #[test]
 fn tcp_and_udp_cross_a_tap_with_every_offload_unchanged() {
     scenario(|lab| {
         lab.needs_umnet()?;
         let host = lab.host_net()?;
-        let nic = on_tap(&host, 0, "n0")?;
+        let nic = tap_link::card(&host, 0, 1, "n0")?;
         let vm = lab.boot(Machine::new().nic(nic).inside(&host))?;
         let guest = &vm.guest;
-        let umnet = umnet_at(&vm, 0, "n0")?;
+        let umnet = tap_link::run(&vm, 0, "n0")?;
 
         traffic::stream(guest, &host, "10.9.0.2:5001", 256)?;
         traffic::stream(&host, guest, "10.9.0.1:5001", 256)?;
@@ -81,13 +54,14 @@ fn tcp_and_udp_arrive_unchanged_whichever_offload_the_device_lacks() {
         let lacking: Vec<&'static str> = Nic::offloads().collect();
         let mut machine = Machine::new().inside(&host);
         for (number, offload) in lacking.iter().enumerate() {
-            machine = machine.nic(on_tap(&host, number, offload)?.set(offload, "off"));
+            machine = machine.nic(tap_link::card(&host, number, 1, offload)?.set(offload, "off"));
         }
         let none = lacking.len();
-        let vm = lab.boot(machine.nic(on_tap(&host, none, "none")?.without_offloads()))?;
+        let vm =
+            lab.boot(machine.nic(tap_link::card(&host, none, 1, "none")?.without_offloads()))?;
 
         for (number, id) in lacking.into_iter().chain(["none"]).enumerate() {
-            let umnet = umnet_at(&vm, number, id)?;
+            let umnet = tap_link::run(&vm, number, id)?;
             let features = umnet.features()?;
             let absent = id.to_uppercase();
             assert!(!features.contains(&absent), "{absent} in {features:?}");
@@ -114,14 +88,10 @@ fn both_ways(guest: &Guest, host: &HostNet, number: usize) -> Result<()> {
 #[test]
 fn tcp_and_udp_cross_a_hub_without_offloads_unchanged() {
     scenario(|lab| {
-        lab.needs_umnet()?;
-        let nic = |id| Nic::new(id, Backend::hub(0));
-        let vm = lab.boot(Machine::new().nic(nic("near")).nic(nic("far")))?;
-        let (near, far) = (&vm.guest, vm.guest.netns("far")?);
-        let card = near.ifname(&vm.nic("far").mac)?;
-        near.ok(&format!("ip link set {card} netns far"));
-        address(&far, &card, "9.0.2");
-        let umnet = umnet_at(&vm, 0, "near")?;
+        let vm = lab.boot_with_umnet(HubLink::machine())?;
+        let (near, (far, card)) = (&vm.guest, vm.set_apart("n1", "far")?);
+        tap_link::address(&far, &card, 0, 2);
+        let umnet = tap_link::run(&vm, 0, "n0")?;
 
         traffic::stream(near, &far, "10.9.0.2:5001", 256)?;
         traffic::stream(&far, near, "10.9.0.1:5001", 256)?;

@@ -1,6 +1,6 @@
 //! UDP segments: used where the guest's TAP carries them (Linux 6.2), left alone before.
 
-use vm_test::{Backend, Error, Lab, Machine, Nic, Result, Umnet, scenario, scenario_on, traffic};
+use vm_test::{Error, Lab, Machine, Result, Umnet, scenario, scenario_on, tap_link, traffic};
 
 const USO: [&str; 3] = ["HOST_USO", "GUEST_USO4", "GUEST_USO6"];
 /// Just over one segment, two whole ones, an odd number with a short last one, nearly the largest send.
@@ -26,17 +26,10 @@ fn udp_segments_stay_whole_both_ways_in_a_newer_guest() {
 fn udp_segments(lab: &Lab) -> Result<()> {
     lab.needs_umnet()?;
     let host = lab.host_net()?;
-    host.tap("tap0", 1)?;
-    host.ok("ip addr add 10.9.0.2/24 dev tap0; ip addr add fd00:9::2/64 dev tap0 nodad");
-    let nic = Nic::new("n0", Backend::tap("tap0"));
+    let nic = tap_link::card(&host, 0, 1, "n0")?;
     let vm = lab.boot(Machine::new().nic(nic).inside(&host))?;
     let guest = &vm.guest;
-    let umnet = Umnet::run(&vm, "n0", "")?;
-    let ifname = umnet.ifname();
-    guest.ok(&format!(
-        "ip addr add 10.9.0.1/24 dev {ifname}; ip addr add fd00:9::1/64 dev {ifname} nodad; \
-         ip link set {ifname} up"
-    ));
+    let umnet = tap_link::run(&vm, 0, "n0")?;
     let whole = carries_udp_segments(lab.image().kernel_release());
     agreed_on(&umnet, whole)?;
 

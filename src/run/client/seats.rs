@@ -6,23 +6,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixListener;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use log::{info, warn};
+use log::info;
 use netadapter_shim::SystemPort;
 use serde::{Deserialize, Serialize};
 
 use super::filter::GROUPS;
+use super::names::Names;
+use super::places::Places;
 use super::seat::{KeptSeat, Seat, check_mac, check_mtu};
 use crate::channel::{
     AdapterWish, Answer, Ask, ClientAsk, ClientSetup, Filter, MAX_ADAPTERS, Place, StartFailure,
     ToHost,
 };
-use crate::host::interface::Interfaces;
-use crate::host::{HostError, IfName};
+use crate::host::HostError;
 use crate::run::board::{SeatInfo, SharedBoard};
 use crate::run::handover::{miscounted, port_setup};
 use crate::run::host_process::{CLIENT_VERB, UNCAGED};
@@ -32,36 +32,6 @@ use crate::run::{RunError, events};
 
 /// More queues than any adapter's interface is asked for.
 const MAX_QUEUES: usize = 16;
-/// More devices of a kind than anybody wants from one client.
-const MAX_PLACES: usize = 64;
-
-/// How interfaces are named: as wished, in the order in which adapters are created.
-pub(super) struct Names(pub(super) Vec<IfName>);
-
-impl Names {
-    /// The name wished for this adapter, or the first of `umnet0`, `umnet1` .. that nobody has
-    /// or wishes for.
-    fn of(&self, adapter: usize, taken: &[String]) -> Option<IfName> {
-        if let Some(name) = self.0.get(adapter) {
-            return Some(name.clone());
-        }
-        let free = |name: &IfName| {
-            let wished = self.0.contains(name);
-            !wished && !taken.iter().any(|other| other == name.as_str())
-        };
-        (0..u32::MAX)
-            .filter_map(|number| format!("umnet{number}").parse().ok())
-            .find(free)
-    }
-
-    fn choose(&self, adapter: usize) -> Result<IfName, String> {
-        let links = Interfaces::open().and_then(|mut interfaces| interfaces.list());
-        let links = links.map_err(|error| error.to_string())?;
-        let taken: Vec<_> = links.into_iter().map(|link| link.name).collect();
-        let name = self.of(adapter, &taken);
-        name.ok_or_else(|| "no interface name is free".to_owned())
-    }
-}
 
 /// All of them.
 pub(super) struct Seats {
@@ -70,17 +40,13 @@ pub(super) struct Seats {
     library: PathBuf,
     setup: ClientSetup,
     names: Names,
-    /// The control socket; others lie beside it.
-    files: PathBuf,
     board: SharedBoard,
     seats: BTreeMap<usize, Seat>,
     /// Those whose adapters the present host has started.
     taken: BTreeSet<usize>,
     /// Those that are gone, but still waited for.
     left: Vec<Seat>,
-    places: BTreeMap<Place, UnixListener>,
-    /// Those at which the present host answers.
-    answered: BTreeSet<Place>,
+    places: Places,
     /// Whether there are others than were kept.
     has_changed: bool,
 }
@@ -108,13 +74,11 @@ impl Seats {
             library,
             setup,
             names,
-            files,
             board,
             seats: BTreeMap::new(),
             taken: BTreeSet::new(),
             left: Vec::new(),
-            places: BTreeMap::new(),
-            answered: BTreeSet::new(),
+            places: Places::beside(files),
             has_changed: false,
         }
     }
@@ -122,16 +86,17 @@ impl Seats {
     /// What another program needs to go on with them.
     pub(super) fn keep(&self) -> io::Result<(KeptSeats, Vec<OwnedFd>)> {
         let queues = self.seats.values().flat_map(|seat| seat.tap.queues());
-        let sockets = self.places.values().map(UnixListener::as_fd);
+        let sockets = self.places.sockets();
         let fds = queues.chain(sockets).map(|fd| fd.try_clone_to_owned());
         let seats = self.seats.iter();
+        let (places, answered) = self.places.keep();
         let kept = KeptSeats {
             seats: seats
                 .map(|(adapter, seat)| (*adapter, seat.keep()))
                 .collect(),
             taken: self.taken.clone(),
-            places: self.places.keys().copied().collect(),
-            answered: self.answered.clone(),
+            places,
+            answered,
         };
         Ok((kept, fds.collect::<io::Result<_>>()?))
     }
@@ -149,12 +114,8 @@ impl Seats {
             let queues = fds.by_ref().take(seat.port.queues).collect();
             self.seats.insert(adapter, Seat::resume(seat, queues)?);
         }
-        self.places = kept
-            .places
-            .into_iter()
-            .zip(fds.map(UnixListener::from))
-            .collect();
-        (self.taken, self.answered) = (kept.taken, kept.answered);
+        self.taken = kept.taken;
+        self.places.resume(kept.places, kept.answered, fds);
         Ok(())
     }
 
@@ -205,7 +166,7 @@ impl Seats {
         match ask {
             ClientAsk::Interface(wish) => return self.interface(&wish),
             ClientAsk::Listen(place) => {
-                let fd = self.listen(place)?;
+                let fd = self.places.listen(place)?;
                 return Ok((Answer::Done, vec![fd]));
             }
             ClientAsk::Carrier { adapter, up } => self.seat(adapter)?.set_link(up),
@@ -223,7 +184,7 @@ impl Seats {
                 self.seat(adapter)?.set_mac(mac);
             }
             ClientAsk::Leave(adapter) => self.leave(adapter),
-            ClientAsk::Close(place) => self.close(place),
+            ClientAsk::Close(place) => self.places.close(place),
         }
         Ok((Answer::Done, Vec::new()))
     }
@@ -273,47 +234,6 @@ impl Seats {
         }
     }
 
-    fn path(&self, place: Place) -> PathBuf {
-        // Not `.sock`: that is what the sockets for status and stats are called.
-        self.files.with_extension(match place {
-            Place::Device(number) => format!("io{number}"),
-            Place::Control(number) => format!("control{number}"),
-        })
-    }
-
-    fn listen(&mut self, place: Place) -> Result<OwnedFd, String> {
-        let (Place::Device(number) | Place::Control(number)) = place;
-        if number >= MAX_PLACES {
-            return Err(format!("{MAX_PLACES} devices are enough"));
-        }
-        let failed = |error: io::Error| format!("cannot listen for {place:?}: {error}");
-        let listener = match self.places.remove(&place) {
-            Some(listener) => listener,
-            None => {
-                let path = self.path(place);
-                // A dead one's: the name has this process's number.
-                let _ = fs::remove_file(&path);
-                self.has_changed = true;
-                UnixListener::bind(&path).map_err(failed)?
-            }
-        };
-        let fd = listener.as_fd().try_clone_to_owned().map_err(failed);
-        self.places.insert(place, listener);
-        self.answered.insert(place);
-        fd
-    }
-
-    fn close(&mut self, place: Place) {
-        self.answered.remove(&place);
-        if self.places.remove(&place).is_none() {
-            return;
-        }
-        self.has_changed = true;
-        if let Err(error) = fs::remove_file(self.path(place)) {
-            warn!("{}: {error}", self.path(place).display());
-        }
-    }
-
     /// For those who ask how things are.
     fn show(&self) {
         let info = |(adapter, seat): (&usize, &Seat)| SeatInfo {
@@ -360,7 +280,7 @@ impl Work for Seats {
 
     fn clear(&mut self) {
         self.taken.clear();
-        self.answered.clear();
+        self.places.nobody_answers();
         for seat in self.seats.values_mut() {
             seat.link_up = false;
             seat.changes_hands = true;
@@ -383,19 +303,14 @@ impl Work for Seats {
     }
 
     fn outdates_kept(&mut self) -> bool {
-        std::mem::take(&mut self.has_changed)
+        let places = self.places.have_changed();
+        std::mem::take(&mut self.has_changed) || places
     }
 
     /// What the host before has had, and this one has not, stays without a carrier; nobody answers
     /// where only the one before did.
     fn started(&mut self) {
-        let places: Vec<_> = self.places.keys().copied().collect();
-        let unanswered = places
-            .into_iter()
-            .filter(|place| !self.answered.contains(place));
-        for place in unanswered.collect::<Vec<_>>() {
-            self.close(place);
-        }
+        self.places.close_unanswered();
         for seat in self.seats.values_mut() {
             seat.changes_hands = false;
             if !seat.link_up {
@@ -413,27 +328,12 @@ impl Work for Seats {
     }
 }
 
-impl Drop for Seats {
-    fn drop(&mut self) {
-        let places: Vec<_> = self.places.keys().copied().collect();
-        places.into_iter().for_each(|place| self.close(place));
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::places::MAX_PLACES;
     use super::*;
     use crate::channel::PROTOCOL;
     use crate::config::ClientSection;
-
-    #[test]
-    fn wished_names_are_given_in_order_and_kept_from_the_others() {
-        let wished = ["wire0", "umnet0"].map(|name| name.parse().unwrap());
-        let names = Names(wished.to_vec());
-        let taken = ["umnet1".to_owned()];
-        let name = |adapter| names.of(adapter, &taken).unwrap().to_string();
-        assert_eq!([name(0), name(1), name(2)], ["wire0", "umnet0", "umnet2"]);
-    }
 
     /// Of a client that has started nothing yet.
     fn seats() -> Seats {
@@ -502,7 +402,7 @@ mod tests {
             let refused = seats.perform(Ask::Client(ask.clone()));
             assert!(refused.is_err(), "{ask:?}");
         }
-        assert!(seats.seats.is_empty() && seats.places.is_empty());
+        assert!(seats.seats.is_empty() && seats.places.sockets().len() == 0);
         assert!(seats.perform(Ask::Memory(4096)).is_err());
         assert!(seats.perform(Ask::Carrier(true)).is_err());
     }

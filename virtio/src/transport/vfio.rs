@@ -32,7 +32,6 @@ mod pci;
 mod regs;
 mod sys;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +47,7 @@ use vmm_sys_util::eventfd::EventFd;
 use crate::mem::{DmaRegion, DmaSlice, Iova};
 use crate::net::FeatureSet;
 use crate::spec::feature::{VIRTIO_F_IN_ORDER, VIRTIO_F_NOTIFICATION_DATA};
-use crate::transport::{Doorbell, MemoryLender, QueueSetup, Transport, TransportError};
+use crate::transport::{Doorbell, MemoryLender, QueueSetup, Transport, TransportError, failure};
 
 /// How long a device may take to confirm a reset when it is let go.
 const RESET_DEADLINE: Duration = Duration::from_secs(1);
@@ -258,15 +257,6 @@ impl Doorbell for PciDoorbell {
         if let Err(e) = rung {
             log::trace!("queue {}: the doorbell failed: {e}", self.queue);
         }
-    }
-}
-
-fn failure(device: &str, operation: &str) -> impl FnOnce(io::Error) -> TransportError + use<> {
-    let (device, operation) = (device.to_owned(), operation.to_owned());
-    move |source| TransportError::Io {
-        device,
-        operation,
-        source,
     }
 }
 

@@ -51,7 +51,7 @@ use self::registers::ConfigCopy;
 use self::session::{Ring, Session};
 pub use self::watch::{Job, Spawn};
 use self::watch::{Watch, Watched, fire, new_event};
-use super::{Doorbell, MemoryLender, QueueSetup, TransportError};
+use super::{Doorbell, MemoryLender, QueueSetup, TransportError, failure};
 use crate::spec::status;
 
 /// How a back end is to be treated.
@@ -393,13 +393,4 @@ impl Doorbell for Kick {
 
 fn cannot_connect(name: &str, source: io::Error) -> TransportError {
     failure(name, "connecting to the back end")(source)
-}
-
-fn failure(device: &str, operation: &str) -> impl FnOnce(io::Error) -> TransportError + use<> {
-    let (device, operation) = (device.to_owned(), operation.to_owned());
-    move |source| TransportError::Io {
-        device,
-        operation,
-        source,
-    }
 }

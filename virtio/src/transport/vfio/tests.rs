@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::fs::File;
+use std::io;
 use std::time::Instant;
 
 use super::common::CommonConfig;

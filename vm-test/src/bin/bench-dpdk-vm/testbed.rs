@@ -152,7 +152,7 @@ impl Testbed {
     }
 
     fn ifname(&self, card: &str) -> Result<String> {
-        self.vm.guest.ifname(&self.vm.nic(card).mac)
+        self.vm.ifname(card)
     }
 
     /// One figure, in thousands of frames a second; a second try if the first was spoilt.

@@ -156,7 +156,7 @@ impl Testbed {
     }
 
     fn kernel_ifname(&self, driver: Driver) -> Result<String> {
-        self.vm.guest.ifname(&self.vm.nic(driver.key()).mac)
+        self.vm.ifname(driver.key())
     }
 
     /// Addresses and neighbours are fixed, so that no resolution gets lost in a flood.
