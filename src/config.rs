@@ -21,9 +21,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
 
-/// Microseconds that threads look for frames awake, unless something else is said.
-pub const BUSY_POLL_US: u16 = 50;
-
 /// Everything `run` needs to know, checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunConfig {
@@ -47,9 +44,9 @@ pub struct RunConfig {
     #[serde(default)]
     pub queues: Option<u16>,
     /// Microseconds at most that threads which find nothing look on before they sleep; 0: not at
-    /// all.
+    /// all. The driver's own choice if not given.
     #[serde(default)]
-    pub busy_poll_us: u16,
+    pub busy_poll_us: Option<u16>,
     /// MTU in bytes; the old interface's or the device's if not given.
     pub mtu: Option<u16>,
     /// The address of a vhost-user device, in place of what its back end says.

@@ -58,10 +58,16 @@ pub struct DriverConfig {
     /// Threads for several pairs, which share out the processors among them; without, those of
     /// `adapter`.
     pub crew_of_several: Option<Arc<Crew>>,
-    /// Processors for threads to run on. Unless there are more of them than pairs, none is spent on
-    /// looking for frames awake, whatever `adapter` says.
+    /// How long a thread that finds no frame looks on before it sleeps, in place of what `adapter`
+    /// says. If not given it is 50 microseconds where there are more processors than pairs, and
+    /// nothing otherwise: a thread that looks on keeps the processor from whoever the frames are for.
+    pub busy_poll: Option<Duration>,
+    /// Processors for threads to run on.
     pub processors: usize,
 }
+
+/// What a processor to spare is used for.
+const BUSY_POLL: Duration = Duration::from_micros(50);
 
 /// The driver of one card.
 pub struct Driver {
@@ -112,10 +118,10 @@ impl Driver {
         if let Some(crew) = config.crew_of_several.filter(|_| pairs > 1) {
             config.adapter.execution.crew = Some(crew);
         }
-        if config.processors <= pairs {
-            config.adapter.execution.busy_poll = Duration::ZERO;
-        }
-        let busy_poll = config.adapter.execution.busy_poll;
+        let to_spare = config.processors > pairs;
+        let by_itself = if to_spare { BUSY_POLL } else { Duration::ZERO };
+        let busy_poll = config.busy_poll.unwrap_or(by_itself);
+        config.adapter.execution.busy_poll = busy_poll;
         let wake = Arc::clone(&fault_event);
         let (faults, reports) = FaultSink::new(move || drop(wake.write(1)));
         let shared = Arc::new(Shared {

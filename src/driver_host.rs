@@ -283,12 +283,13 @@ fn driver_config(setup: &Setup, base: DriverConfig) -> DriverConfig {
         ..default
     };
     let mut adapter = base.adapter;
-    adapter.execution.busy_poll = Duration::from_micros(setup.busy_poll_us.into());
     adapter.rx_ring = SYSTEM_RX_RING;
     adapter.tx_ring = SYSTEM_TX_RING;
+    let told = |us: u16| Duration::from_micros(us.into());
     DriverConfig {
         card,
         adapter,
+        busy_poll: setup.busy_poll_us.map(told),
         ..base
     }
 }

@@ -20,7 +20,6 @@ use virtio::spec::feature::{VIRTIO_F_IN_ORDER, VIRTIO_F_RING_PACKED};
 use virtio::transport::vfio::VfioPci;
 use virtio::transport::vhost_user::{Options, VhostUser};
 
-use crate::config::BUSY_POLL_US;
 use crate::driver::{Driver, DriverConfig};
 
 use super::BenchError;
@@ -60,8 +59,7 @@ pub struct Conditions {
     pub warmup: Duration,
     /// Time of counting.
     pub window: Duration,
-    /// How long the driver looks for frames awake before it sleeps, whatever there is of
-    /// processors; as `umnet run` has it if not given.
+    /// How long the driver looks for frames awake before it sleeps; its own choice if not given.
     pub busy_poll: Option<Duration>,
     /// Whether packed rings are taken where they are offered.
     pub packed: bool,
@@ -70,14 +68,10 @@ pub struct Conditions {
 impl Conditions {
     fn driver(&self) -> DriverConfig {
         let mut config = DriverConfig {
-            processors: match self.busy_poll {
-                Some(_) => usize::MAX,
-                None => std::thread::available_parallelism().map_or(1, usize::from),
-            },
+            busy_poll: self.busy_poll,
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
             ..DriverConfig::default()
         };
-        let usual = Duration::from_micros(BUSY_POLL_US.into());
-        config.adapter.execution.busy_poll = self.busy_poll.unwrap_or(usual);
         // As `umnet run` does when it is told nothing.
         config.card.disabled = match self.packed {
             true => FeatureSet::of(&[VIRTIO_F_IN_ORDER]),

@@ -187,9 +187,9 @@ pub struct Setup {
     pub rx_ring: Option<u16>,
     /// Most transmit descriptors.
     pub tx_ring: Option<u16>,
-    /// Microseconds that threads look for frames awake, where a processor is free for it.
-    #[serde(default)]
-    pub busy_poll_us: u16,
+    /// Microseconds that threads look for frames awake; the driver's own choice if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy_poll_us: Option<u16>,
     /// Features not to be used, a [`FeatureSet`].
     pub disabled: u128,
     /// How long the device may put notifications off.

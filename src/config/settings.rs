@@ -2,7 +2,7 @@
 
 use super::limits::{self, Limit, MTU, QUEUES, RING_SIZE};
 use super::{
-    BUSY_POLL_US, Buffers, CoalesceSettings, Feature, Offload, RestartSettings, RunConfig,
+    Buffers, CoalesceSettings, Feature, Offload, RestartSettings, RunConfig,
 };
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
 
@@ -89,7 +89,7 @@ impl Settings {
             rx_ring: narrow(self.rx_ring),
             tx_ring: narrow(self.tx_ring),
             queues: narrow(self.queues),
-            busy_poll_us: narrow(self.busy_poll_us).unwrap_or(BUSY_POLL_US),
+            busy_poll_us: narrow(self.busy_poll_us),
             mtu: narrow(self.mtu),
             mac: self.mac,
             offload: self.offload.into(),

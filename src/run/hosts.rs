@@ -46,7 +46,7 @@ const BUDGET: usize = 64;
 pub(super) struct HostSettings {
     pub(super) rx_ring: Option<u16>,
     pub(super) tx_ring: Option<u16>,
-    pub(super) busy_poll_us: u16,
+    pub(super) busy_poll_us: Option<u16>,
     pub(super) disabled: u128,
     pub(super) coalesce: Coalesce,
     pub(super) caged: bool,
@@ -59,7 +59,7 @@ impl HostSettings {
         Self {
             rx_ring: None,
             tx_ring: None,
-            busy_poll_us: 0,
+            busy_poll_us: None,
             disabled: 0,
             coalesce: Coalesce::default(),
             caged,
