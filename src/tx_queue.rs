@@ -23,6 +23,9 @@ use crate::stats::TxStats;
 
 /// With fewer free slots than this, used ones are looked for.
 const LOW_WATER: usize = 32;
+/// And after so many bytes: slots that come back soon are still in the cache when they are filled
+/// again, and large frames would otherwise go round all of them.
+const CACHED_BYTES: u64 = 256 << 10;
 /// How many completions to wait for when no slot is free: one interrupt for so many.
 const WAKE_AFTER: u16 = 16;
 /// So often in a row may the watchdog see no progress before the device is reset.
@@ -51,6 +54,8 @@ pub struct TxQueue {
     /// Bytes before each frame.
     head_len: usize,
     notifier: Notifier,
+    /// Bytes sent since used slots were looked for.
+    unlooked_bytes: u64,
     /// Whether a slot came back since the last tick.
     progress: bool,
     idle_ticks: u32,
@@ -78,6 +83,7 @@ impl TxQueue {
             parts,
             free,
             notifier,
+            unlooked_bytes: 0,
             progress: false,
             idle_ticks: 0,
             stopped: false,
@@ -129,6 +135,7 @@ impl TxQueue {
         packets.set_begin_index(next);
         rings.fragment_ring().set_begin_index(fragment_end);
         self.count(&sent);
+        self.unlooked_bytes += sent.bytes;
         self.parts.queue.publish();
         let kicked = self
             .parts
@@ -321,7 +328,8 @@ impl PacketQueue for TxQueue {
         if self.stopped {
             return;
         }
-        if self.free.len() < LOW_WATER {
+        if self.free.len() < LOW_WATER || self.unlooked_bytes >= CACHED_BYTES {
+            self.unlooked_bytes = 0;
             let outcome = self.drain();
             self.settle(outcome);
         }

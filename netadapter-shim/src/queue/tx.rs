@@ -18,6 +18,9 @@ use crate::port::{PortQueue, TxFrame};
 use crate::ring::{NetRings, RingSet};
 use crate::stats::Counters;
 
+/// No turn takes more bytes from the port: the client copies them next, and should still find them
+/// in the cache.
+const CACHED_BYTES: u64 = 256 << 10;
 /// Shorter frames have no Ethernet header.
 const MINIMUM_FRAME: usize = 14;
 
@@ -185,7 +188,7 @@ impl TxQueue {
     ) -> u32 {
         let room = self.packets.free().min(self.fragments.free()).min(budget);
         let (mut filled, mut ignored, mut bytes) = (0, 0, 0);
-        while filled + ignored < room {
+        while filled + ignored < room && bytes < CACHED_BYTES {
             match self.read_frame(port) {
                 Ok(Some((buffer, frame))) => match self.post(buffer, frame, counters) {
                     Fate::Posted(length) => {
