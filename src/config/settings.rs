@@ -1,9 +1,7 @@
 //! Settings as somebody gave them, each of which may be left open.
 
 use super::limits::{self, Limit, MTU, QUEUES, RING_SIZE};
-use super::{
-    Buffers, CoalesceSettings, Feature, Offload, RestartSettings, RunConfig,
-};
+use super::{Buffers, CoalesceSettings, Feature, Offload, RestartSettings, RunConfig};
 use crate::host::{DeviceSpec, Host, IfName, MacAddress};
 
 /// Settings of which each may be left open, to be laid over others.

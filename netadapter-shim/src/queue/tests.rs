@@ -24,7 +24,7 @@ use crate::stats::Counters;
 use crate::test_random::Random;
 
 const ELEMENTS: u32 = 8;
-const CAPACITY: usize = 256;
+const CAPACITY: usize = 96 << 10;
 
 /// What a client does in one Advance.
 type Script = Box<dyn FnMut(&NetRings<'_>) + Send>;

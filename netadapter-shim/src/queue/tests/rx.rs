@@ -41,7 +41,8 @@ fn rx_capacity_beyond_the_buffer_drops_the_frame() {
 fn rx_data_beyond_capacity_drops_the_frame() {
     let mut bench = rx();
     bench.script(|rings| {
-        let fragment = rings.fragment(0).with_offset(200).with_valid_length(57);
+        let beyond = CAPACITY as u32 - 199;
+        let fragment = rings.fragment(0).with_offset(200).with_valid_length(beyond);
         rings.set_fragment(0, fragment);
         rings.set_packet(0, NetPacket::new(0, 1));
         rings.packet_ring().set_begin_index(1);

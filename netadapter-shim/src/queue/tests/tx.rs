@@ -1,6 +1,7 @@
 //! What is sent goes through the client and comes back.
 
 use super::*;
+use crate::abi::NetPacketLayer2Type;
 
 #[test]
 fn tx_packets_alone_do_not_free_buffers() {
@@ -101,4 +102,39 @@ fn tx_requests_do_not_outlive_their_frame() {
         bench.turn().unwrap();
     }
     assert!(bench.port.sending.is_empty());
+}
+
+#[test]
+fn tx_takes_no_more_bytes_in_a_turn_than_stay_in_a_cache() {
+    let mut bench = tx();
+    let large = vec![1; CAPACITY];
+    let in_cache = (256_usize << 10).div_ceil(CAPACITY);
+    bench.port.sending = vec![large; ELEMENTS as usize - 1].into();
+    bench.turn().unwrap();
+    assert_eq!(bench.queue.owned().0 as usize, in_cache);
+    bench.turn().unwrap();
+    assert_eq!(bench.queue.owned().0 as usize, 2 * in_cache);
+}
+
+#[test]
+fn tx_layout_of_a_frame_that_asks_for_nothing_is_told_unless_it_is_of_no_use() {
+    let layer2 = |rings: &NetRings<'_>| rings.packet(0).layout.layer2_type();
+    for (unread, told) in [
+        (false, NetPacketLayer2Type::ETHERNET),
+        (true, NetPacketLayer2Type::UNSPECIFIED),
+    ] {
+        let coverage = TxCoverage {
+            unread,
+            ..TxCoverage::default()
+        };
+        let mut bench = Bench::new(Direction::Tx, |client, set| {
+            TxQueue::new(client, set, coverage)
+        });
+        bench.port.sending.push_back(frame(1));
+        let seen = Arc::new(Mutex::new(None));
+        let found = Arc::clone(&seen);
+        bench.script(move |rings| *found.lock().unwrap() = Some(layer2(rings)));
+        bench.turn().unwrap();
+        assert_eq!(*seen.lock().unwrap(), Some(told));
+    }
 }
