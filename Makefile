@@ -28,7 +28,8 @@
 #   make bench-vm     the guest's five tables: with offloads and without, in deterministic time, what QEMU
 #                     saw of each frame, and which instructions it took (ROUNDS=n); about a quarter of an
 #                     hour, best on a quiet machine
-#   make bench-dpdk-vm  the driver against DPDK's and the kernel's in one guest, without a TAP (ROUNDS=n)
+#   make bench-dpdk-vm  the driver against DPDK's and the kernel's in one guest, without a TAP (ROUNDS=n);
+#                     as it is on one processor, and looking on as DPDK always does
 #   make bench-dpdk-tap-vm  the same job in one guest: the driver, the kernel's, and DPDK's with testpmd
 #                     between the card and a TAP; with offloads, without, on two processors (ROUNDS=n)
 #   make instructions counts the instructions of a frame and writes them down for make test
@@ -208,6 +209,7 @@ bench-dpdk-vm:
 	@$(CARGO) build --release --locked -p vm-test --bin bench-dpdk-vm
 	@images/build
 	setpriv --pdeathsig KILL target/release/bench-dpdk-vm --rounds $(ROUNDS)
+	setpriv --pdeathsig KILL target/release/bench-dpdk-vm --rounds $(ROUNDS) --busy-poll-us 50 --json target/report/dpdk-vm-awake.json
 
 bench-dpdk-tap-vm:
 	@vm-test/prepare dpdk
