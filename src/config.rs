@@ -45,7 +45,7 @@ pub struct RunConfig {
     pub queues: Option<u16>,
     /// Microseconds at most that threads which find nothing look on before they sleep; 0: not at
     /// all. The driver's own choice if not given.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy_poll_us: Option<u16>,
     /// MTU in bytes; the old interface's or the device's if not given.
     pub mtu: Option<u16>,

@@ -29,7 +29,7 @@ use virtio::spec::net::feature::VIRTIO_NET_F_CTRL_MAC_ADDR;
 use vmm_sys_util::eventfd::EventFd;
 
 use self::callbacks::Events;
-use self::capabilities::{beyond, hash_types};
+use self::capabilities::{beyond, hash_types, joins};
 pub use self::mending::Ended;
 pub use self::shared::PairStats;
 use self::shared::{HandOver, Shared};
@@ -107,12 +107,15 @@ impl Driver {
         let fault_event = new_event()?;
         let disabled = &mut config.card.disabled;
         *disabled = FeatureSet(disabled.0 | beyond(port.as_ref()).0);
+        let may_join = joins(FeatureSet(!disabled.0));
         let of_port = u16::try_from(port.max_queues()).unwrap_or(u16::MAX);
         config.card.queue_pairs = config.card.queue_pairs.min(of_port);
         let mut card = Card::new(transport, config.card)?;
         let started = card.start()?;
         let pairs = started.pairs.len();
         config.adapter.queue_pairs = pairs;
+        // The kernel does not join what is written to a TAP, so somebody before it should.
+        config.adapter.coalesce_received = may_join && !joins(started.info.features);
         // `TxQueue` asks for the layout of those frames only that it has something to do about.
         config.adapter.layout_of_plain_frames = false;
         if let Some(crew) = config.crew_of_several.filter(|_| pairs > 1) {

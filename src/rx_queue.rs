@@ -31,7 +31,7 @@ use crate::stats::{Counter, RxStats};
 const MIN_FRAME: usize = 14;
 /// While frames come the device is told of emptied slots so often in a round of the queue, if it
 /// asks for it.
-const RINGS_A_ROUND: u16 = 8;
+pub(crate) const RINGS_A_ROUND: u16 = 8;
 /// So many frames in a row may miss buffers before the device is reset.
 const MISSING_BUFFERS_LIMIT: u32 = 8;
 

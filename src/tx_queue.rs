@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! post    packets from NextIndex on: take a slot, copy, header, add; publish, one kick
-//! drain   slots that the device has used are free again, looked for only when few are left
+//! drain   slots that the device has used are free again, looked for when few are left, or after
+//!         so many bytes that more would not stay in the cache
 //! ```
 
 use std::sync::Arc;
@@ -22,10 +23,10 @@ use crate::slots::{FrameSlots, FreeSlots};
 use crate::stats::TxStats;
 
 /// With fewer free slots than this, used ones are looked for.
-const LOW_WATER: usize = 32;
+pub(crate) const LOW_WATER: usize = 32;
 /// And after so many bytes: slots that come back soon are still in the cache when they are filled
 /// again, and large frames would otherwise go round all of them.
-const CACHED_BYTES: u64 = 256 << 10;
+pub(crate) const CACHED_BYTES: u64 = 256 << 10;
 /// How many completions to wait for when no slot is free: one interrupt for so many.
 const WAKE_AFTER: u16 = 16;
 /// So often in a row may the watchdog see no progress before the device is reset.

@@ -389,7 +389,7 @@ fn lies_that_concern_nobody_change_nothing() {
             // Nothing can be asked of the direction that stands still.
             rig.send();
         } else {
-            // Frames that were sent are taken back only when few slots are left.
+            // Frames that were sent are taken back when few slots are left, or after more bytes than these.
             let sends_lie = matches!(
                 lie.act,
                 Act::Used(Role::Transmit, _) | Act::Overwrite(Overwrite::TransmitBuffers)

@@ -27,6 +27,7 @@ pub(crate) use statements::check_link_state;
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use self::datapath::call_failed;
@@ -214,6 +215,8 @@ pub struct Adapter {
     counters: Vec<Arc<Counters>>,
     faults: Arc<Faults>,
     pool_bytes: usize,
+    /// Whether received segments are joined where [`AdapterConfig::coalesce_received`] asks for it.
+    coalesces: Arc<AtomicBool>,
 }
 
 impl Adapter {
@@ -248,6 +251,7 @@ impl Adapter {
             counters: Vec::new(),
             faults,
             pool_bytes: 0,
+            coalesces: Arc::new(AtomicBool::new(true)),
         })
     }
 

@@ -57,7 +57,7 @@ pub struct ExecutionConfig {
     /// once. It looks only when the last waits were no longer than that. Takes a processor while
     /// frames come, so it is for machines that have one more than the adapter has contexts.
     pub busy_poll: Duration,
-    /// Frames taken from the port per turn.
+    /// Most frames taken from the port per turn; large ones end it after 256 KiB.
     pub budget: u32,
     /// Threads to run on, which keep the name and the scheduling they were made with; without any,
     /// each context gets a thread of its own when its queues are created.

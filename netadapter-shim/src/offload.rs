@@ -357,14 +357,20 @@ fn pseudo_sum(head: &[u8], layout: NetPacketLayout, protocol: u32, length: usize
     ))
 }
 
-/// Sum of big-endian words; an odd byte at the end counts as a high byte.
+/// Folded sum of big-endian words; an odd byte at the end counts as a high byte.
+///
+/// Eight bytes at a time and as they lie: a sum whose carries come back in at the other end is the
+/// same in either order of bytes, but for the order of its own two (RFC 1071).
 pub(crate) fn sum_words(bytes: &[u8]) -> u64 {
-    let (words, odd) = bytes.as_chunks::<2>();
-    let sum: u64 = words
-        .iter()
-        .map(|word| u64::from(u16::from_be_bytes(*word)))
-        .sum();
-    sum + odd.first().map_or(0, |byte| u64::from(*byte) << 8)
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let sum = words.iter().chain([&last]).fold(0_u64, |sum, word| {
+        let (sum, carry) = sum.overflowing_add(u64::from_le_bytes(*word));
+        sum + u64::from(carry)
+    });
+    let sum = fold((sum & 0xffff_ffff) + (sum >> 32));
+    sum.swap_bytes().into()
 }
 
 /// Folded sum of bytes others may be writing: taken over private copies.

@@ -15,7 +15,9 @@ use netadapter_shim::{
 use virtio::net::VirtioNetHdr;
 
 use crate::card::{Card, CardConfig, PairParts};
+use crate::rx_queue::RINGS_A_ROUND;
 use crate::slots::FreeSlots;
+use crate::tx_queue::{CACHED_BYTES, LOW_WATER};
 
 use super::BenchError;
 use super::case::{Case, Direction};
@@ -28,8 +30,6 @@ use super::tally::Tally;
 
 /// Buffers that a turn of the driver sends at once.
 const BATCH: u64 = 63;
-/// See the transmit queue's own.
-const LOW_WATER: usize = 32;
 
 /// The virtqueue alone: buffers are added, shown, and taken back. Nothing is copied.
 pub(super) struct QueueLeg {
@@ -75,7 +75,8 @@ impl QueueLeg {
                 left -= 1;
             }
             rx.queue.publish();
-            if left == before || rx.queue.unkicked_count() >= rx.queue.slot_count() / 2 {
+            if left == before || rx.queue.unkicked_count() >= rx.queue.slot_count() / RINGS_A_ROUND
+            {
                 rx.queue.kick_if_needed(rx.doorbell.as_ref());
             }
         }
@@ -85,9 +86,10 @@ impl QueueLeg {
     /// As the transmit queue does it, but for the frames.
     fn transmit(&mut self, frames: u64) -> Result<(), BenchError> {
         let tx = &mut self.pair.tx;
-        let mut left = frames;
+        let (mut left, mut unlooked) = (frames, 0);
         while left > 0 {
-            if self.free.len() < LOW_WATER {
+            if self.free.len() < LOW_WATER || unlooked >= CACHED_BYTES {
+                unlooked = 0;
                 while let Some(used) = tx.queue.pop_used()? {
                     self.free.give_back(used.slot);
                 }
@@ -96,6 +98,7 @@ impl QueueLeg {
                 let Some(slot) = self.free.take() else { break };
                 tx.queue.add_with_len(slot, self.case.len as u32);
                 left -= 1;
+                unlooked += self.case.len as u64;
             }
             tx.queue.publish();
             tx.queue.kick_if_needed(tx.doorbell.as_ref());
@@ -147,7 +150,11 @@ impl RingLeg {
             ..Share::default()
         });
         let events = Box::new(Untouched(Arc::clone(&client)));
-        let mut adapter = Adapter::new(events, seat.port(), AdapterConfig::default())?;
+        let config = AdapterConfig {
+            layout_of_plain_frames: false, // as the driver has it
+            ..AdapterConfig::default()
+        };
+        let mut adapter = Adapter::new(events, seat.port(), config)?;
         let capacity = virtio::spec::net::MAX_LARGE_FRAME;
         let rx = RxCapabilities::system_managed(capacity, 1);
         adapter.set_datapath_capabilities(TxCapabilities::new(1), rx)?;

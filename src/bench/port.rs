@@ -102,7 +102,7 @@ struct Queue {
 impl Queue {
     fn new(shared: &Arc<Shared>) -> Self {
         let frame = &shared.frame;
-        let last = frame.bytes().chunks_exact(8).enumerate().last();
+        let last = frame.bytes().chunks_exact(8).enumerate().next_back();
         Self {
             shared: Arc::clone(shared),
             due: 0,

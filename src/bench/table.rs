@@ -8,8 +8,8 @@ use crate::cli::columns;
 
 const LEGEND: &str = "\
 umnet: the shipped driver, from a port that has frames to the device or back, one copy each.
-memcpy: the C library copies the same frames between as many slots and buffers; in cache:
-between one and the same two places. Queue and rings: nanoseconds of these layers alone,
+memcpy: the C library copies the same frames between as many slots and buffers (the driver goes
+round fewer when it sends large ones); in cache: between one and the same two places. Queue and rings: nanoseconds of these layers alone,
 without the copy, device included. Ratios are medians of paired rounds (quartiles behind),
 above 1 umnet is faster.";
 

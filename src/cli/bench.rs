@@ -115,8 +115,8 @@ enum Other {
         /// Time of counting
         #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
         window: u64,
-        /// How long to look for frames awake before a sleep, with a processor that is to be had for
-        /// it; 0: not at all. Without it as `umnet run` would
+        /// How long to look for frames awake before a sleep; 0: not at all. Without it as `umnet run`
+        /// would
         #[arg(long, value_name = "MICROSECONDS", value_parser = clap::value_parser!(u64).range(0..=1000))]
         busy_poll_us: Option<u64>,
         /// Take split rings where packed ones are offered too

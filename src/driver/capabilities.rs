@@ -81,6 +81,11 @@ pub(super) fn hash_types(info: &CardInfo) -> u32 {
     limits.map_or(0, |limits| limits.hash_types)
 }
 
+/// Whether with these features a device may join received TCP segments.
+pub(super) fn joins(features: FeatureSet) -> bool {
+    features.has(VIRTIO_NET_F_GUEST_TSO4) || features.has(VIRTIO_NET_F_GUEST_TSO6)
+}
+
 /// Features that the port cannot carry.
 pub(super) fn beyond(port: &dyn SystemPort) -> FeatureSet {
     let (rx, tx) = (port.rx_offloads(), port.tx_offloads());

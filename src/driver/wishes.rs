@@ -63,11 +63,12 @@ impl Driver {
         Ok(self.adapter.set_receive_filter(filter)?)
     }
 
-    /// Has segments that the device receives joined by it, or not. Unless it can be told so while it
-    /// runs (`VIRTIO_NET_F_CTRL_GUEST_OFFLOADS`), it goes on as was agreed; see
-    /// [`Driver::switched_off`].
+    /// Has received segments joined, or not. Where the framework does that it is so from the next
+    /// frames on; a device that does it goes on as was agreed, unless it can be told so while it runs
+    /// (`VIRTIO_NET_F_CTRL_GUEST_OFFLOADS`), see [`Driver::switched_off`].
     pub fn set_gro(&mut self, on: bool) {
         self.gro = on;
+        self.adapter.set_coalescing(on);
         self.switch_offloads();
     }
 

@@ -223,7 +223,7 @@ impl Adapter {
         seat.interrupts.extend(init.into_interrupts());
         let rx = RxQueue::new(half, set)
             .trusting(self.config.trust_rx_checksums)
-            .coalescing(self.coalescing());
+            .coalescing(self.coalescing(), &self.coalesces);
         seat.queues.rx = Some(rx);
         Ok(())
     }

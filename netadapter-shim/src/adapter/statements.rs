@@ -1,6 +1,8 @@
 //! What a client states: capabilities, addresses, MTU, link state, each in its
 //! window.
 
+use std::sync::atomic::Ordering;
+
 use super::capabilities::invalid;
 use super::{
     Adapter, AdapterError, OffloadGsoCapabilities, OffloadKeywords, OffloadRscCapabilities,
@@ -195,6 +197,12 @@ impl Adapter {
         self.before_start("reading the offload keywords")?;
         self.settings.keywords = keywords;
         Ok(())
+    }
+
+    /// Has received segments joined from the next turn of each queue on, or not; only where
+    /// [`crate::AdapterConfig::coalesce_received`] asks for it at all.
+    pub fn set_coalescing(&self, on: bool) {
+        self.coalesces.store(on, Ordering::Relaxed);
     }
 
     /// The system wants other frames received. The client hears of it at once

@@ -1,6 +1,9 @@
 //! The framework's half of an Rx queue: empty buffers to the client, received
 //! frames to the stack.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use vm_memory::Bytes;
 
 use super::coalesce::{Segment, SegmentRun};
@@ -31,8 +34,9 @@ pub(crate) struct RxQueue {
     parts: Vec<RxPart>,
     /// See [`crate::AdapterConfig::trust_rx_checksums`].
     trust_checksums: bool,
-    /// What the framework coalesces because the client does not.
+    /// What the framework coalesces because the client does not, while it is not switched off.
     coalescing: Coalescing,
+    coalesces: Arc<AtomicBool>,
     /// Segments that go on together, and where they lie.
     run: Option<SegmentRun>,
     run_parts: Vec<RxPart>,
@@ -87,9 +91,13 @@ impl RxQueue {
         }
     }
 
-    /// Joins segments that the client gives one by one.
-    pub(crate) fn coalescing(self, coalescing: Coalescing) -> Self {
-        Self { coalescing, ..self }
+    /// Joins segments that the client gives one by one, as long as `switch` is on.
+    pub(crate) fn coalescing(self, coalescing: Coalescing, switch: &Arc<AtomicBool>) -> Self {
+        Self {
+            coalescing,
+            coalesces: Arc::clone(switch),
+            ..self
+        }
     }
 
     pub(crate) fn new(client: ClientHalf, mut set: RingSet) -> Self {
@@ -104,6 +112,7 @@ impl RxQueue {
             run_parts: Vec::with_capacity(set.fragments.mask() as usize + 1),
             run: None,
             coalescing: Coalescing::default(),
+            coalesces: Arc::default(),
             client,
             set,
             trust_checksums: false,
@@ -210,8 +219,9 @@ impl RxQueue {
             ..RxTurn::default()
         };
         let mut rest = returned;
+        let joins = self.coalescing.takes_any() && self.coalesces.load(Ordering::Relaxed);
         for index in packets.indices() {
-            match self.receive(index, &mut rest, port, counters) {
+            match self.receive(index, &mut rest, joins, port, counters) {
                 Ok(length) => {
                     turn.indicated += 1;
                     turn.bytes += length;
@@ -238,16 +248,17 @@ impl RxQueue {
         &mut self,
         index: u32,
         rest: &mut Run,
+        joins: bool,
         port: &mut dyn PortQueue,
         counters: &Counters,
     ) -> Result<u64, Discard> {
         let fragments = self.fragments_of(index, rest)?;
-        if fragments.count == 1 && !self.coalescing.takes_any() {
+        if fragments.count == 1 && !joins {
             let part = self.part(fragments.first(), true)?;
             return self.indicate(index, &[part], part.length as usize, port, counters);
         }
         let length = self.gather(fragments)?;
-        if !self.coalescing.takes_any() {
+        if !joins {
             return self.indicate(index, &self.parts, length, port, counters);
         }
         let Some(segment) = self.segment(index, length) else {

@@ -178,7 +178,7 @@ impl TxQueue {
         Ok(packets.count)
     }
 
-    /// Moves frames of the stack into the rings, `budget` at most.
+    /// Moves frames of the stack into the rings, `budget` at most, and no more than [`CACHED_BYTES`].
     fn fill(
         &mut self,
         port: &mut dyn PortQueue,

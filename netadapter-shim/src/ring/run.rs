@@ -15,7 +15,7 @@ impl Run {
         Self { start, count, mask }
     }
 
-    /// The index of the first element, if there is one.
+    /// The index of the first element; of an empty run, where it would be.
     #[inline]
     pub(crate) fn first(self) -> u32 {
         self.start & self.mask

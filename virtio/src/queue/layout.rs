@@ -80,6 +80,7 @@ const CACHE_LINE: usize = 64;
 /// lies on a multiple of its size and none crosses a page. The specification asks for an
 /// alignment of 4 only, but behind an IOMMU, QEMU (10.0) translates the first byte of an entry and
 /// writes the rest behind it in the guest's memory, wherever that is: into somebody else's page.
+/// `DmaTable` counts on it too.
 const USED_OFFSET: usize = used::ENTRY_SIZE - used::RING;
 
 impl RingLayout {
@@ -168,6 +169,7 @@ mod tests {
             assert!(layout.device >= layout.driver + 6 + 2 * n);
             assert!(layout.len >= layout.device + 6 + 8 * n);
             assert_eq!((layout.driver % 64, layout.device % 4), (0, 0));
+            assert_eq!((layout.device + used::RING) % used::ENTRY_SIZE, 0);
             assert!((layout.driver + 6 + 2 * n).div_ceil(64) <= layout.device / 64);
 
             let layout = RingLayout::packed(size);

@@ -1,5 +1,7 @@
 //! TCP segments that a client gives one by one reach the stack together, and nothing else does.
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
 use crate::abi::SegmentType;
 
@@ -45,8 +47,13 @@ fn segment(port: u8, sequence: u32, payload: &[u8]) -> Vec<u8> {
 
 /// What the port gets of frames that a client gives in one turn.
 fn indicated(coalescing: Coalescing, frames: Vec<Vec<u8>>) -> Port {
+    indicated_while(true, coalescing, frames)
+}
+
+fn indicated_while(on: bool, coalescing: Coalescing, frames: Vec<Vec<u8>>) -> Port {
+    let switch = Arc::new(AtomicBool::new(on));
     let mut bench = Bench::new(Direction::Rx, |client, set| {
-        RxQueue::new(client, set).coalescing(coalescing)
+        RxQueue::new(client, set).coalescing(coalescing, &switch)
     });
     let count = frames.len() as u32;
     bench.script(move |rings| {
@@ -145,4 +152,6 @@ fn nothing_is_joined_where_it_is_not_asked_for() {
         let port = indicated(coalescing, frames.clone());
         assert_eq!(port.indicated, frames);
     }
+    let switched_off = indicated_while(false, BOTH, frames.clone());
+    assert_eq!(switched_off.indicated, frames);
 }
