@@ -102,7 +102,8 @@ struct Queue {
 impl Queue {
     fn new(shared: &Arc<Shared>) -> Self {
         let frame = &shared.frame;
-        let last = frame.bytes().chunks_exact(8).enumerate().next_back();
+        let (words, _) = frame.bytes().as_chunks::<8>();
+        let last = words.len() - 1;
         Self {
             shared: Arc::clone(shared),
             due: 0,
@@ -110,10 +111,7 @@ impl Queue {
                 length: frame.len(),
                 partial: frame.partial(),
             },
-            mark: last.map_or((0, 0), |(at, word)| {
-                let word = word.first_chunk().copied().unwrap_or_default();
-                (at * 8, u64::from_ne_bytes(word))
-            }),
+            mark: (last * 8, u64::from_ne_bytes(words[last])),
         }
     }
 }

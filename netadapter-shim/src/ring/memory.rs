@@ -436,9 +436,10 @@ mod tests {
 
     #[test]
     fn every_byte_behind_the_core_counts() {
-        let ring = RingMemory::new(2, 40).unwrap();
-        for core in [8, 12] {
-            for byte in 0..40 {
+        // Up to as many words as are looked at by themselves, and more.
+        for (core, stride) in [(8, 40), (12, 40), (8, 72), (12, 72)] {
+            let ring = RingMemory::new(2, stride).unwrap();
+            for byte in 0..u32::from(stride) {
                 ring.elements().zero(Run::new(0, 2, 1));
                 ring.element(1).store_u8(byte, 0x80);
                 assert_eq!(ring.element(1).is_zero_behind(core), byte < core, "{byte}");

@@ -59,16 +59,8 @@ impl VirtioNetHdr {
     /// The header that `bytes`, a private copy, hold.
     #[inline]
     pub fn from_bytes(bytes: &[u8; SIZE]) -> Self {
-        let word = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-        Self {
-            flags: bytes[0],
-            gso_type: bytes[1],
-            hdr_len: word(2),
-            gso_size: word(4),
-            csum_start: word(6),
-            csum_offset: word(8),
-            num_buffers: word(10),
-        }
+        let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| bytes[at + byte]));
+        Self::from_words([word(0), word(4), word(8)])
     }
 }
 
